@@ -1,0 +1,51 @@
+# What a person needs: `make run`. Everything else is for those who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Where torch comes from; empty: the default index. Without a GPU, its CPU build is ten times smaller:
+#   make run TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+TORCH := $(shell grep '^torch==' constraints.txt)
+EXTRAS ?= dev
+
+.PHONY: run install assets test check bench format parity clean
+
+run: $(INSTALLED)
+	@exec $(BIN)/inkling up
+
+install: $(INSTALLED)
+
+# torch first and alone, at its pinned version: asked for by another package, pip would take the newest, with CUDA.
+$(INSTALLED): pyproject.toml constraints.txt app/assets.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"
+	$(BIN)/python -m app.assets
+	@touch $@
+
+assets: $(INSTALLED)
+	$(BIN)/python -m app.assets
+
+# The reference implementation that our networks are compared with.
+parity: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity]"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python bench/first_token.py
+
+clean:
+	rm -rf $(VENV)

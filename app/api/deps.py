@@ -1,0 +1,33 @@
+"""What routes ask for: the runtime, a session of the right scope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from app.db.session import Session
+from app.services.runtime import Runtime
+
+
+def get_runtime(request: Request) -> Runtime:
+    return cast(Runtime, request.app.state.runtime)
+
+
+RuntimeDep = Annotated[Runtime, Depends(get_runtime)]
+
+
+def _read(runtime: RuntimeDep) -> Iterator[Session]:
+    with runtime.database.read() as session:
+        yield session
+
+
+def _write(runtime: RuntimeDep) -> Iterator[Session]:
+    with runtime.database.write() as session:
+        yield session
+
+
+# "function" scope ends the transaction before the answer is sent, so that what was promised is committed.
+ReadSession = Annotated[Session, Depends(_read, scope="function")]
+WriteSession = Annotated[Session, Depends(_write, scope="function")]

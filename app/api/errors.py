@@ -1,0 +1,131 @@
+"""Every refusal in the one shape: {"error": {"message", "type", "param", "code"}}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import AppError
+from app.log import get_logger
+
+log = get_logger(__name__)
+
+Responses = dict[int | str, dict[str, Any]]
+
+_CODES = {
+    400: ("bad_request", "invalid_request_error"),
+    404: ("not_found", "not_found_error"),
+    405: ("method_not_allowed", "invalid_request_error"),
+    413: ("too_large", "invalid_request_error"),
+    415: ("unsupported_format", "invalid_request_error"),
+}
+
+
+_READ_AWAY_BYTES = 64 * 1024 * 1024
+
+
+def error_body(message: str, *, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def app_error_body(error: AppError) -> dict[str, Any]:
+    return error_body(error.message, kind=error.type, code=error.code, param=error.param)
+
+
+def refusals(*errors: type[AppError]) -> Responses:
+    """OpenAPI entries for what a route may answer, beside 400 and 422 that every body can get."""
+    schema = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    by_status: dict[int, list[str]] = {}
+    for error in errors:
+        by_status.setdefault(error.status, []).append(error.code)
+    return {status: {"description": ", ".join(codes), "content": schema} for status, codes in by_status.items()}
+
+
+class OneShape:
+    """Around all else: the body limit answers in plain text what no exception handler gets to see."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replaced = False
+
+        async def send_in_shape(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_plain_413(message):
+                replaced = True
+                await _read_away(receive)
+                body = error_body("the body is longer than this route takes", **_names(413))
+                await JSONResponse(body, 413)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_in_shape)
+
+
+async def _read_away(receive: Receive) -> None:
+    """Take what the client still sends: many see a broken connection, not the answer, while they are sending."""
+    left = _READ_AWAY_BYTES
+    more = True
+    while more and left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        more = message["type"] == "http.request" and message.get("more_body", False)
+
+
+def _is_plain_413(message: Message) -> bool:
+    return message["status"] == 413 and Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
+
+
+def _names(status: int) -> dict[str, str]:
+    code, kind = _CODES.get(status, ("http_error", "invalid_request_error"))
+    return {"code": code, "kind": kind}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception that reaches the edge in the one shape."""
+
+    @app.exception_handler(AppError)
+    async def _refuse(_request: Request, error: AppError) -> JSONResponse:
+        headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
+        return JSONResponse(app_error_body(error), error.status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse(*_validation_answer(error))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        body = error_body(str(error.detail), **_names(error.status_code))
+        return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+        log.error("unexpected_error", exc_info=error)
+        body = error_body("something broke on our side; the log has it", kind="server_error", code="internal_error")
+        return JSONResponse(body, 500)
+
+
+def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], int]:
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return error_body(
+            f"the body is no JSON: {first['ctx']['error']}", kind="invalid_request_error", code="invalid_json"
+        ), 400
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(first["type"], "invalid_value")
+    message = f"{param}: {first['msg']}" if param else str(first["msg"])
+    return error_body(
+        _printable(message), kind="invalid_request_error", code=code, param=_printable(param) if param else None
+    ), 422
+
+
+def _printable(text: str) -> str:
+    """A field name may hold a lone surrogate, which no answer can carry."""
+    return text.encode("utf-8", "backslashreplace").decode()

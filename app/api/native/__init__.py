@@ -1,0 +1,15 @@
+"""The native API at the root: one router a resource."""
+
+from app.api.native import datasets, generate, health, jobs, models, tokenizers, tokens
+
+__all__ = ["datasets", "generate", "health", "jobs", "models", "routers", "tokenizers", "tokens"]
+
+routers = [
+    health.router,
+    tokens.router,
+    tokenizers.router,
+    models.router,
+    generate.router,
+    datasets.router,
+    jobs.router,
+]

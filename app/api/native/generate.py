@@ -1,0 +1,76 @@
+"""POST /generate: a text continued, as one answer or token by token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.deps import RuntimeDep
+from app.api.errors import refusals
+from app.api.sse import EventStreamResponse, cancelled, client_is_gone, frames
+from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
+from app.schemas.generate import ChoiceOut, GeneratedTokenOut, GenerateEvent, GenerateIn, GenerateOut, UsageOut
+from app.services.generation import Generation, prepare
+
+router = APIRouter(tags=["generate"])
+
+CLIENT_CLOSED_REQUEST = 499  # nobody reads it; the access log shows it
+
+_EVENT_SCHEMA = GenerateEvent.model_json_schema(ref_template="#/components/schemas/{model}")
+_EVENT_SCHEMA.pop("$defs")  # an answer that is not streamed is made of the same parts
+_RESPONSES = refusals(ModelNotFound, CheckpointNotFound, TooLarge, DataMissing, QueueFull, NotReady) | {
+    200: {
+        "description": "The continuations; with `stream`, one event a token, then `[DONE]`.",
+        "content": {"text/event-stream": {"schema": _EVENT_SCHEMA}},
+    }
+}
+
+
+@router.post("/generate", response_model=GenerateOut, responses=_RESPONSES)
+async def generate(body: GenerateIn, request: Request, runtime: RuntimeDep) -> Response:
+    """Continue a prompt or answer a conversation. A client that hangs up ends the work."""
+    generation = await prepare(runtime, body)
+    generation.start()
+    if body.stream:
+        return EventStreamResponse(frames(_events(generation)), generation.close)
+    return await _answer(generation, request)
+
+
+async def _answer(generation: Generation, request: Request) -> Response:
+    writing = asyncio.ensure_future(_collected(generation))
+    leaving = asyncio.ensure_future(client_is_gone(request.receive))
+    try:
+        await asyncio.wait([writing, leaving], return_when=asyncio.FIRST_COMPLETED)
+        return writing.result() if writing.done() else Response(status_code=CLIENT_CLOSED_REQUEST)
+    finally:
+        generation.close()
+        await cancelled(leaving, writing)
+
+
+async def _collected(generation: Generation) -> Response:
+    choices = [ChoiceOut.model_validate(choice) for choice in await generation.collect()]
+    answer = GenerateOut(
+        id=generation.id,
+        model=generation.model_name,
+        created=generation.created,
+        choices=choices,
+        usage=UsageOut.model_validate(generation.usage),
+        seed=generation.seed,
+    )
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+async def _events(generation: Generation) -> AsyncIterator[str]:
+    """One event a token; what is not said is left out of the JSON."""
+    async for step in generation.progress():
+        event = GenerateEvent(index=step.index)
+        if step.token is not None:
+            event.token = GeneratedTokenOut.model_validate(step.token)
+        if step.finish_reason is not None:
+            event.finish_reason = step.finish_reason
+        if step.is_last:
+            event.id, event.model, event.created = generation.id, generation.model_name, generation.created
+            event.usage, event.seed = UsageOut.model_validate(generation.usage), generation.seed
+        yield event.model_dump_json(exclude_unset=True)

@@ -1,0 +1,9 @@
+"""The HTML pages. They know the services only to say what they show; everything live is fetched by the browser."""
+
+from fastapi import APIRouter
+
+from app.api.pages import docs, home, jobs
+
+router = APIRouter(include_in_schema=False)
+for page in (home, jobs, docs):
+    router.include_router(page.router)

@@ -1,0 +1,257 @@
+"""Commands that call a running server over HTTP; `tokenize` and `generate` run in this process with `--local`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from app.cli import local as in_process
+from app.cli import show
+from app.config import get_settings
+
+Url = Annotated[str | None, typer.Option(help="The server to call (INKLING_URL).")]
+Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+Local = Annotated[bool, typer.Option("--local", help="Run here, without a server.")]
+FINAL = ("succeeded", "failed", "cancelled")
+
+
+class Refused(Exception):
+    """The server refused; the message is its own."""
+
+
+def tokenize(
+    text: str,
+    tokenizer: str | None = None,
+    parse: bool = False,
+    local: Local = False,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Show the tokens of a text: id, characters covered, bytes."""
+    body = {"text": text, "specials": "parse" if parse else "text"} | ({"tokenizer": tokenizer} if tokenizer else {})
+    if local:
+        answer = in_process.tokenize(body)
+    else:
+        with _client(url) as client:
+            answer = _ask(client, "POST", "/tokenize", json=body)
+    if as_json:
+        return show.as_json(answer)
+    tokens = answer["tokens"]
+    show.rows(
+        ("id", "text", "span", "bytes"),
+        ((t["id"], repr(t["text"]), f"{t['start']}–{t['end']}", bytes(t["bytes"]).hex(" ")) for t in tokens),
+    )
+    show.output.print(f"{answer['count']} tokens, {answer['tokenizer']}", style="dim")
+
+
+def generate(
+    prompt: str,
+    model: str | None = None,
+    chat: Annotated[bool, typer.Option(help="Send the prompt as a chat message.")] = False,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Another field of POST /generate, as name=value; may be repeated.")
+    ] = None,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    local: Local = False,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Continue a prompt, as it is written."""
+    fields: dict[str, Any] = {
+        "model": model,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "seed": seed,
+    }
+    body = {name: value for name, value in fields.items() if value is not None} | _options(option or [])
+    body |= {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+    if local:
+        return _write(in_process.generate(body), "" if chat else prompt)
+    with _client(url) as client:
+        if as_json:
+            return show.as_json(_ask(client, "POST", "/generate", json=body))
+        events = _events(client, "POST", "/generate", json=body | {"stream": True})
+        return _write(events, "" if chat else prompt)
+
+
+def train(
+    dataset: Annotated[str, typer.Argument(help="A text file, or the id of a dataset.")],
+    name: Annotated[str | None, typer.Option(help="The name of the model that comes out.")] = None,
+    model: Annotated[str | None, typer.Option(help="Go on from this model instead of a new one.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Size of a new model.")] = None,
+    tokenizer: str | None = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", help="Another field of `train`, as name=value; may be repeated.")
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Train a model on a text: upload it, queue a job, follow it."""
+    if model and preset:
+        raise Refused("--model goes on from a model, --preset makes a new one: give one of them")
+    with _client(url) as client:
+        dataset_id = _upload(client, Path(dataset))["id"] if Path(dataset).is_file() else dataset
+        training = _options(option or []) | ({"max_steps": steps} if steps else {})
+        body: dict[str, Any] = {"recipe": "pretrain", "dataset": dataset_id, "train": training}
+        body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
+        body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
+        job = _ask(client, "POST", "/jobs", json=body)
+        if follow:
+            job = _follow(client, job["id"], quiet=as_json)
+    if as_json:
+        return show.as_json(job)
+    if not follow:
+        return show.output.print(job["id"])
+    if job["status"] != "succeeded":
+        raise Refused(f"{job['id']} {job['status']}: {(job['error'] or {}).get('message', 'no model was made')}")
+    show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
+
+
+def models(as_json: Json = False, url: Url = None) -> None:
+    """List the models that can generate."""
+    with _client(url) as client:
+        answer = _ask(client, "GET", "/models")
+    if as_json:
+        return show.as_json(answer)
+    show.rows(
+        ("name", "family", "parameters", "context", "tokenizer"),
+        (
+            (m["name"], m["family"], f"{m['parameters']:,}", m["config"]["context_length"], m["tokenizer"])
+            for m in answer["data"]
+        ),
+    )
+
+
+def datasets(
+    upload: Annotated[
+        Path | None, typer.Option(help="A text file to upload first.", exists=True, dir_okay=False)
+    ] = None,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """List the datasets; upload one with --upload."""
+    with _client(url) as client:
+        if upload:
+            _upload(client, upload)
+        answer = _ask(client, "GET", "/datasets")
+    if as_json:
+        return show.as_json(answer)
+    show.rows(
+        ("id", "name", "bytes", "characters"),
+        ((d["id"], d["name"], f"{d['bytes']:,}", f"{d['characters']:,}") for d in answer["data"]),
+    )
+
+
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="One job; without it, all.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show its events until it ends.")] = False,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """List jobs, or show, follow or cancel one."""
+    with _client(url) as client:
+        if job_id is None:
+            answer = _ask(client, "GET", "/jobs")
+        elif cancel:
+            answer = _ask(client, "POST", f"/jobs/{job_id}/cancel")
+        else:
+            answer = _follow(client, job_id, quiet=as_json) if follow else _ask(client, "GET", f"/jobs/{job_id}")
+    if as_json:
+        return show.as_json(answer)
+    found = answer["data"] if job_id is None else [answer]
+    show.rows(
+        ("id", "name", "status", "step"),
+        ((j["id"], j["name"], j["status"], f"{j['step']}/{j['total_steps'] or '?'}") for j in found),
+    )
+
+
+def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
+    """The opening and what is written after it, as it comes."""
+    show.text(opening)
+    for event in events:
+        show.text(event.get("token", {}).get("text", ""))
+    show.text("\n")
+
+
+def _client(url: str | None) -> httpx.Client:
+    return httpx.Client(base_url=url or get_settings().url, timeout=600)
+
+
+def _ask(client: httpx.Client, method: str, path: str, **request: Any) -> Any:
+    answer = client.request(method, path, **request)
+    if answer.is_error:
+        raise Refused(_refusal(answer))
+    return answer.json()
+
+
+def _refusal(answer: httpx.Response) -> str:
+    try:
+        error = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {answer.status_code} from {answer.url}, which does not look like Inkling"
+    return f"{error['message']} ({error['code']})"
+
+
+def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Iterator[dict[str, Any]]:
+    """Server-sent events of one answer, each one's data read as JSON, up to [DONE] or the end."""
+    with client.stream(method, path, **request) as answer:
+        if answer.is_error:
+            answer.read()
+            raise Refused(_refusal(answer))
+        for line in answer.iter_lines():
+            if not line.startswith("data:"):
+                continue
+            data = line.removeprefix("data:").strip()
+            if data == "[DONE]":
+                return
+            event = json.loads(data)
+            if "error" in event and isinstance(event["error"], dict):
+                raise Refused(event["error"]["message"])
+            yield event
+
+
+def _upload(client: httpx.Client, path: Path) -> Any:
+    with path.open("rb") as file:
+        return _ask(client, "POST", "/datasets", files={"file": (path.name, file, "text/plain")})
+
+
+def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:
+    """Print a job's events as they come; a connection that breaks is taken up where it was."""
+    last = 0
+    while True:
+        page = _ask(client, "GET", f"/jobs/{job_id}/events", params={"after": last, "limit": 100})
+        for event in page["data"]:
+            last = event["id"]
+            if not quiet:
+                show.errors.print(event["message"], markup=False)
+        if page["data"]:
+            continue
+        job = _ask(client, "GET", f"/jobs/{job_id}")
+        if job["status"] in FINAL:
+            return job
+        time.sleep(0.5)
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    """`name=value` pairs; a value is read as JSON where it is JSON, else as text."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise Refused(f"--set wants name=value, not {pair!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options

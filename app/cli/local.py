@@ -1,0 +1,86 @@
+"""`tokenize` and `generate` in this process, on the same data directory, without a server or a port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from app.config import Settings, get_settings
+from app.db.migrate import migrate
+from app.db.session import Database
+from app.errors import InvalidRequest
+from app.log import configure_logging
+from app.services.storage import Storage
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def tokenize(fields: dict[str, Any]) -> Any:
+    """What `POST /tokenize` answers."""
+    from app.schemas import token_json
+    from app.schemas.tokenizer import TokenizeIn
+    from app.services import tokens
+    from app.services.tokenizers import Tokenizers
+
+    body, settings = _checked(TokenizeIn, fields), get_settings()
+    name = body.tokenizer if isinstance(body.tokenizer, str) else settings.default_tokenizer
+    tokens.check_size([body.text], settings.max_text_bytes)
+    with _data(settings) as (database, storage), database.read() as session:
+        tokenizer = Tokenizers(storage).get(session, name)
+    ids = tokens.encode(tokenizer, body.text, parse_special=body.specials == "parse")
+    return json.loads(b"".join(token_json.tokenized(name, len(ids), tokenizer.walk(body.text, ids))))
+
+
+def generate(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The events that `POST /generate` streams."""
+    from app.schemas.generate import GenerateIn
+
+    return _run(_generated(_checked(GenerateIn, fields)))
+
+
+def _run(events: AsyncIterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    configure_logging("warning")
+    with asyncio.Runner() as runner:
+        while (event := runner.run(anext(events, None))) is not None:
+            yield event
+
+
+async def _generated(body: Any) -> AsyncIterator[dict[str, Any]]:
+    from app.services.generation import prepare
+    from app.services.runtime import Runtime
+
+    runtime = Runtime.open(get_settings())
+    try:
+        migrate(runtime.database)
+        generation = await prepare(runtime, body)
+        generation.start()
+        async for step in generation.progress():
+            yield {"index": step.index, "token": {"text": step.token.text if step.token else ""}}
+    finally:
+        runtime.close()
+
+
+@contextmanager
+def _data(settings: Settings) -> Iterator[tuple[Database, Storage]]:
+    storage = Storage(settings.data_dir, settings.assets_dir)
+    storage.prepare()
+    database = Database(settings.effective_database_url)
+    try:
+        migrate(database)
+        yield database, storage
+    finally:
+        database.dispose()
+
+
+def _checked(kind: type[Body], fields: dict[str, Any]) -> Body:
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"{place}: {first['msg']}", param=place) from None

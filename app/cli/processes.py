@@ -1,0 +1,160 @@
+"""`inkling up`, `serve` and `worker`: the processes of the service. Celery and uvicorn are started by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.config import Settings, export, get_settings
+
+Host = Annotated[str | None, typer.Option(help="Address to bind (INKLING_HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to bind (INKLING_PORT).", min=1, max=65535)]
+DataDir = Annotated[Path | None, typer.Option(help="Where everything is written (INKLING_DATA_DIR).")]
+
+WORKER_GRACE_S = 60  # a trainer that is told to stop writes a checkpoint first
+RESTART_AFTER_S = 2.0
+
+
+class CannotStart(Exception):
+    """The service cannot start; the message says what to do."""
+
+
+def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the server and one worker, and print the address. Ctrl-C ends both."""
+    settings = _settings(host, port, data_dir)
+    listener = _listen(settings)
+    worker_process = WorkerProcess()
+    worker_process.start()
+    try:
+        _serve(settings, listener)
+    finally:
+        worker_process.stop()
+
+
+def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Start the server alone."""
+    settings = _settings(host, port, data_dir)
+    _serve(settings, _listen(settings))
+
+
+def worker(data_dir: DataDir = None) -> None:
+    """Start one worker alone: it trains one job at a time."""
+    _settings(None, None, data_dir)
+    os.execv(sys.executable, [sys.executable, "-m", "workers.main"])
+
+
+class WorkerProcess:
+    """The worker beside the server: started again when it dies, ended when the server ends.
+
+    It holds the reading end of a pipe; when this process is gone, however it went, the pipe closes and the
+    worker stops by itself.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._spawn()
+        self._keeper.start()
+
+    def stop(self) -> None:
+        """Ask the worker to end and wait; it hands a running job back to the queue first."""
+        self._stopping.set()
+        process = self._process
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        try:
+            process.wait(WORKER_GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _spawn(self) -> None:
+        # A session of its own: Ctrl-C in the terminal reaches this process alone, which then ends the worker.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "workers.main", "--watch-stdin"], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def _keep(self) -> None:
+        while self._process and not self._stopping.is_set():
+            status = self._process.wait()
+            if not self._stopping.wait(RESTART_AFTER_S):
+                typer.echo(f"inkling: the worker ended with status {status}; starting another", err=True)
+                self._spawn()
+
+
+def _settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
+    """The environment's settings with the command's options over them, handed on to the processes started."""
+    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
+    settings = get_settings(**{name: value for name, value in given.items() if value is not None})
+    export(settings)
+    return settings
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port now, so that a taken one is said before anything else is started."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise CannotStart(f"{settings.host} is no address of this machine: {error.strerror}") from None
+    family, _, _, _, address = found[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "choose another with --port or INKLING_PORT"
+        ) from None
+    return listener
+
+
+def _serve(settings: Settings, listener: socket.socket) -> None:
+    import uvicorn
+
+    from app.log import configure_logging
+
+    configure_logging(settings.log_level, settings.log_format)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                typer.echo(f"Inkling is at http://{_shown(settings.host)}:{settings.port}  (Ctrl-C ends it)")
+
+    config = uvicorn.Config(
+        "app.main:create_app",
+        factory=True,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        server_header=False,
+    )
+    server = Server(config)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
+        server.run(sockets=[listener])
+    if not server.started:
+        raise CannotStart("the server could not start; the lines above say why")
+
+
+def _shown(host: str) -> str:
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what is shown, not what is bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

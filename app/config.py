@@ -1,0 +1,84 @@
+"""Settings: the only reader of the environment. Each field is `INKLING_<FIELD>` and stands in docs/settings.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """What a person may choose about a running Inkling. Read once, where a process starts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INKLING_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    url: str = "http://127.0.0.1:8000"
+    """The server that the `inkling` commands call."""
+
+    data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Path("data")
+    """Everything that is written: database, datasets, models, checkpoints, the embedded queue."""
+    assets_dir: Annotated[Path, AfterValidator(Path.absolute)] = Path(sys.prefix) / "share" / "inkling"
+    """What is fetched at install and only read afterwards: the default model, tiktoken's files."""
+
+    database_url: str = ""
+    """Empty: SQLite in the data directory. Else `postgresql://…`."""
+    broker_url: str = ""
+    """Empty: Celery's filesystem transport in the data directory. Else `redis://…`."""
+
+    default_model: str = "smollm2-135m-instruct"
+    default_tokenizer: str = "gpt2"
+
+    max_text_bytes: int = Field(MIB, ge=1)
+    max_upload_bytes: int = Field(512 * MIB, ge=1)
+    max_queued_requests: int = Field(64, ge=1)
+    kv_cache_tokens: int = Field(16_384, ge=1)
+    """Tokens that all running requests of one model may hold in its key–value cache."""
+    loaded_models: int = Field(2, ge=1)
+    """Models kept in memory at once; the least recently used one makes room."""
+    model_wait_s: float = Field(60.0, ge=0)
+    """How long a request waits for a model that is being loaded before it gets a 503."""
+
+    threads: int = Field(0, ge=0)
+    """Threads for generation; 0: as many as there are cores."""
+    train_threads: int = Field(0, ge=0)
+    """Threads for a training job; 0: as many as there are cores."""
+    lease_s: float = Field(30.0, ge=1)
+    """A running job whose worker was silent for this long is taken back."""
+    job_attempts: int = Field(3, ge=1)
+    """Attempts without progress after which a job fails."""
+
+    log_level: str = "info"
+    log_format: str = Field("console", pattern="^(console|json)$")
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'inkling.db'}"
+
+    @property
+    def effective_broker_url(self) -> str:
+        return self.broker_url or "filesystem://localhost"
+
+
+def get_settings(**chosen: Any) -> Settings:
+    """Read the environment (and `.env` in the working directory); `chosen` fields stand over both.
+
+    Raises:
+        pydantic.ValidationError: a setting cannot be read as its type.
+    """
+    return Settings(**chosen)
+
+
+def export(settings: Settings) -> None:
+    """Hand the settings on to the processes that this one will start."""
+    for name, value in settings.model_dump(mode="json").items():
+        os.environ[f"INKLING_{name.upper()}"] = str(value)

@@ -1,0 +1,44 @@
+"""Brings a database to the newest schema, once, however many processes start together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from app.db.session import Database
+from app.errors import AppError
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+_LOCK = 0x1B_4B_11_46  # any constant; names the advisory lock on PostgreSQL
+
+
+class SchemaUnknown(AppError):
+    """The database was written by a newer Inkling."""
+
+    code = "schema_unknown"
+
+
+def migrate(database: Database) -> None:
+    """Apply what is missing. SQLite's write lock or an advisory lock lets one process through at a time.
+
+    Raises:
+        SchemaUnknown: the database's revision is not among ours.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with database.connect() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        current = MigrationContext.configure(connection).get_current_revision()
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if current is not None and current not in known:
+            raise SchemaUnknown(
+                f"the database is at revision {current}, which this version does not know; upgrade Inkling"
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,41 @@
+"""A job's saved state at a step: the row and its queries. Only complete ones have a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db.base import Base, db_now
+
+
+class CheckpointRow(Base):
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)  # job_id@step
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[int]
+    attempt: Mapped[int]
+    fence: Mapped[int]
+    path: Mapped[str]  # the directory's name within the job's folder
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]  # of its manifest, which holds every file's own
+    metrics: Mapped[dict[str, Any]]
+    created_at: Mapped[float] = mapped_column(insert_default=db_now())
+
+
+def get(session: Session, job_id: str, step: int) -> CheckpointRow | None:
+    return session.get(CheckpointRow, f"{job_id}@{step}")
+
+
+def of_job(session: Session, job_id: str) -> list[CheckpointRow]:
+    """Newest first."""
+    query = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
+    return list(session.scalars(query.order_by(CheckpointRow.step.desc())))
+
+
+def remove(session: Session, checkpoint_id: str) -> None:
+    """Take one off the list; its folder is the caller's business, after the commit."""
+    session.execute(delete(CheckpointRow).where(CheckpointRow.id == checkpoint_id))

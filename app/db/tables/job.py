@@ -1,0 +1,230 @@
+"""A job: the row, and the compare-and-set steps of its life. The row is the queue of record.
+
+    queued --claim--> running --finish--> succeeded | failed | cancelled
+       ^                 |
+       +-- release, take_back
+
+Each claim makes `fence` grow by one; every later step of a holder names its fence and does nothing when it is stale.
+All times come from the database's clock. Knows no events and no broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, case, exists, func, or_, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db.base import Base, db_now
+from app.db.tables.checkpoint import CheckpointRow
+
+FINAL = ("succeeded", "failed", "cancelled")
+LIVE = ("queued", "running")
+BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
+_IS_LIVE = text("status IN ('queued', 'running')")
+
+
+class JobRow(Base):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_queue", "status", "priority", "created_at"),
+        # Two live jobs would write one model; the database itself lets only one of two simultaneous requests through.
+        Index("uq_jobs_live_name", "name", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    recipe: Mapped[str]
+    name: Mapped[str]  # the name its model will have
+    status: Mapped[str]  # queued | running | succeeded | failed | cancelled
+    datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
+    model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
+    tokenizer: Mapped[str]
+    validation: Mapped[dict[str, Any]]  # {"dataset": id} or {"fraction": 0.1}
+    train: Mapped[dict[str, Any]]  # a whole TrainConfig
+    device: Mapped[str]
+    devices: Mapped[int]
+    priority: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
+
+    step: Mapped[int] = mapped_column(default=0)
+    total_steps: Mapped[int | None]
+    attempt: Mapped[int] = mapped_column(default=0)  # attempts begun
+    stalled_attempts: Mapped[int] = mapped_column(default=0)  # of these, ended without a later step or checkpoint
+    attempt_from_step: Mapped[int] = mapped_column(default=0)  # the latest step that any earlier attempt reached
+    fence: Mapped[int] = mapped_column(default=0)  # grows with each claim; a stale holder's writes carry an old one
+    worker_id: Mapped[str | None]
+    lease_until: Mapped[float | None]
+    not_before: Mapped[float] = mapped_column(default=0.0)
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    nudged_at: Mapped[float | None]  # when the workers were last told of it; None: not since it was queued
+
+    error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    result_model: Mapped[str | None]
+    result_checkpoint: Mapped[str | None]
+    created_at: Mapped[float] = mapped_column(insert_default=db_now())
+    started_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a holder's job ends: the state, and what belongs to it."""
+
+    status: str  # succeeded | failed | cancelled
+    error: dict[str, Any] | None = None  # {code, message, param}
+    model: str | None = None
+    checkpoint: str | None = None
+
+
+def get(session: Session, job_id: str) -> JobRow | None:
+    return session.get(JobRow, job_id)
+
+
+def newest_first(session: Session, after_id: str | None, limit: int) -> list[JobRow]:
+    """Rows older than `after_id`; ids sort by the time they were made."""
+    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    if after_id is not None:
+        query = query.where(JobRow.id < after_id)
+    return list(session.scalars(query))
+
+
+def live_with_name(session: Session, name: str) -> JobRow | None:
+    return session.scalar(select(JobRow).where(JobRow.name == name, JobRow.status.in_(LIVE)))
+
+
+def live(session: Session) -> list[JobRow]:
+    """Queued and running jobs."""
+    return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
+
+
+def lock(session: Session, job_id: str) -> JobRow | None:
+    """The row as it is now, locked until the transaction ends (on SQLite, the write scope is the lock)."""
+    query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    return session.scalar(query, execution_options={"populate_existing": True})
+
+
+def hold(session: Session, job_id: str, fence: int) -> JobRow | None:
+    """As `lock`, if `fence` is the one that runs the job; None for a stale holder."""
+    row = lock(session, job_id)
+    return row if row is not None and row.status == "running" and row.fence == fence else None
+
+
+def claim(session: Session, worker_id: str, lease_s: float) -> JobRow | None:
+    """Take the best queued job (priority, then age) for `lease_s` seconds: its row, running, with a new fence.
+
+    None if nothing is due. Two workers that claim at once get two jobs, or one of them none.
+    """
+    due = (
+        select(JobRow.id)
+        .where(JobRow.status == "queued", JobRow.not_before <= db_now())
+        .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    reached = case((JobRow.step > JobRow.attempt_from_step, JobRow.step), else_=JobRow.attempt_from_step)
+    taken = (
+        update(JobRow)
+        .where(JobRow.id == due.scalar_subquery(), JobRow.status == "queued")
+        .values(
+            status="running",
+            fence=JobRow.fence + 1,
+            attempt=JobRow.attempt + 1,
+            attempt_from_step=reached,
+            worker_id=worker_id,
+            lease_until=db_now() + lease_s,
+            started_at=func.coalesce(JobRow.started_at, db_now()),
+        )
+        .returning(JobRow)
+    )
+    return session.scalar(taken, execution_options={"populate_existing": True, "synchronize_session": False})
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a holder learns with each renewal."""
+
+    cancel_requested: bool
+
+
+def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | None:
+    """Hold the job for another `lease_s` seconds from now; None if it is not this fence's any more."""
+    renewed = (
+        update(JobRow)
+        .where(JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running")
+        .values(lease_until=db_now() + lease_s)
+        .returning(JobRow.cancel_requested)
+    )
+    cancel_requested = session.scalar(renewed, execution_options={"synchronize_session": False})
+    return None if cancel_requested is None else Lease(cancel_requested)
+
+
+def finish(row: JobRow, ending: Ending) -> None:
+    """End a held or queued job; nothing changes its state afterwards."""
+    row.status = ending.status
+    row.error = ending.error
+    row.result_model = ending.model
+    row.result_checkpoint = ending.checkpoint
+    row.finished_at = db_now()
+    row.worker_id = row.lease_until = None
+
+
+def release(row: JobRow) -> None:
+    """Put a held job back into the queue, to be claimed at once. This uses up none of its attempts."""
+    _requeue(row, wait_s=0.0)
+
+
+def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None:
+    """End the attempt of a locked, running job whose holder died or went silent.
+
+    The job goes back into the queue, after a while where the attempt brought neither a later step nor a new
+    checkpoint; it fails with `attempts_exhausted` once `max_stalled` of its attempts were such. A job that was to
+    be cancelled is cancelled.
+
+    Args:
+        why: what became of the holder, for the error.
+    """
+    made_checkpoint = exists().where(CheckpointRow.job_id == row.id, CheckpointRow.fence == row.fence)
+    if not (row.step > row.attempt_from_step or session.scalar(select(made_checkpoint))):
+        row.stalled_attempts += 1
+        wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
+    else:
+        wait_s = 0.0
+    if row.cancel_requested:
+        finish(row, Ending("cancelled"))
+    elif row.stalled_attempts >= max_stalled:
+        message = f"{row.stalled_attempts} attempts ended without progress; the last one: {why}"
+        finish(row, Ending("failed", {"code": "attempts_exhausted", "message": message, "param": None}))
+    else:
+        _requeue(row, wait_s)
+
+
+def _requeue(row: JobRow, wait_s: float) -> None:
+    row.status = "queued"
+    row.worker_id = row.lease_until = row.nudged_at = None
+    row.not_before = db_now() + wait_s
+
+
+def expired(session: Session) -> list[JobRow]:
+    """Running jobs whose lease ran out, locked; those that another process has locked are left to it."""
+    query = select(JobRow).where(JobRow.status == "running", JobRow.lease_until < db_now())
+    return list(session.scalars(query.with_for_update(skip_locked=True)))
+
+
+def due_for_nudge(session: Session, older_than_s: float) -> list[str]:
+    """Ids of queued jobs that are due and of which no worker was told for `older_than_s`; from now on they were."""
+    overdue = (
+        update(JobRow)
+        .where(
+            JobRow.status == "queued",
+            JobRow.not_before <= db_now(),
+            or_(JobRow.nudged_at.is_(None), JobRow.nudged_at < db_now() - older_than_s),
+        )
+        .values(nudged_at=db_now())
+        .returning(JobRow.id)
+    )
+    return list(session.scalars(overdue, execution_options={"synchronize_session": False}))

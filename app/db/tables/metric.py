@@ -1,0 +1,36 @@
+"""What a job measured at a step: the row and its queries."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, ForeignKey, Index, delete, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db.base import Base, db_now
+
+
+class MetricRow(Base):
+    __tablename__ = "metrics"
+    __table_args__ = (Index("ix_metrics_job_step", "job_id", "step"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[int]
+    created_at: Mapped[float] = mapped_column(insert_default=db_now())
+    loss: Mapped[float | None]
+    val_loss: Mapped[float | None]
+    learning_rate: Mapped[float | None]
+    grad_norm: Mapped[float | None]
+    tokens: Mapped[int | None] = mapped_column(BigInteger)
+    tokens_per_s: Mapped[float | None]
+
+
+def store(session: Session, job_id: str, rows: list[MetricRow]) -> None:
+    """Add rows; a step measured again by a later attempt takes the place of the first."""
+    session.execute(delete(MetricRow).where(MetricRow.job_id == job_id, MetricRow.step.in_([row.step for row in rows])))
+    session.add_all(rows)
+
+
+def of_job(session: Session, job_id: str, after_step: int, limit: int) -> list[MetricRow]:
+    """Rows of steps above `after_step`, in the order of steps."""
+    query = select(MetricRow).where(MetricRow.job_id == job_id, MetricRow.step > after_step)
+    return list(session.scalars(query.order_by(MetricRow.step).limit(limit)))

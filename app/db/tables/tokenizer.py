@@ -1,0 +1,28 @@
+"""A tokenizer built here from a dataset: the row and its queries. Its vocabulary lies in a file beside."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db.base import Base, db_now
+
+
+class TokenizerRow(Base):
+    __tablename__ = "tokenizers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]  # word | bpe
+    version: Mapped[int]  # the word tokenizer's 1 or 2
+    vocab_size: Mapped[int]
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
+    sha256: Mapped[str]  # of the vocabulary file
+    created_at: Mapped[float] = mapped_column(insert_default=db_now())
+
+
+def get(session: Session, name: str) -> TokenizerRow | None:
+    return session.get(TokenizerRow, name)
+
+
+def by_name(session: Session) -> list[TokenizerRow]:
+    return list(session.scalars(select(TokenizerRow).order_by(TokenizerRow.name)))

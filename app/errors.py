@@ -1,0 +1,140 @@
+"""Every refusal of the service: a code, an HTTP status, a message. Knows nothing of the web framework."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """A refusal that the caller can act upon.
+
+    Args:
+        message: what is wrong, with the offending value, for a person.
+        param: the field of the request it is about, as a path like `train.batch_size`.
+        retry_after_s: seconds after which a second try makes sense (429 and 503).
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    type: ClassVar[str] = "server_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(AppError):
+    """A field is there and readable, but its value cannot be used."""
+
+    status = 422
+    code = "invalid_value"
+    type = "invalid_request_error"
+
+
+class MalformedBody(InvalidRequest):
+    status = 400
+    code = "invalid_json"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class UnknownWord(InvalidRequest):
+    """A tokenizer without an unknown token met a word that is not in its vocabulary."""
+
+    code = "unknown_word"
+
+
+class TokenOutOfRange(InvalidRequest):
+    code = "token_out_of_range"
+
+
+class NoChatTemplate(InvalidRequest):
+    code = "no_chat_template"
+
+
+class InvalidFile(InvalidRequest):
+    """An uploaded file was read and found wanting (empty, not UTF-8, …)."""
+
+    code = "invalid_file"
+
+
+class NotFound(AppError):
+    status = 404
+    code = "not_found"
+    type = "not_found_error"
+
+
+class TokenizerNotFound(NotFound):
+    code = "tokenizer_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class DatasetNotFound(NotFound):
+    code = "dataset_not_found"
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
+class CheckpointNotFound(NotFound):
+    code = "checkpoint_not_found"
+
+
+class DataMissing(AppError):
+    """The name is known, but its data is not on this machine; the message says how to get it."""
+
+    status = 424
+    code = "data_missing"
+    type = "data_missing_error"
+
+
+class Conflict(AppError):
+    """The thing is in a state in which this cannot be done."""
+
+    status = 409
+    code = "conflict"
+    type = "conflict_error"
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+
+class TooLarge(AppError):
+    status = 413
+    code = "too_large"
+    type = "invalid_request_error"
+
+
+class UnsupportedFormat(AppError):
+    status = 415
+    code = "unsupported_format"
+    type = "invalid_request_error"
+
+
+class QueueFull(AppError):
+    status = 429
+    code = "queue_full"
+    type = "rate_limit_error"
+
+
+class NotReady(AppError):
+    """Loading, draining, or a part that the service rests on is away."""
+
+    status = 503
+    code = "not_ready"
+    type = "unavailable_error"
+
+
+class NoDiskSpace(AppError):
+    status = 507
+    code = "no_disk_space"
+    type = "unavailable_error"

@@ -1,0 +1,264 @@
+"""Models and checkpoints on disk: complete or absent, safetensors and JSON alone, every byte accounted for.
+
+A folder holds `model.safetensors` and `model.json`; a checkpoint also `trainer.safetensors` (optimizer and random
+generators) and `trainer.json` (where the run stands); `manifest.json` names size and sha256 of each of them. It is
+written under another name beside its place, synced, and renamed, so that a half-written one is never seen.
+Knows no database: which of them is listed is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from app.llm.config import ModelConfig
+from app.llm.errors import BadCheckpoint, LLMError
+from app.llm.model.transformer import Transformer
+from app.llm.train.loop import Report, TrainState
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+WEIGHTS, MODEL = "model.safetensors", "model.json"
+TRAINER_TENSORS, TRAINER = "trainer.safetensors", "trainer.json"
+
+
+@dataclass(frozen=True)
+class ModelMeta:
+    """What generation needs beside the weights, and where they come from."""
+
+    config: ModelConfig
+    tokenizer: str
+    eos_id: int | None = None
+    chat_template: str | None = None
+    base_model: str | None = None
+    licence: str | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What was written: bytes of all files, and the hashes that vouch for them."""
+
+    size_bytes: int
+    sha256: str  # of the manifest, which holds every file's own
+    weights_sha256: str
+
+
+def save_model(folder: Path, model: Transformer, meta: ModelMeta) -> Saved:
+    """Write weights and `meta` to a new `folder`, at once or not at all.
+
+    Raises:
+        FileExistsError: `folder` is there already.
+        OSError: the disk is full, or refuses.
+    """
+    with _new_folder(folder) as aside:
+        _write_model(aside, model, meta)
+        return _seal(aside)
+
+
+def load_model(folder: Path) -> tuple[Transformer, ModelMeta]:
+    """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode.
+
+    Raises:
+        BadCheckpoint: a file is missing, truncated, changed, or not what its description says.
+    """
+    _verify(folder, (WEIGHTS, MODEL))
+    meta = _read_meta(folder / MODEL)
+    tensors = _read_tensors(folder / WEIGHTS)
+    if meta.config.n_layers > len(tensors):  # before a million blocks are made
+        raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {meta.config.n_layers} layers")
+    with torch.device("meta"):  # shapes alone: nothing is drawn or allocated for weights that are replaced at once
+        model = Transformer(meta.config)
+    wanted = {name: (parameter.dtype, parameter.shape) for name, parameter in model.named_parameters()}
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    if found != wanted:
+        odd = sorted(name for name in wanted | found if found.get(name) != wanted.get(name))
+        raise BadCheckpoint(f"{folder.name}: the weights are not those of the configuration: {', '.join(odd[:5])}")
+    model.load_state_dict(tensors, assign=True)
+    return model.eval(), meta
+
+
+def save_checkpoint(folder: Path, model: Transformer, meta: ModelMeta, state: TrainState) -> Saved:
+    """Write all that a run needs to go on, to a new `folder`, at once or not at all.
+
+    Raises:
+        FileExistsError: `folder` is there already.
+        OSError: the disk is full, or refuses.
+    """
+    tensors = {f"optimizer.{name}": tensor for name, tensor in state.optimizer.items()}
+    tensors |= {f"rng.{name}": tensor for name, tensor in state.rng.items()}
+    with _new_folder(folder) as aside:
+        _write_model(aside, model, meta)
+        _write_tensors(aside / TRAINER_TENSORS, tensors)
+        _write_json(aside / TRAINER, asdict(state.report))
+        return _seal(aside)
+
+
+def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Transformer, ModelMeta, TrainState]:
+    """Read back what `save_checkpoint` wrote; the tensors are on the CPU.
+
+    Raises:
+        BadCheckpoint: as `load_model`, or the manifest's hash is not `sha256`.
+    """
+    _verify(folder, (WEIGHTS, MODEL, TRAINER_TENSORS, TRAINER), sha256)
+    tensors = _read_tensors(folder / TRAINER_TENSORS)
+    try:
+        report = Report(**_read_json(folder / TRAINER))
+        groups: dict[str, dict[str, Tensor]] = {"optimizer": {}, "rng": {}}
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = tensor
+    except (TypeError, KeyError) as error:
+        raise BadCheckpoint(f"{folder.name}: {error}") from error
+    model, meta = load_model(folder)
+    return model, meta, TrainState(report, groups["optimizer"], groups["rng"])
+
+
+def copy_model(checkpoint: Path, folder: Path) -> Saved:
+    """Make a model's `folder` out of a checkpoint's. Files are never changed once written, so they are linked.
+
+    Raises:
+        BadCheckpoint: the checkpoint is not whole.
+        FileExistsError: `folder` is there already.
+        OSError: the disk is full, or refuses.
+    """
+    entries = _verify(checkpoint, (MODEL,))
+    with _new_folder(folder) as aside:
+        for name in (WEIGHTS, MODEL):
+            try:
+                os.link(checkpoint / name, aside / name)
+            except OSError:  # a filesystem without links
+                shutil.copyfile(checkpoint / name, aside / name)
+        return _seal(aside, known={name: entries[name] for name in (WEIGHTS, MODEL)})
+
+
+def publish(folder: Path, place: Path) -> None:
+    """Move a complete `folder` to its `place`, on the same filesystem; what an attempt before left there goes."""
+    if place.exists():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(place)
+    _sync(place.parent)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` that becomes it at the end, or vanishes on any error."""
+    if folder.exists():
+        raise FileExistsError(f"{folder.name} is there already")
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    aside.mkdir(mode=0o700, parents=True)
+    try:
+        yield aside
+        _sync(aside)
+        aside.rename(folder)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    _sync(folder.parent)
+
+
+def _seal(folder: Path, known: Mapping[str, Mapping[str, Any]] | None = None) -> Saved:
+    """Sync every file and write the manifest; hashes in `known` are not taken again."""
+    entries = {}
+    for path in sorted(folder.iterdir()):
+        _sync(path)
+        entries[path.name] = dict((known or {}).get(path.name) or _entry(path))
+    _write_json(folder / MANIFEST, {"format": FORMAT, "files": entries})
+    _sync(folder / MANIFEST)
+    return Saved(
+        size_bytes=sum(entry["size_bytes"] for entry in entries.values()),
+        sha256=_sha256(folder / MANIFEST),
+        weights_sha256=entries[WEIGHTS]["sha256"],
+    )
+
+
+def _verify(folder: Path, names: tuple[str, ...], sha256: str | None = None) -> dict[str, dict[str, Any]]:
+    """The manifest's entries, once the files `names` were found to be as it says."""
+    try:
+        if sha256 is not None and _sha256(folder / MANIFEST) != sha256:
+            raise BadCheckpoint(f"{folder.name}: the manifest was changed")
+        manifest = _read_json(folder / MANIFEST)
+        entries: dict[str, dict[str, Any]] = manifest["files"]
+        if manifest["format"] != FORMAT:
+            raise BadCheckpoint(f"{folder.name}: format {manifest['format']!r} is not known here")
+        for name in names:
+            if (folder / name).stat().st_size != entries[name]["size_bytes"] or _entry(folder / name) != entries[name]:
+                raise BadCheckpoint(f"{folder.name}: {name} is not as it was written")
+    except OSError as error:
+        raise BadCheckpoint(f"{folder.name}: {error.strerror} ({error.filename})") from error
+    except (KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{folder.name}: the manifest lacks {error}") from error
+    return entries
+
+
+def _write_model(folder: Path, model: Transformer, meta: ModelMeta) -> None:
+    # Tied weights appear once: named_parameters names a shared tensor a single time.
+    _write_tensors(folder / WEIGHTS, dict(model.named_parameters()))
+    _write_json(folder / MODEL, asdict(meta))
+
+
+def _read_meta(path: Path) -> ModelMeta:
+    fields = _read_json(path)
+    try:
+        return ModelMeta(**{**fields, "config": ModelConfig(**fields["config"])})
+    except (TypeError, KeyError, LLMError) as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from error
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Straight from where the tensors lie: those on the CPU are not copied first."""
+    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a file, mapped into memory: a page is read once it is used, a change stays private."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from error
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadCheckpoint(f"{path.name}: {error}") from error
+    if not isinstance(value, dict):
+        raise BadCheckpoint(f"{path.name}: holds no object")
+    return value
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"size_bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,197 @@
+"""Frozen configurations, checked when made: the network, sampling, training. Free of torch.
+
+Names are the book's: vocab_size, context_length, emb_dim, n_heads, n_layers, drop_rate, qkv_bias.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from app.llm.errors import BadConfig
+
+MAX_DIM = 1 << 20  # bounds absurd configurations before anything is allocated
+
+
+def _check_int(field: str, value: int, low: int, high: int = MAX_DIM) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise BadConfig(field, f"must be a whole number from {low} to {high}, not {value!r}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of one decoder of the GPT-2 or Llama family (chapter 4; Touvron et al. 2023 for the latter).
+
+    `norm`, `position` and `mlp` choose the family's parts: GPT-2 is layernorm, learned, gelu; Llama is
+    rmsnorm, rope, swiglu. Linear layers carry a bias where `norm` is layernorm, q, k, v only with `qkv_bias`.
+    """
+
+    vocab_size: int
+    context_length: int
+    emb_dim: int
+    n_heads: int
+    n_layers: int
+    drop_rate: float = 0.0
+    qkv_bias: bool = False
+    n_kv_heads: int | None = None
+    hidden_dim: int | None = None
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    position: Literal["learned", "rope"] = "learned"
+    mlp: Literal["gelu", "swiglu"] = "gelu"
+    tied: bool = False
+    norm_eps: float = 1e-5
+    rope_base: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        for field in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
+            _check_int(field, getattr(self, field), 1)
+        object.__setattr__(self, "n_kv_heads", self.n_kv_heads or self.n_heads)
+        object.__setattr__(self, "hidden_dim", self.hidden_dim or 4 * self.emb_dim)
+        _check_int("n_kv_heads", self.kv_heads, 1)
+        _check_int("hidden_dim", self.mlp_dim, 1)
+        if self.emb_dim % self.n_heads:
+            raise BadConfig("n_heads", f"{self.n_heads} heads do not divide emb_dim {self.emb_dim}")
+        if self.n_heads % self.kv_heads:
+            raise BadConfig("n_kv_heads", f"{self.kv_heads} does not divide n_heads {self.n_heads}")
+        if self.position == "rope" and self.head_dim % 2:
+            raise BadConfig("emb_dim", f"rotary positions need an even head size, not {self.head_dim}")
+        if not 0.0 <= self.drop_rate < 1.0:
+            raise BadConfig("drop_rate", f"must be from 0 to below 1, not {self.drop_rate!r}")
+        if not (math.isfinite(self.norm_eps) and self.norm_eps > 0):
+            raise BadConfig("norm_eps", f"must be above 0, not {self.norm_eps!r}")
+        if not (math.isfinite(self.rope_base) and self.rope_base > 0):
+            raise BadConfig("rope_base", f"must be above 0, not {self.rope_base!r}")
+
+    @property
+    def kv_heads(self) -> int:
+        """Key and value heads, as a number (`n_kv_heads` may be given as None)."""
+        return self.n_kv_heads or self.n_heads
+
+    @property
+    def mlp_dim(self) -> int:
+        """Width of the feed-forward layer, as a number."""
+        return self.hidden_dim or 4 * self.emb_dim
+
+    @property
+    def head_dim(self) -> int:
+        return self.emb_dim // self.n_heads
+
+    @property
+    def family(self) -> Literal["gpt2", "llama"]:
+        return "gpt2" if self.position == "learned" else "llama"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # name: everything but vocab_size, which the tokenizer gives
+    "gpt-tiny": dict(context_length=64, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0, tied=True),
+    "gpt-mini": dict(context_length=128, emb_dim=128, n_heads=4, n_layers=4, drop_rate=0.1, tied=True),
+    "gpt-small": dict(context_length=256, emb_dim=384, n_heads=6, n_layers=6, drop_rate=0.1, tied=True),
+    "gpt2-124m": dict(
+        context_length=1024, emb_dim=768, n_heads=12, n_layers=12, drop_rate=0.1, qkv_bias=True, tied=True
+    ),
+    "llama-tiny": dict(
+        context_length=64,
+        emb_dim=64,
+        n_heads=4,
+        n_kv_heads=2,
+        n_layers=2,
+        hidden_dim=192,
+        tied=True,
+        norm="rmsnorm",
+        position="rope",
+        mlp="swiglu",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is drawn from the logits (chapter 5). Temperature 0 is greedy."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    top_logprobs: int = 0
+
+    def __post_init__(self) -> None:
+        _check_int("max_new_tokens", self.max_new_tokens, 1)
+        if not 0.0 <= self.temperature <= 100.0:  # also refuses NaN
+            raise BadConfig("temperature", f"must be from 0 to 100, not {self.temperature!r}")
+        if self.top_k is not None:
+            _check_int("top_k", self.top_k, 1)
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise BadConfig("top_p", f"must be above 0 and at most 1, not {self.top_p!r}")
+        if self.min_p is not None and not 0.0 <= self.min_p <= 1.0:
+            raise BadConfig("min_p", f"must be from 0 to 1, not {self.min_p!r}")
+        if not 0.0 < self.repetition_penalty <= 100.0:
+            raise BadConfig("repetition_penalty", f"must be above 0 and at most 100, not {self.repetition_penalty!r}")
+        _check_int("seed", self.seed, 0, 2**63 - 1)
+        _check_int("top_logprobs", self.top_logprobs, 0, 20)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One run of the training loop (chapter 5 and appendix D).
+
+    Exactly one of `max_steps` and `epochs` counts; with neither, 1 epoch. `trainable` names which weights
+    learn: all, or the last block with the final norm (the head too, where it is not tied to the embedding).
+    """
+
+    max_steps: int | None = None
+    epochs: int | None = None
+    batch_size: int = 8
+    context_length: int | None = None  # tokens a window; None: the model's own, at most 256
+    stride: int | None = None  # None: the window's length, so that no token is seen twice an epoch
+    learning_rate: float = 5e-4
+    min_learning_rate: float = 0.0
+    weight_decay: float = 0.1
+    warmup_steps: int = 0
+    grad_clip: float | None = 1.0
+    trainable: Literal["all", "last_block"] = "all"
+    eval_every: int = 20
+    eval_batches: int = 8
+    sample_every: int = 50
+    sample_prompt: str = "The"
+    sample_tokens: int = 40
+    checkpoint_every: int = 100
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        if self.max_steps is not None and self.epochs is not None:
+            raise BadConfig("epochs", "give either max_steps or epochs, not both")
+        for field in ("max_steps", "epochs", "context_length", "stride"):
+            if getattr(self, field) is not None:
+                _check_int(field, getattr(self, field), 1, 10**9)
+        for field in (
+            "batch_size",
+            "eval_every",
+            "eval_batches",
+            "sample_every",
+            "sample_tokens",
+            "checkpoint_every",
+        ):
+            _check_int(field, getattr(self, field), 1)
+        _check_int("keep_checkpoints", self.keep_checkpoints, 1, 100)
+        _check_int("warmup_steps", self.warmup_steps, 0, 10**9)
+        if not 0.0 < self.learning_rate <= 10.0:
+            raise BadConfig("learning_rate", f"must be above 0 and at most 10, not {self.learning_rate!r}")
+        if not 0.0 <= self.min_learning_rate <= self.learning_rate:
+            raise BadConfig("min_learning_rate", f"must be from 0 to learning_rate, not {self.min_learning_rate!r}")
+        if not 0.0 <= self.weight_decay <= 10.0:
+            raise BadConfig("weight_decay", f"must be from 0 to 10, not {self.weight_decay!r}")
+        if self.grad_clip is not None and not 0.0 < self.grad_clip <= 1e6:
+            raise BadConfig("grad_clip", f"must be above 0, not {self.grad_clip!r}")
+        if not self.sample_prompt.strip():
+            raise BadConfig("sample_prompt", "must hold some text")
+
+    def with_steps(self, max_steps: int) -> TrainConfig:
+        """The same run, its length said in steps."""
+        return replace(self, max_steps=max_steps, epochs=None)

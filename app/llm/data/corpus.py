@@ -1,0 +1,100 @@
+"""A text as a file of token ids, made in pieces and read through memory mapping: neither needs memory for the whole.
+
+The ids are those of the whole text encoded at once: pieces end where no token of any tokenizer here goes across.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from app.llm.tokenizer.base import Tokenizer
+
+PIECE_CHARACTERS = 1 << 20
+
+
+def write_ids(
+    text: Path,
+    target: Path,
+    tokenizer: Tokenizer,
+    start: int = 0,
+    end: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Encode characters `start` to `end` of a UTF-8 file into `target`, which is whole or not there.
+
+    `check` is called between pieces and may raise to end the work.
+
+    Raises:
+        UnknownToken: a word tokenizer without `<|unk|>` met a new word.
+        OSError: a file cannot be read or written.
+    """
+    aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with text.open(encoding="utf-8", newline="") as source, aside.open("wb") as sink:
+            for _ in _chunks(source, start):
+                pass
+            for piece in pieces(_chunks(source, None if end is None else end - start)):
+                check()
+                np.array(tokenizer.encode(piece), dtype=_dtype(tokenizer.vocab_size)).tofile(sink)
+            sink.flush()
+            os.fsync(sink.fileno())
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_ids(path: Path, vocab_size: int) -> npt.NDArray[Any]:
+    """The ids of a file that `write_ids` made, read only as far as they are looked at."""
+    dtype = _dtype(vocab_size)
+    if path.stat().st_size == 0:
+        return np.empty(0, dtype=dtype)  # nothing cannot be mapped
+    return np.memmap(path, dtype=dtype, mode="r")
+
+
+def pieces(chunks: Iterator[str]) -> Iterator[str]:
+    """The same text cut between a letter and the white space after it, about a chunk at a time.
+
+    All split rules (the book's and those of byte-pair encodings) begin a new part there, whatever comes before
+    or after; other places may lie inside a run of white space, which is split by what follows it.
+    """
+    held = ""
+    for chunk in chunks:
+        searched = max(0, len(held) - 1)  # a chunk's first character may be the white space after held letters
+        held += chunk
+        cut = _last_cut(held, searched)
+        if cut:
+            yield held[:cut]
+            held = held[cut:]
+    if held:
+        yield held
+
+
+def _last_cut(text: str, low: int) -> int:
+    """The last place from `low` on with a letter before it and a space or line's end after it; 0 without any."""
+    at = len(text)
+    while (at := max(text.rfind(" ", low, at), text.rfind("\n", low, at))) > 0:
+        if text[at - 1].isalpha():
+            return at
+    return 0
+
+
+def _chunks(source: TextIO, characters: int | None) -> Iterator[str]:
+    """The next `characters` of the file, or all that is left of it."""
+    while characters is None or characters > 0:
+        chunk = source.read(PIECE_CHARACTERS if characters is None else min(PIECE_CHARACTERS, characters))
+        if not chunk:
+            return
+        if characters is not None:
+            characters -= len(chunk)
+        yield chunk
+
+
+def _dtype(vocab_size: int) -> type[np.unsignedinteger[Any]]:
+    return np.uint16 if vocab_size <= 1 << 16 else np.uint32

@@ -1,0 +1,74 @@
+"""What can go wrong in the library. Services translate these into `app.errors`; nothing here knows the web."""
+
+
+class LLMError(ValueError):
+    """Base of the library's refusals; the offending value stands in the text."""
+
+
+class ContextOverflow(LLMError):
+    """More tokens than the model's context, or than the cache was made for."""
+
+
+class UnknownToken(LLMError):
+    """A word that a tokenizer without an unknown token does not know (the book's V1 raises KeyError)."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"the vocabulary has no entry for {word!r}")
+        self.word = word
+
+
+class TokenIdOutOfRange(LLMError):
+    """An id outside the tokenizer's vocabulary."""
+
+    def __init__(self, token_id: int, vocab_size: int) -> None:
+        super().__init__(f"token id {token_id} is outside 0..{vocab_size - 1}")
+        self.token_id = token_id
+
+
+class UntokenizableText(LLMError):
+    """A text on which the tokenizer's splitting pattern gives up (a run of a million spaces can do it)."""
+
+
+class BadVocabulary(LLMError):
+    """A vocabulary that contradicts itself, or of a kind that is not read."""
+
+
+class MissingData(LLMError):
+    """The files of an encoding are not in its folder, or are not the ones that were published."""
+
+
+class BadConfig(LLMError):
+    """A configuration whose values do not fit together. `field` names the one to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.reason = message
+
+
+class BadWeights(LLMError):
+    """A weight file that is truncated, of another shape, or of a kind that is not read."""
+
+
+class BadCheckpoint(LLMError):
+    """A checkpoint directory that is incomplete or was changed."""
+
+
+class DatasetTooShort(LLMError):
+    """Fewer tokens than one window of input and target."""
+
+
+class TrainingStopped(Exception):
+    """Raised by a callback to end a run between two steps; `reason` is `cancelled`, `lost` or `shutdown`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TrainingDiverged(LLMError):
+    """The loss is no longer a number; `step` is the update at which that came out, counted from 1."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"at step {step} {what}")
+        self.step = step

@@ -1,0 +1,69 @@
+"""Causal self-attention: multi-head (chapter 3), and with grouped queries and rotary positions for Llama."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from app.llm.config import ModelConfig
+from app.llm.model.embedding import rotate
+from app.llm.model.kv_cache import LayerCache
+
+
+class CausalSelfAttention(nn.Module):
+    """Attention in which a token sees itself and the past.
+
+    Without a cache all tokens are attended at once (training). With one, `x` holds only the T newest tokens and
+    attends S = past + T. Both give the same numbers.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        self.drop_rate = config.drop_rate
+        kv_dim = config.kv_heads * config.head_dim
+        self.query = nn.Linear(config.emb_dim, config.emb_dim, bias=config.qkv_bias)
+        self.key = nn.Linear(config.emb_dim, kv_dim, bias=config.qkv_bias)
+        self.value = nn.Linear(config.emb_dim, kv_dim, bias=config.qkv_bias)
+        self.out = nn.Linear(config.emb_dim, config.emb_dim, bias=config.norm == "layernorm")
+        self.grouped = config.kv_heads != config.n_heads
+
+    def forward(
+        self, x: Tensor, angles: tuple[Tensor, Tensor] | None = None, cache: LayerCache | None = None
+    ) -> Tensor:
+        """Mix information between tokens.
+
+        Args:
+            x: hidden states of the new tokens, (B, T, E).
+            angles: rotary cosines and sines of the new tokens' positions, (T, D) each.
+            cache: keys and values of earlier tokens; grown in place by T.
+
+        Returns:
+            Mixed hidden states, (B, T, E).
+        """
+        q, k, v = (self._split_heads(part(x)) for part in (self.query, self.key, self.value))  # (B, H, T, D)
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H_kv, S, D)
+        new, seen = q.size(2), k.size(2)
+        mixed = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=_may_see(new, seen, x.device) if 1 < new < seen else None,
+            dropout_p=self.drop_rate if self.training else 0.0,
+            is_causal=new == seen and new > 1,
+            enable_gqa=self.grouped,
+        )  # (B, H, T, D)
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return joined  # (B, T, E)
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (B, T, H * D) to (B, H, T, D)
+
+
+def _may_see(new: int, seen: int, device: torch.device) -> Tensor:
+    """Which of S tokens each of the T newest may look at, (T, S)."""
+    return torch.ones(new, seen, dtype=torch.bool, device=device).tril(seen - new)

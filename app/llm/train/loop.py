@@ -1,0 +1,263 @@
+"""The only training loop, and the only place that calls `backward()`.
+
+It knows steps, the optimizer, and when something is due; a recipe brings the loss, callbacks take what comes out.
+No file, no database, no text.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from app.llm.config import TrainConfig
+from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.train.schedule import learning_rate
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured once `step` updates were done; None where nothing was.
+
+    `loss` is that of the last update's batch, before the update; `tokens` counts all seen so far.
+    """
+
+    step: int
+    total_steps: int
+    loss: float | None = None
+    val_loss: float | None = None
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    tokens: int = 0
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """A run between two steps: with the model's weights, enough to go on with the very numbers it would have had.
+
+    Holds the living tensors, not copies: use it before the callback returns.
+    """
+
+    report: Report
+    optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
+    rng: Mapping[str, Tensor]  # the generators' states, by device
+
+
+class Task(Protocol):
+    """What a recipe hands to the loop."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        """The loss of the batch of `step` (from 0), a scalar with a gradient, and how many tokens it read."""
+
+    def validation_loss(self, check: Callable[[], None]) -> float | None:
+        """Mean loss over the validation batches; None where there are none. Calls `check` between batches."""
+
+    def sample(self, check: Callable[[], None]) -> str:
+        """Text that the model writes now. Calls `check` between tokens."""
+
+
+class Callbacks(Protocol):
+    """Who listens. Any of these may raise TrainingStopped."""
+
+    def check(self) -> None:
+        """Called often, to end a run soon."""
+
+    def on_report(self, report: Report) -> None:
+        """After each update, and before the first."""
+
+    def on_sample(self, step: int, text: str) -> None: ...
+
+    def on_checkpoint(self, state: TrainState) -> None:
+        """When the state should be saved: as often as configured, at the end, and before a shutdown."""
+
+
+def train(
+    task: Task,
+    config: TrainConfig,
+    callbacks: Callbacks,
+    resume: TrainState | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Report:
+    """Run `config.max_steps` updates of the weights that require a gradient, or what is left of them.
+
+    Between two updates everything due at that step is done: evaluation, report, sample, checkpoint. A resumed
+    run begins with what was due at its checkpoint, so that nothing is missing if it ended in the midst of that.
+
+    Args:
+        task: model, losses and samples; the model already holds the weights of `resume`.
+        config: with `max_steps` set.
+        resume: of a checkpoint of the same run.
+        clock: seconds, for the speed reported.
+
+    Returns:
+        The last report.
+
+    Raises:
+        TrainingStopped: a callback said so; where the reason is `shutdown`, after a last `on_checkpoint`.
+        TrainingDiverged: the loss or the gradient is no number any more; the weights are those before.
+        BadCheckpoint: `resume` does not fit the model.
+    """
+    run = _Run(task, config, callbacks, clock)
+    if resume is not None:
+        run.restore(resume)
+    try:
+        run.go()
+    except TrainingStopped as stopped:
+        if stopped.reason == "shutdown":
+            callbacks.on_checkpoint(run.state())
+        raise
+    return run.report
+
+
+def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW as the book makes it: one group, decay on every weight that learns (chapter 5)."""
+    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+class _Run:
+    """One call of `train`."""
+
+    def __init__(self, task: Task, config: TrainConfig, callbacks: Callbacks, clock: Callable[[], float]) -> None:
+        if config.max_steps is None:
+            raise ValueError("the loop counts steps: give config.max_steps")
+        self._task, self._config, self._callbacks, self._clock = task, config, callbacks, clock
+        self._total = config.max_steps
+        self._learning = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
+        self._device = next(iter(self._learning.values())).device
+        self._optimizer = make_optimizer(list(self._learning.values()), config)
+        self.report = Report(step=0, total_steps=self._total)
+
+    def go(self) -> None:
+        self._task.model.train()
+        self._do_what_is_due()
+        while self.report.step < self._total:
+            self._update()
+            self._do_what_is_due()
+
+    def state(self) -> TrainState:
+        tensors = {
+            f"{name}.{key}": tensor
+            for name, parameter in self._learning.items()
+            for key, tensor in self._optimizer.state[parameter].items()
+        }
+        return TrainState(self.report, tensors, _rng_states(self._device))
+
+    def restore(self, resume: TrainState) -> None:
+        """Take over step, optimizer and generators of a checkpoint.
+
+        Raises:
+            BadCheckpoint: the optimizer's tensors are not those of the weights that learn.
+        """
+        self.report = resume.report
+        _restore_rng(resume.rng, self._device)
+        if resume.report.step == 0:
+            return  # the optimizer has nothing to remember yet
+        found: dict[str, dict[str, Tensor]] = {name: {} for name in self._learning}
+        for full_name, tensor in resume.optimizer.items():
+            name, _, key = full_name.rpartition(".")
+            found.setdefault(name, {})[key] = tensor
+        shapes = {name: {key: tuple(t.shape) for key, t in state.items()} for name, state in found.items()}
+        wanted = {
+            name: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
+            for name, p in self._learning.items()
+        }
+        if shapes != wanted:
+            odd = sorted(name for name in shapes if shapes[name] != wanted.get(name))
+            raise BadCheckpoint(f"the optimizer's state does not fit these weights: {', '.join(odd[:5])}")
+        for name, parameter in self._learning.items():
+            self._optimizer.state[parameter] = {key: t.to(parameter.device) for key, t in found[name].items()}
+
+    def _update(self) -> None:
+        """One step of the optimizer."""
+        started = self._clock()
+        config, step = self._config, self.report.step
+        rate = learning_rate(
+            step,
+            total_steps=self._total,
+            peak=config.learning_rate,
+            minimum=config.min_learning_rate,
+            warmup_steps=config.warmup_steps,
+            initial=config.min_learning_rate,
+        )
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.zero_grad()
+        loss, tokens = self._task.loss(step)
+        value = _finite(loss, step, "the loss")
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradient_norm = _finite(self._clip(), step, "the gradient's norm")
+        self._optimizer.step()
+        self.report = Report(
+            step=step + 1,
+            total_steps=self._total,
+            loss=value,
+            learning_rate=rate,
+            grad_norm=gradient_norm,
+            tokens=self.report.tokens + tokens,
+            tokens_per_s=tokens / max(self._clock() - started, 1e-9),
+        )
+
+    def _clip(self) -> Tensor:
+        """Bound the gradient; its norm before that."""
+        limit = self._config.grad_clip
+        return nn.utils.clip_grad_norm_(self._learning.values(), math.inf if limit is None else limit)
+
+    def _do_what_is_due(self) -> None:
+        config, step = self._config, self.report.step
+        self._callbacks.check()
+        save = step > 0 and self._is_due(config.checkpoint_every)
+        if save or self._is_due(config.eval_every):  # a checkpoint is judged by its validation loss
+            with _evaluating(self._task.model):
+                value = self._task.validation_loss(self._callbacks.check)
+            self.report = replace(self.report, val_loss=value)
+        self._callbacks.on_report(self.report)
+        if step > 0 and self._is_due(config.sample_every):
+            with _evaluating(self._task.model):
+                text = self._task.sample(self._callbacks.check)
+            self._callbacks.on_sample(step, text)
+        if save:
+            self._callbacks.on_checkpoint(self.state())
+
+    def _is_due(self, every: int) -> bool:
+        return self.report.step % every == 0 or self.report.step == self._total
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """No dropout and no gradients inside; training again after."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train()
+
+
+def _finite(value: Tensor, step: int, what: str) -> float:
+    number = value.item()
+    if not math.isfinite(number):
+        raise TrainingDiverged(step + 1, f"{what} became {number}; a lower learning rate may help")
+    return number
+
+
+def _rng_states(device: torch.device) -> dict[str, Tensor]:
+    """States of the generators that dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _restore_rng(states: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:  # not there where the run goes on on another kind of device
+        torch.cuda.set_rng_state(states["cuda"], device)

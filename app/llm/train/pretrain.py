@@ -1,0 +1,96 @@
+"""The recipe of chapter 5: windows of text, next-token loss. Of a trained model all weights learn on, or a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from app.llm.config import TrainConfig
+from app.llm.data.windows import Batches
+from app.llm.evaluate import mean_loss
+from app.llm.model.transformer import Transformer
+from app.llm.train.losses import next_token_loss
+
+REMEMBERED_BYTES = 256 * 1024 * 1024
+"""States of frozen blocks kept for later epochs: some 100,000 tokens of SmolLM2."""
+
+
+def choose_trainable(model: Transformer, config: TrainConfig) -> None:
+    """Have the weights that `config.trainable` names learn, and no others.
+
+    `last_block` is the last block and the final norm, and the head where it is not tied to the embedding, as
+    chapter 6 does; a tied head stays, for the frozen blocks before were made for its embedding.
+    """
+    model.requires_grad_(config.trainable == "all")
+    if config.trainable == "last_block":
+        parts = [model.blocks[-1], model.final_norm] + ([] if model.config.tied else [model.output])
+        for part in parts:
+            part.requires_grad_(True)
+
+
+class Pretraining:
+    """What the loop needs to pretrain, or to continue a model on new text."""
+
+    def __init__(
+        self,
+        model: Transformer,
+        config: TrainConfig,
+        train: Batches,
+        validation: Batches | None,
+        write: Callable[[Callable[[], None]], str],
+    ) -> None:
+        """Choose the weights that learn.
+
+        Args:
+            model: on the device to train on.
+            validation: read from its first batch on, the same ones each time.
+            write: a sample of the model's text; calls what it is given between tokens.
+        """
+        choose_trainable(model, config)
+        self.model = model
+        self.config = config
+        self._train, self._validation, self._write = train, validation, write
+        self._device = model.token_embedding.weight.device
+        self._head = [model.token_embedding.weight if model.config.tied else model.output.weight]
+        # Without dropout the frozen blocks give a window the same states in every epoch.
+        self._remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
+        self._states: dict[tuple[int, int], Tensor] = {}
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        return self._loss(self._train, step)
+
+    def validation_loss(self, check: Callable[[], None]) -> float | None:
+        if self._validation is None:
+            return None
+        batches = range(min(self.config.eval_batches, len(self._validation)))
+        return mean_loss((self._loss(self._validation, batch)[0] for batch in batches), check)
+
+    def sample(self, check: Callable[[], None]) -> str:
+        return self._write(check)
+
+    def _loss(self, batches: Batches, step: int) -> tuple[Tensor, int]:
+        inputs, targets = (ids.to(self._device) for ids in batches[step])  # (B, T)
+        if self._remembers:
+            keys = [(id(batches), index) for index in batches.indices(step)]
+            states = torch.cat([self._frozen_states(key, row) for key, row in zip(keys, inputs, strict=True)])
+            hidden = self.model.from_last_block(states)  # (B, T, E)
+        else:
+            hidden = self.model.hidden(inputs)  # (B, T, E)
+        loss = next_token_loss(hidden, targets, self.model.head, self._head, self.model.config.vocab_size)
+        return loss, inputs.numel()
+
+    def _frozen_states(self, key: tuple[int, int], ids: Tensor) -> Tensor:
+        """States (1, T, E) that enter the last block, taken once a window.
+
+        One window at a time: in a batch its last bits might depend on its neighbours, and a resumed run, which
+        has to take them anew, would meet other neighbours.
+        """
+        if key in self._states:
+            return self._states[key]
+        with torch.no_grad():
+            states = self.model.before_last_block(ids[None])
+        if (len(self._states) + 1) * states.nbytes <= REMEMBERED_BYTES:
+            self._states[key] = states
+        return states

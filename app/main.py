@@ -1,0 +1,64 @@
+"""create_app(): settings, lifespan, routers, error handlers, static files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from app.api import errors, pages, pieces
+from app.api.native import datasets as uploads
+from app.api.native import routers
+from app.config import Settings, get_settings
+from app.db.migrate import migrate
+from app.services import datasets
+from app.services.runtime import Runtime
+
+STATIC = Path(__file__).resolve().parents[1] / "static"
+JSON_OVERHEAD_BYTES = 1024 * 1024  # escapes and the fields beside the text
+
+
+class Inkling(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        return errors.OneShape(super().build_middleware_stack())
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service, ready to be served by uvicorn. Settings are read from the environment unless given."""
+    settings = settings or get_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        runtime = Runtime.open(settings)
+        migrate(runtime.database)
+        with runtime.database.write() as session:
+            datasets.register_builtin(session, runtime.storage)
+        app.state.runtime = runtime
+        runtime.models.preload(settings.default_model)
+        yield
+        runtime.close()
+
+    app = Inkling(
+        title="Inkling",
+        summary="Text to tokens, tokens to text, and models trained on your own files.",
+        version="0.1.0",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        max_body_size=6 * settings.max_text_bytes + JSON_OVERHEAD_BYTES,
+    )
+    app.state.long_work = CapacityLimiter(pieces.THREADS)
+    errors.install(app)
+    upload_bytes = settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES
+    for router in routers:
+        app.include_router(router, max_body_size=upload_bytes if router is uploads.router else None)
+    app.include_router(pages.router)
+    app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")
+    app.mount("/static/swagger", StaticFiles(packages=[("fastapi_swagger", "resources")]), name="swagger")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return app

@@ -1,0 +1,52 @@
+"""What all bodies share: strict and closed on the way in, nothing defaulted on the way out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
+
+
+class In(BaseModel):
+    """A request body: unknown fields refused, no coercion ("1" is no number), no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Out(BaseModel):
+    """A response body, from a row or a dataclass."""
+
+    model_config = ConfigDict(from_attributes=True, ser_json_inf_nan="null")
+
+
+class Page(Out, Generic[T]):
+    """One page of a list; the next one starts `after` the last item."""
+
+    object: Literal["list"] = "list"
+    data: list[T]
+    has_more: bool
+
+
+def _is_utf8(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        told = {"place": error.start}
+        raise PydanticCustomError("no_text", "a lone surrogate at character {place} is no text", told) from None
+    return text
+
+
+def _has_no_nul(text: str) -> str:
+    if "\0" in text:
+        raise PydanticCustomError("nul", "NUL characters cannot be stored")
+    return _is_utf8(text)
+
+
+Text = Annotated[str, AfterValidator(_is_utf8)]
+"""Any text that UTF-8 can hold."""
+
+StoredText = Annotated[str, AfterValidator(_has_no_nul)]
+"""Text that a database can hold, too."""

@@ -1,0 +1,141 @@
+"""The wire of POST /generate: one body in; one body, or one event a token, out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
+
+from app.schemas.base import In, Out, Text
+
+MAX_STOPS, MAX_STOP_CHARACTERS = 64, 256
+MAX_MESSAGES = 4096
+MAX_CHOICES = 128
+FinishReason = Literal["stop", "length", "abort"]
+
+
+def _one_stop_or_many(value: object) -> list[str]:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        raise PydanticCustomError("stop_type", "must be a text, or a list of texts")
+    if len(stops) > MAX_STOPS:
+        told = {"most": MAX_STOPS, "given": len(stops)}
+        raise PydanticCustomError("too_many_stops", "at most {most} stop strings, not {given}", told)
+    for index, stop in enumerate(stops):
+        if not 1 <= len(stop) <= MAX_STOP_CHARACTERS:
+            told = {"index": index, "most": MAX_STOP_CHARACTERS, "given": len(stop)}
+            raise PydanticCustomError("stop_length", "item {index}: 1 to {most} characters, not {given}", told)
+        try:
+            stop.encode()
+        except UnicodeEncodeError:
+            raise PydanticCustomError(
+                "stop_utf8", "item {index}: a lone surrogate is no text", {"index": index}
+            ) from None
+    return stops
+
+
+class Message(In):
+    """One turn of a conversation. Special tokens in `content` are plain text."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class GenerateIn(In):
+    """Either `prompt`, continued as it is, or `messages`, put into the model's chat template."""
+
+    model: Text | None = Field(None, description="A model, or `job_id@step` for a checkpoint; omitted: the default.")
+    prompt: Annotated[Text, Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Omitted: 256, or what the context has room for, if that is less."
+    )
+    temperature: float = Field(1.0, ge=0, le=100, description="0 is greedy: always the likeliest token.")
+    top_k: int | None = Field(None, ge=1, le=2**20)
+    top_p: float | None = Field(None, gt=0, le=1)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100)
+    stop: Annotated[list[str], PlainValidator(_one_stop_or_many, json_schema_input_type=str | list[str])] = Field(
+        default=[],
+        description="Up to 64 strings of 1 to 256 characters. The text ends before the first that comes up.",
+    )
+    seed: int | None = Field(
+        None, ge=0, le=2**63 - 1, description="Choice i draws with seed + i. Omitted: by chance, and in the answer."
+    )
+    n: int = Field(1, ge=1, le=MAX_CHOICES, description="How many continuations.")
+    top_logprobs: int = Field(0, ge=0, le=20, description="How many of the likeliest alternatives, for each token.")
+    stream: bool = Field(False, description="Answer with server-sent events, one a token.")
+
+
+class TopTokenOut(Out):
+    """A token that could have come; its text alone, with U+FFFD where its bytes are no UTF-8."""
+
+    id: int
+    text: str
+    bytes: list[int]
+    logprob: float
+    sampled_logprob: float | None
+
+
+class GeneratedTokenOut(Out):
+    """One token as the model drew it.
+
+    Every token drawn is listed, the one that ended the text too, and counted in `usage.completion_tokens`. The
+    `text` of all of them joins to the choice's text.
+    """
+
+    id: int
+    text: str = Field(
+        description="What the token added to the text: nothing while a character is incomplete; the tokens of a stop "
+        "string, the end-of-text token and other control tokens add nothing."
+    )
+    bytes: list[int] = Field(description="The token's own bytes, whatever became of its text.")
+    logprob: float = Field(description="Log-probability by the model alone.")
+    sampled_logprob: float | None = Field(
+        description="Log-probability after penalty, temperature and filters: what the draw was made from. Null: the "
+        "filters left this token out."
+    )
+    top: list[TopTokenOut] = Field(description="The likeliest tokens at this place by the model alone, best first.")
+
+
+class ChoiceOut(Out):
+    index: int
+    text: str
+    finish_reason: FinishReason = Field(
+        description="`stop`: the model ended the text, or a stop string came; `length`: max_new_tokens; `abort`: the "
+        "server ended it."
+    )
+    tokens: list[GeneratedTokenOut]
+
+
+class UsageOut(Out):
+    prompt_tokens: int
+    completion_tokens: int = Field(description="Of all choices together.")
+    total_tokens: int
+
+
+class GenerateOut(Out):
+    id: str
+    model: str
+    created: int
+    choices: list[ChoiceOut]
+    usage: UsageOut
+    seed: int
+
+
+class GenerateEvent(Out):
+    """One event of a stream, followed by `[DONE]` after the last.
+
+    `index` is the choice's. The last event of a choice has `finish_reason`, the last of all also what stands beside
+    the choices of an answer that is not streamed. `token` is missing only where a choice was aborted.
+    """
+
+    index: int
+    token: GeneratedTokenOut | None = None
+    finish_reason: FinishReason | None = None
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    usage: UsageOut | None = None
+    seed: int | None = None

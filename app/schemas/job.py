@@ -1,0 +1,205 @@
+"""The wire of /jobs: what is asked for, the job, and what it tells of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from app.schemas.base import In, Out, StoredText
+
+MAX_MIXED = 16
+MAX_EPOCHS = 10_000
+MAX_SAMPLE_TOKENS = 2000
+MAX_PROMPT_CHARACTERS = 2000
+MAX_SEED = 2**63 - 1
+
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class NameOr:
+    """Marks a field that takes a name, or else what `other` says; a refusal speaks of `other`, in its own words."""
+
+    def __init__(self, other: Any) -> None:
+        self._other = other
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        other = handler.generate_schema(self._other)
+        return core_schema.no_info_wrap_validator_function(
+            lambda value, check: value if isinstance(value, str) else check(value),
+            other,
+            json_schema_input_schema=core_schema.union_schema([core_schema.str_schema(), other]),
+        )
+
+
+class DatasetShare(In):
+    """One text of a mixture, and its share of an epoch."""
+
+    dataset: str
+    weight: float = Field(1.0, gt=0, le=1000)
+
+
+Shares = Annotated[list[DatasetShare], Field(min_length=1, max_length=MAX_MIXED)]
+Fraction = Annotated[float, Field(ge=0, le=0.9)]
+
+
+class NetworkSpec(In):
+    """A new network: a preset, fields over a preset, or all fields; in the book's names."""
+
+    preset: str | None = None
+    vocab_size: int | None = Field(None, description="Only as many as the tokenizer has; it gives this number anyway.")
+    context_length: int | None = None
+    emb_dim: int | None = None
+    n_heads: int | None = None
+    n_layers: int | None = None
+    drop_rate: float | None = None
+    qkv_bias: bool | None = None
+    n_kv_heads: int | None = None
+    hidden_dim: int | None = None
+    norm: Literal["layernorm", "rmsnorm"] | None = None
+    position: Literal["learned", "rope"] | None = None
+    mlp: Literal["gelu", "swiglu"] | None = None
+    tied: bool | None = None
+    norm_eps: float | None = Field(None, gt=0, le=1)
+    rope_base: float | None = Field(None, ge=1, le=1e9)
+
+
+class TrainSpec(In):
+    """How to train; what is left out has the default that the job then shows."""
+
+    max_steps: int | None = Field(None, description="This or `epochs`; with neither, one epoch.")
+    epochs: int | None = Field(None, le=MAX_EPOCHS)
+    batch_size: int = 8
+    context_length: int | None = Field(None, description="Tokens a window; omitted: the model's, at most 256.")
+    stride: int | None = Field(None, description="Tokens from one window to the next; omitted: a window's length.")
+    learning_rate: float = 5e-4
+    min_learning_rate: float = 0.0
+    weight_decay: float = 0.1
+    warmup_steps: int = 0
+    grad_clip: float | None = 1.0
+    trainable: Literal["all", "last_block"] = "all"
+    eval_every: int = 20
+    eval_batches: int = 8
+    sample_every: int = 50
+    sample_prompt: StoredText = Field("The", max_length=MAX_PROMPT_CHARACTERS)
+    sample_tokens: int = Field(40, le=MAX_SAMPLE_TOKENS)
+    checkpoint_every: int = 100
+    keep_checkpoints: int = 2
+
+
+class JobCreate(In):
+    """A training job."""
+
+    recipe: Literal["pretrain"]
+    dataset: Annotated[str | list[DatasetShare], NameOr(Shares)] = Field(
+        description="A dataset's id, or several with their shares."
+    )
+    model: Annotated[str | NetworkSpec, NameOr(NetworkSpec)] = Field(
+        default_factory=NetworkSpec,
+        description="A new network (gpt-tiny if nothing is said), or a model (or `job_id@step`) to go on from.",
+    )
+    tokenizer: str | None = Field(None, description="Of a new network; one that goes on keeps its own.")
+    validation: Annotated[float | str, NameOr(Fraction)] = Field(
+        0.1, description="The share of each text that is kept back to measure on (0: none), or a dataset's id."
+    )
+    train: TrainSpec = Field(default_factory=TrainSpec)
+    name: str | None = Field(None, description="Of the model that comes out.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Literal[1] = 1
+    priority: int = Field(0, ge=-100, le=100, description="Higher ones run first.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
+
+
+class JobError(Out):
+    code: str
+    message: str
+    param: str | None
+
+
+class JobResult(Out):
+    model: str
+    checkpoint: str | None = Field(description="`job_id@step` of the last one.")
+
+
+class JobOut(Out):
+    object: Literal["job"] = "job"
+    id: str
+    recipe: str
+    name: str = Field(description="Of the model that comes out.")
+    status: Status
+    step: int
+    total_steps: int | None = Field(description="Null until it is known.")
+    progress: float | None = Field(description="From 0 to 1.")
+    dataset: str | list[dict[str, Any]]
+    model: str | dict[str, Any] = Field(description="As asked for.")
+    tokenizer: str
+    validation: float | str
+    train: dict[str, Any]
+    device: str
+    devices: int
+    priority: int
+    seed: int
+    attempt: int
+    cancel_requested: bool
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    error: JobError | None
+    result: JobResult | None
+
+
+class MetricOut(Out):
+    """What was measured at a step; null where nothing was."""
+
+    step: int
+    created_at: float
+    loss: float | None
+    val_loss: float | None
+    learning_rate: float | None
+    grad_norm: float | None
+    tokens: int | None
+    tokens_per_s: float | None
+
+
+class EventOut(Out):
+    object: Literal["job.event"] = "job.event"
+    id: int
+    created_at: float
+    level: Literal["info", "warn", "error"]
+    type: Literal["message", "metrics", "sample", "checkpoint", "status"]
+    message: str
+    data: dict[str, Any]
+
+
+class CheckpointOut(Out):
+    object: Literal["checkpoint"] = "checkpoint"
+    id: str = Field(description="Names it wherever a model is named.")
+    job: str
+    step: int
+    attempt: int
+    size_bytes: int
+    sha256: str
+    metrics: dict[str, float | None]
+    created_at: int
+
+
+class JobQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    after: str | None = Field(None, description="The id that the page before ended with.")
+    limit: int = Field(20, ge=1, le=1000)
+
+
+class MetricQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(-1, ge=-1, le=2**31 - 1, description="The step that the page before ended with.")
+    limit: int = Field(1000, ge=1, le=10_000)
+
+
+class EventQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(0, ge=0, le=2**31 - 1, description="The id that the page before ended with.")
+    limit: int = Field(100, ge=1, le=1000)

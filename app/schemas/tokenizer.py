@@ -1,0 +1,170 @@
+"""The wire of tokenizers and of what they do: /tokenize, /encode, /decode, /tokenizers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic_core import PydanticCustomError
+
+from app.schemas.base import In, Out, StoredText, Text
+
+MAX_BATCH = 4096  # texts or id lists in one call
+MAX_COMPARED = 8  # tokenizers side by side
+
+
+def _check_text(value: object, where: str = "") -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("text_type", "{where}must be a text", {"where": where})
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        at = {"where": where, "at": error.start}
+        raise PydanticCustomError("text_utf8", "{where}a lone surrogate at character {at} is no text", at) from None
+    return value
+
+
+def _one_text_or_many(value: object) -> str | list[str]:
+    if not isinstance(value, list):
+        return _check_text(value)
+    _check_batch(value)
+    return [_check_text(text, f"item {index}: ") for index, text in enumerate(value)]
+
+
+def _one_id_list_or_many(value: object) -> list[int] | list[list[int]]:
+    if not isinstance(value, list):
+        raise PydanticCustomError("ids_type", "must be a list of token ids, or a list of such lists")
+    if not (value and isinstance(value[0], list)):
+        return _check_ids(value)
+    _check_batch(value)
+    return [_check_ids(ids, f"item {index}: ") for index, ids in enumerate(value)]
+
+
+def _check_ids(value: object, where: str = "") -> list[int]:
+    # One look at the types of all: a list may hold a million ids, and true is an int to isinstance.
+    if not isinstance(value, list) or not set(map(type, value)) <= {int}:
+        raise PydanticCustomError("ids_type", "{where}token ids are whole numbers in a list", {"where": where})
+    return value
+
+
+def _check_batch(value: list[Any]) -> None:
+    if len(value) > MAX_BATCH:
+        told = {"most": MAX_BATCH, "given": len(value)}
+        raise PydanticCustomError("batch_size", "a batch has at most {most} items, not {given}", told)
+
+
+def _one_name_or_many(value: object) -> str | list[str]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("name_type", "must be the name of a tokenizer, or a list of names")
+    if not 1 <= len(value) <= MAX_COMPARED:
+        told = {"most": MAX_COMPARED, "given": len(value)}
+        raise PydanticCustomError("too_many_names", "1 to {most} tokenizers can be compared, not {given}", told)
+    return value
+
+
+# Checked by hand, where pydantic's unions would name their branches in `param` and list each of a million errors.
+TextOrTexts = Annotated[str | list[str], PlainValidator(_one_text_or_many, json_schema_input_type=str | list[str])]
+IdsOrIdLists = Annotated[
+    list[int] | list[list[int]],
+    PlainValidator(_one_id_list_or_many, json_schema_input_type=list[int] | list[list[int]]),
+]
+NameOrNames = Annotated[str | list[str], PlainValidator(_one_name_or_many, json_schema_input_type=str | list[str])]
+
+Specials = Annotated[
+    Literal["text", "parse"],
+    Field(description="Special tokens in the text: plain text like all else, or parsed as what they are."),
+]
+
+
+class TokenizeIn(In):
+    text: Text
+    tokenizer: NameOrNames | None = Field(None, description="One name, or up to 8 to compare; omitted: the default.")
+    specials: Specials = "text"
+
+
+class TokenOut(Out):
+    id: int
+    text: str = Field(description="U+FFFD only where the bytes are no UTF-8 by themselves.")
+    bytes: list[int]
+    start: int = Field(description="Code points of the text before the token's first character.")
+    end: int
+    special: bool
+
+
+class TokenizeOut(Out):
+    tokenizer: str
+    count: int
+    tokens: list[TokenOut]
+
+
+class EncodeIn(In):
+    text: TextOrTexts
+    tokenizer: str | None = None
+    specials: Specials = "text"
+
+
+class EncodeOut(Out):
+    tokenizer: str
+    count: int = Field(description="Ids in all.")
+    ids: list[int] | list[list[int]]
+
+
+class DecodeIn(In):
+    ids: IdsOrIdLists
+    tokenizer: str | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        return bool(self.ids) and isinstance(self.ids[0], list)
+
+    @property
+    def lists(self) -> list[list[int]]:
+        """The lists of the batch, or the one list as the only one."""
+        return cast(list[list[int]], self.ids if self.is_batch else [self.ids])
+
+
+class DecodeOut(Out):
+    text: str | list[str]
+
+
+class TokenizerCreate(In):
+    name: StoredText
+    kind: Literal["word"]
+    version: int = Field(ge=1, le=2, description="1 raises on an unknown word, 2 writes `<|unk|>` for it.")
+    dataset: StoredText
+
+
+class TokenizerOut(Out):
+    object: Literal["tokenizer"] = "tokenizer"
+    name: str
+    kind: Literal["word", "bpe"]
+    version: int | None
+    vocab_size: int | None
+    source: Literal["tiktoken", "model", "dataset"]
+    dataset: str | None
+    available: bool
+    hint: str | None = Field(description="How to get the data that is not on this machine.")
+    created_at: int | None
+
+
+class VocabularyEntry(Out):
+    id: int
+    text: str
+    bytes: Annotated[list[int], BeforeValidator(list)]
+    special: bool
+
+
+class _Query(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class TokenizerQuery(_Query):
+    after: str | None = Field(None, description="The name that the page before ended with.")
+
+
+class VocabularyQuery(_Query):
+    after: int | None = Field(None, ge=0, description="The id that the page before ended with.")

@@ -1,0 +1,84 @@
+"""A conversation as the ids that a chat model was trained on. Knows Jinja and tokens; knows no model's weights.
+
+Only the template makes control tokens. What users wrote stays plain text, whatever it looks like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from app.errors import InvalidRequest
+from app.llm.tokenizer.base import Tokenizer
+from app.schemas.generate import Message
+from app.services import tokens
+
+_PRIVATE_USE = range(0xF0000, 0xFFFFE)  # characters that no standard gives a meaning
+
+
+class ChatTemplate:
+    """A model's Jinja template (the dialect of Hugging Face's tokenizers), compiled once."""
+
+    def __init__(self, source: str, tokenizer: Tokenizer) -> None:
+        """Compile `source`.
+
+        Raises:
+            jinja2.TemplateSyntaxError: it is no template.
+        """
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = _refuse
+        self._source, self._tokenizer = source, tokenizer
+        self._template = environment.from_string(source)
+        longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """The ids of a conversation, up to where the assistant's answer begins.
+
+        Raises:
+            InvalidRequest: the template refuses these messages.
+            UnknownWord: as `tokens.encode`.
+        """
+        stand_ins = self._stand_ins(messages)
+        hidden = [{"role": each.role, "content": self._hide(each.content, stand_ins)} for each in messages]
+        try:
+            rendered = self._template.render(
+                messages=hidden, add_generation_prompt=True, bos_token="", eos_token=self._eos_text()
+            )
+        except TemplateError as error:
+            raise InvalidRequest(f"messages: the model's template refuses them: {error}", param="messages") from error
+        return list(self._ids(rendered, {stand_in: special for special, stand_in in stand_ins.items()}))
+
+    def _ids(self, rendered: str, specials: dict[str, str]) -> Iterator[int]:
+        """Control tokens where the template put them; between them, text, encoded as one piece each."""
+        put_back = str.maketrans(specials)
+        at = 0
+        for match in self._special.finditer(rendered):
+            yield from self._text_ids(rendered[at : match.start()].translate(put_back))
+            yield self._tokenizer.special_tokens[match.group()]
+            at = match.end()
+        yield from self._text_ids(rendered[at:].translate(put_back))
+
+    def _text_ids(self, text: str) -> list[int]:
+        return tokens.encode(self._tokenizer, text, parse_special=False, param="messages") if text else []
+
+    def _stand_ins(self, messages: Sequence[Message]) -> dict[str, str]:
+        """For each special token that users wrote, a character that neither they nor the template use."""
+        written = {special for each in messages for special in self._special.findall(each.content)}
+        used = set(self._source).union(*(each.content for each in messages)) if written else set()
+        unused = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
+        return dict(zip(sorted(written), unused, strict=False))
+
+    def _hide(self, content: str, stand_ins: dict[str, str]) -> str:
+        return self._special.sub(lambda match: stand_ins[match.group()], content) if stand_ins else content
+
+    def _eos_text(self) -> str:
+        eos_id = self._tokenizer.eos_id
+        return "" if eos_id is None else self._tokenizer.token_bytes(eos_id).decode(errors="replace")
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)

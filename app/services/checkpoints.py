@@ -1,0 +1,105 @@
+"""A job's checkpoints: saved and listed, the useful ones kept, the newest whole one found again.
+
+A row is written only once its folder is complete, and goes before its folder does: what is listed is there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from app.db.session import Database
+from app.db.tables import checkpoint as checkpoint_table
+from app.db.tables.checkpoint import CheckpointRow
+from app.llm import checkpoint
+from app.llm.checkpoint import ModelMeta
+from app.llm.errors import BadCheckpoint
+from app.llm.model.transformer import Transformer
+from app.llm.train.loop import TrainState
+from app.services.progress import Progress
+from app.services.storage import Storage
+
+
+class Checkpoints:
+    """Those of one attempt at a job, and what earlier attempts left."""
+
+    def __init__(self, database: Database, storage: Storage, progress: Progress, keep: int) -> None:
+        self._database, self._storage, self._progress = database, storage, progress
+        self._job_id = progress.job_id
+        self._keep = keep
+        self._newest: tuple[int, Path] | None = None
+
+    @property
+    def newest(self) -> tuple[int, Path] | None:
+        """Step and folder of the last one saved or resumed from."""
+        return self._newest
+
+    def resume(self) -> tuple[Transformer, ModelMeta, TrainState] | None:
+        """The newest checkpoint that is whole, or None. Any that is not is taken off the list and told of.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self._database.read() as session:
+            rows = checkpoint_table.of_job(session, self._job_id)
+        for row in rows:
+            folder = self._storage.checkpoint(self._job_id, row.path)
+            try:
+                found = checkpoint.load_checkpoint(folder, row.sha256)
+            except BadCheckpoint as error:
+                self._progress.message(f"checkpoint at step {row.step} is not used: {error}", level="warn")
+                self._remove([row])
+            else:
+                self._newest = (row.step, folder)
+                self._sweep()
+                return found
+        self._sweep()
+        return None
+
+    def save(self, model: Transformer, meta: ModelMeta, state: TrainState) -> None:
+        """Write, list, and drop those that are not to be kept; a step that is saved already is left alone.
+
+        Raises:
+            TrainingStopped: `lost`.
+            OSError: the disk is full, or refuses.
+        """
+        step = state.report.step
+        if self._newest is not None and self._newest[0] == step:
+            return
+        directory = f"step-{step:08d}-fence-{self._progress.fence}"
+        folder = self._storage.checkpoint(self._job_id, directory)
+        saved = checkpoint.save_checkpoint(folder, model, meta, state)
+        metrics = {"loss": state.report.loss, "val_loss": state.report.val_loss}
+        self._progress.checkpoint(step, directory, saved.size_bytes, saved.sha256, metrics)
+        self._newest = (step, folder)
+        with self._database.read() as session:
+            rows = checkpoint_table.of_job(session, self._job_id)
+        wanted = kept(rows, self._keep)
+        self._remove([row for row in rows if row.id not in wanted])
+
+    def _remove(self, rows: list[CheckpointRow]) -> None:
+        """Unlist, then delete."""
+        if not rows:
+            return
+        with self._progress.writing() as session:
+            for row in rows:
+                checkpoint_table.remove(session, row.id)
+        for row in rows:
+            shutil.rmtree(self._storage.checkpoint(self._job_id, row.path), ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Delete folders that no row lists: an attempt was killed while it wrote or deleted them."""
+        with self._database.read() as session:
+            listed = {row.path for row in checkpoint_table.of_job(session, self._job_id)}
+        place = self._storage.job(self._job_id)
+        for folder in place.iterdir() if place.exists() else ():
+            if folder.name not in listed:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept(rows: list[CheckpointRow], keep: int) -> set[str]:
+    """Ids of the `keep` newest rows, and of the one with the lowest validation loss."""
+    by_step = sorted(rows, key=lambda row: row.step, reverse=True)
+    judged = [row for row in by_step if row.metrics.get("val_loss") is not None]
+    best = min(judged, key=lambda row: row.metrics["val_loss"], default=None)
+    return {row.id for row in by_step[:keep]} | ({best.id} if best is not None else set())

@@ -1,0 +1,178 @@
+"""Datasets: taken in complete or not at all, listed, looked into, deleted. The bytes lie in a file named by the id."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy.orm import Session
+
+from app.db.base import new_id
+from app.db.session import after_commit
+from app.db.tables import dataset as rows
+from app.db.tables import job as jobs
+from app.db.tables.dataset import DatasetRow
+from app.errors import Conflict, DataMissing, DatasetNotFound, NoDiskSpace, TooLarge
+from app.services.storage import NAME, Storage
+from app.services.text_files import TextReader
+
+CHUNK_BYTES = 1 << 20
+MAX_NAME_CHARACTERS = 200
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+BUILT_IN = ("the-tide-clock",)
+"""Texts that ship; each one's id is the name of its file in samples/."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file that was read to its end, found good, and lies in scratch."""
+
+    path: Path
+    size_bytes: int
+    characters: int
+    sha256: str
+    report: dict[str, int | bool]
+
+
+def receive(storage: Storage, source: BinaryIO, max_bytes: int) -> Received:
+    """Copy a text into scratch, judging it on the way. Needs memory for one chunk; leaves nothing when it refuses.
+
+    Raises:
+        TooLarge: more than `max_bytes`.
+        UnsupportedFormat, InvalidFile: it is no UTF-8 text, or empty.
+        NoDiskSpace: the disk is full.
+    """
+    reader = TextReader()
+    path = storage.scratch / new_id("upload")
+    try:
+        with path.open("xb") as file:
+            while chunk := source.read(CHUNK_BYTES):
+                if reader.size_bytes + len(chunk) > max_bytes:
+                    raise TooLarge(f"file: more than the {max_bytes:,} bytes of one dataset", param="file")
+                reader.take(chunk)
+                file.write(chunk)
+            reader.finish()
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoDiskSpace("file: there is no room for it on the disk", param="file") from error
+        raise
+    report = {"lines": reader.lines, "byte_order_mark": reader.has_byte_order_mark}
+    return Received(path, reader.size_bytes, reader.characters, reader.sha256, report)
+
+
+def register(session: Session, storage: Storage, received: Received, name: str) -> DatasetRow:
+    """Make a received file a dataset: its file takes its place, then its row is written."""
+    dataset_id = new_id("ds")
+    row = _row(dataset_id, name, "upload", received)
+    session.add(row)
+    session.flush()
+    _put(received.path, storage.dataset(dataset_id))
+    return row
+
+
+def register_builtin(session: Session, storage: Storage) -> None:
+    """See to it that the texts that ship are datasets, with the content that ships."""
+    for name in BUILT_IN:
+        with (SAMPLES / f"{name}.txt").open("rb") as source:
+            received = receive(storage, source, max_bytes=1 << 30)
+        row = rows.get(session, name)
+        if row is not None and row.sha256 == received.sha256 and storage.dataset(name).exists():
+            received.path.unlink()
+            continue
+        session.merge(_row(name, f"{name}.txt", "builtin", received))
+        session.flush()
+        _put(received.path, storage.dataset(name))
+
+
+def read(session: Session, dataset_id: str, param: str | None = None) -> DatasetRow:
+    """One dataset; `param` is the field of the request that named it.
+
+    Raises:
+        DatasetNotFound: there is none of that id.
+    """
+    row = rows.get(session, dataset_id) if NAME.fullmatch(dataset_id) else None
+    if row is None:
+        told = f"{param}: " if param else ""
+        raise DatasetNotFound(f"{told}there is no dataset {dataset_id[:200]!r}; GET /datasets lists them", param=param)
+    return row
+
+
+def page(session: Session, after: str | None, limit: int) -> tuple[list[DatasetRow], bool]:
+    """Up to `limit` datasets, newest first, those behind the one with the id `after`, and whether more follow.
+
+    Raises:
+        DatasetNotFound: `after` names none.
+    """
+    last = None if after is None else read(session, after, param="after")
+    found = rows.newest_first(session, last, limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def characters(storage: Storage, row: DatasetRow, start: int, count: int) -> str:
+    """`count` characters of a dataset from `start` on, or what is left of it.
+
+    Raises:
+        DataMissing: its file is gone.
+    """
+    try:
+        with storage.dataset(row.id).open(encoding="utf-8", newline="") as file:
+            while start > 0 and (passed := file.read(min(start, CHUNK_BYTES))):
+                start -= len(passed)
+            return file.read(count)
+    except FileNotFoundError as error:
+        raise DataMissing(f"the file of dataset {row.id} is gone from the data directory") from error
+
+
+def delete(session: Session, storage: Storage, dataset_id: str) -> None:
+    """Remove a dataset, its file, and what was made of it to train faster.
+
+    Raises:
+        DatasetNotFound: there is none.
+        Conflict: it ships with Inkling, or a queued or running job needs it.
+    """
+    row = rows.lock(session, dataset_id) if NAME.fullmatch(dataset_id) else None
+    if row is None:
+        row = read(session, dataset_id)
+    if row.source == "builtin":
+        raise Conflict(f"{row.id} ships with Inkling and stays")
+    for job in jobs.live(session):
+        if row.id in {entry["dataset"] for entry in job.datasets} | {job.validation.get("dataset")}:
+            raise Conflict(f"{row.id} is needed by job {job.id}, which is {job.status}")
+    session.delete(row)
+    file, tokens = storage.dataset(row.id), storage.tokens(row.id)
+    after_commit(session, lambda: file.unlink(missing_ok=True))
+    after_commit(session, lambda: shutil.rmtree(tokens, ignore_errors=True))
+
+
+def display_name(name: str | None, filename: str | None) -> str:
+    """What a dataset is called: the name given, else the file's, without folders, controls, and what is too long."""
+    wanted = name or (filename or "").replace("\\", "/").rpartition("/")[2]
+    shown = "".join(c for c in wanted if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))
+    return shown.strip()[:MAX_NAME_CHARACTERS] or "upload"
+
+
+def _row(dataset_id: str, name: str, source: str, received: Received) -> DatasetRow:
+    return DatasetRow(
+        id=dataset_id,
+        name=name,
+        kind="text",
+        format="txt",
+        source=source,
+        size_bytes=received.size_bytes,
+        characters=received.characters,
+        sha256=received.sha256,
+        report=received.report,
+    )
+
+
+def _put(received: Path, place: Path) -> None:
+    received.chmod(0o600)
+    received.replace(place)

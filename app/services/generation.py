@@ -1,0 +1,240 @@
+"""A prompt, or a conversation, to one or several continuations: every refusal, then text as it is written.
+
+Knows limits, seeds, stop strings and usage; knows no HTTP. What is in `prepare` and `start` is decided before the
+first byte of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+
+from app.config import Settings
+from app.db.base import new_id
+from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, TooLarge
+from app.llm.config import SamplingParams
+from app.llm.engine.request import FinishReason, Request
+from app.schemas.generate import GenerateIn
+from app.services import tokens
+from app.services.engine_loop import EventStream
+from app.services.models import LoadedModel
+from app.services.runtime import Runtime
+from app.services.transcript import GeneratedToken, Transcript
+
+DEFAULT_NEW_TOKENS = 256
+SEEDS = 2**63
+RANDOM_SEED_BITS = 32  # a number that every client's JSON can hold
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One more token of choice `index`; the choice's last one says why it ended. No token: ended without one.
+
+    `is_last`: nothing of any choice comes after this.
+    """
+
+    index: int
+    token: GeneratedToken | None
+    finish_reason: FinishReason | None
+    is_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    index: int
+    text: str
+    finish_reason: FinishReason
+    tokens: list[GeneratedToken]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the prompt, once, and of all choices together."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Generation:
+    """One call's continuations. `start`, then either `progress` or `collect`, then `close`; in one event loop."""
+
+    def __init__(self, model: LoadedModel, prompt_ids: Sequence[int], params: SamplingParams, spec: GenerateIn) -> None:
+        self.id = new_id("gen")
+        self.model_name = model.name
+        self.created = int(time.time())
+        self.seed = params.seed
+        self._loop = model.loop
+        self._prompt_tokens = len(prompt_ids)
+        self._requests = [
+            Request(f"{self.id}-{index}", tuple(prompt_ids), _with_seed(params, index), model.stop_ids)
+            for index in range(spec.n)
+        ]
+        self._transcripts = [Transcript(model.tokenizer, spec.stop, prompt_ids[-1]) for _ in self._requests]
+        self._open = {request.id: index for index, request in enumerate(self._requests)}
+        self._events: EventStream | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """So far; of the whole call once it has ended."""
+        return Usage(self._prompt_tokens, sum(each.token_count for each in self._transcripts))
+
+    @property
+    def is_finished(self) -> bool:
+        return not self._open
+
+    def start(self) -> None:
+        """Queue the work.
+
+        Raises:
+            QueueFull: there is no room for all choices; nothing was queued.
+            NotReady: the engine is being started again.
+        """
+        self._events = self._loop.submit(self._requests)
+
+    async def progress(self) -> AsyncGenerator[Progress, None]:
+        """Tokens of all choices, each as soon as its text is certain.
+
+        Raises:
+            AppError: the engine broke.
+        """
+        assert self._events is not None, "start() comes first"
+        while self._open:
+            events = await self._events.next()
+            for event in events or ():
+                index = self._open.get(event.request_id)
+                if index is None:
+                    continue  # a stop string ended it while the engine was a step ahead
+                transcript = self._transcripts[index]
+                released = transcript.push(event)
+                if transcript.finish_reason is not None:
+                    del self._open[event.request_id]
+                    if event.finish_reason is None:
+                        self._loop.abort([event.request_id])
+                for step in _steps(index, released, transcript.finish_reason, is_end=not self._open):
+                    yield step
+            if events is None:
+                async for step in self._aborted():
+                    yield step
+
+    async def _aborted(self) -> AsyncGenerator[Progress, None]:
+        """The ends of all choices that have not ended."""
+        indexes = list(self._open.values())
+        self._open.clear()
+        for index in indexes:
+            for step in _steps(index, self._transcripts[index].abort(), "abort", is_end=index == indexes[-1]):
+                yield step
+
+    async def collect(self) -> list[Choice]:
+        """All choices, once they have ended.
+
+        Raises:
+            AppError: the engine broke.
+        """
+        written: list[list[GeneratedToken]] = [[] for _ in self._requests]
+        async for step in self.progress():
+            if step.token is not None:
+                written[step.index].append(step.token)
+        return [
+            Choice(index, "".join(token.text for token in its_tokens), transcript.finish_reason or "abort", its_tokens)
+            for index, (its_tokens, transcript) in enumerate(zip(written, self._transcripts, strict=True))
+        ]
+
+    def close(self) -> None:
+        """End what has not ended, and give its memory back. Safe to call at any time, more than once."""
+        self._loop.abort(list(self._open))
+        self._open.clear()
+
+
+async def prepare(runtime: Runtime, spec: GenerateIn) -> Generation:
+    """Find the model, loading it if need be, and check everything that can be known before the work begins.
+
+    Raises:
+        InvalidRequest: both `prompt` and `messages`, neither, or a text without a token.
+        ModelNotFound, CheckpointNotFound, DataMissing, NotReady: as `Models.wait_for`.
+        NoChatTemplate: `messages` for a model that has no template.
+        TooLarge: more text than one call may bring.
+        UnknownWord: the model's word tokenizer does not know a word.
+        ContextLengthExceeded: prompt and new tokens are more than there is room for.
+        QueueFull: there is no room now for so many requests.
+    """
+    _check_text(spec, runtime.settings)
+    model = await runtime.models.wait_for(spec.model)
+    model.loop.check_room(spec.n)
+    return await asyncio.to_thread(_plan, model, spec, runtime.settings)
+
+
+def _check_text(spec: GenerateIn, settings: Settings) -> None:
+    if (spec.prompt is None) == (spec.messages is None):
+        told = "not both" if spec.prompt is not None else "one of them"
+        raise InvalidRequest(f"give prompt or messages, {told}", param="messages" if spec.messages else "prompt")
+    texts = [spec.prompt] if spec.prompt is not None else [each.content for each in spec.messages or ()]
+    size_bytes = sum(len(text.encode()) for text in texts)
+    if size_bytes > settings.max_text_bytes:
+        param = "prompt" if spec.prompt is not None else "messages"
+        message = f"{param}: {size_bytes:,} bytes are more than the {settings.max_text_bytes:,} of one call"
+        raise TooLarge(message, param=param)
+    if spec.n > settings.max_queued_requests:
+        raise InvalidRequest(f"n: {spec.n} is more than the queue's {settings.max_queued_requests}", param="n")
+
+
+def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generation:
+    """Takes up to a second for a long text: not for the event loop."""
+    prompt_ids = _prompt_ids(model, spec)
+    params = SamplingParams(
+        max_new_tokens=_new_tokens(model, spec, len(prompt_ids), settings),
+        temperature=spec.temperature,
+        top_k=spec.top_k,
+        top_p=spec.top_p,
+        min_p=spec.min_p,
+        repetition_penalty=spec.repetition_penalty,
+        seed=secrets.randbits(RANDOM_SEED_BITS) if spec.seed is None else spec.seed,
+        top_logprobs=spec.top_logprobs,
+    )
+    return Generation(model, prompt_ids, params, spec)
+
+
+def _prompt_ids(model: LoadedModel, spec: GenerateIn) -> list[int]:
+    if spec.prompt is not None:
+        prompt_ids = tokens.encode(model.tokenizer, spec.prompt, parse_special=False, param="prompt")
+        if not prompt_ids:
+            raise InvalidRequest(f"prompt: the tokenizer of {model.name} has no token for this text", param="prompt")
+        return prompt_ids
+    if model.chat_template is None:
+        message = f"messages: {model.name} has no chat template; send a prompt, or name a chat model"
+        raise NoChatTemplate(message, param="messages")
+    return model.chat_template.encode(spec.messages or ())
+
+
+def _new_tokens(model: LoadedModel, spec: GenerateIn, prompt_tokens: int, settings: Settings) -> int:
+    most = min(model.config.context_length, settings.kv_cache_tokens)
+    asked = 1 if spec.max_new_tokens is None else spec.max_new_tokens
+    if prompt_tokens + asked > most:
+        new = f"{asked} new one{'s' if asked > 1 else ''}"
+        where = "the context" if most == model.config.context_length else "the key-value memory"
+        message = f"{prompt_tokens} tokens of prompt and {new} are more than the {most} of {where} of {model.name}"
+        text = "prompt" if spec.messages is None else "messages"
+        raise ContextLengthExceeded(message, param=text if prompt_tokens >= most else "max_new_tokens")
+    if spec.max_new_tokens is not None:
+        return spec.max_new_tokens
+    return min(DEFAULT_NEW_TOKENS, most - prompt_tokens)
+
+
+def _with_seed(params: SamplingParams, index: int) -> SamplingParams:
+    return replace(params, seed=(params.seed + index) % SEEDS)
+
+
+def _steps(
+    index: int, released: list[GeneratedToken], finish_reason: FinishReason | None, *, is_end: bool
+) -> list[Progress]:
+    """What was released, the last of it with the reason; a reason alone where there is no token to carry it."""
+    if finish_reason is None:
+        return [Progress(index, token, None) for token in released]
+    last = Progress(index, released[-1] if released else None, finish_reason, is_last=is_end)
+    return [*(Progress(index, token, None) for token in released[:-1]), last]

@@ -1,0 +1,34 @@
+"""Whether this process can do its work now, part by part. Asks; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.services.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that requests rest on."""
+
+    ready: bool
+    detail: str | None = None
+
+
+def readiness(runtime: Runtime) -> dict[str, Part]:
+    """The database and the default model: each ready, or why not."""
+    problem = runtime.models.default_problem
+    model = Part(problem is None, problem and f"{runtime.settings.default_model}: {problem}")
+    return {"database": _database(runtime), "model": model}
+
+
+def _database(runtime: Runtime) -> Part:
+    try:
+        with runtime.database.read() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        return Part(False, f"does not answer ({type(error).__name__})")
+    return Part(True)

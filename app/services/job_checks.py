@@ -1,0 +1,187 @@
+"""Whether a job can be done: what it names is there, its numbers fit together, its texts hold at least one window.
+
+Everything here is asked before a row is written, so that a mistake is told to the person who made it, not to a worker
+minutes later. The trainer judges again, exactly.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.db.tables.dataset import DatasetRow
+from app.errors import DataMissing, InvalidRequest
+from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.errors import BadConfig
+from app.llm.tokenizer.base import Tokenizer
+from app.schemas.job import JobCreate, NetworkSpec
+from app.services import datasets, model_files, tokens
+from app.services.corpus import split_point
+from app.services.runtime import Runtime
+from app.services.storage import Storage
+
+DEFAULT_PRESET = "gpt-tiny"
+MAX_PARAMETERS = 20_000_000_000
+MAX_BATCH_TOKENS = 1 << 20
+LOOKED_AT_CHARACTERS = 1 << 20  # a part longer than this holds a window, but for texts that only the trainer can judge
+CHARACTERS_A_TOKEN = 16  # generous: so much text holds the tokens of a window, nearly always
+
+
+@dataclass(frozen=True)
+class Share:
+    """A text to learn from, and its share of an epoch."""
+
+    dataset: DatasetRow
+    weight: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job that names only what is there."""
+
+    shares: tuple[Share, ...]
+    validation: DatasetRow | None
+    fraction: float  # of each text, kept back to measure on; 0 where there is a validation dataset
+    tokenizer_name: str
+    tokenizer: Tokenizer
+    train: TrainConfig
+    window: int  # tokens
+
+
+def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
+    """Look up what the job names and see whether its numbers fit together.
+
+    Raises:
+        AppError: they do not, or something is not there; `param` says which field.
+    """
+    from app.services.pretraining import window_length  # torch, which a server needs only once it generates
+
+    if isinstance(body.dataset, str):
+        shares: tuple[Share, ...] = (Share(datasets.read(session, body.dataset, "dataset"), 1.0),)
+    else:
+        shares = tuple(
+            Share(datasets.read(session, share.dataset, f"dataset.{index}.dataset"), share.weight)
+            for index, share in enumerate(body.dataset)
+        )
+    validation = body.validation if isinstance(body.validation, str) else None
+    config, tokenizer_name = _network(session, runtime, body)
+    train = _train(body)
+    window = window_length(train, config.context_length)
+    if train.batch_size * window > MAX_BATCH_TOKENS:
+        told = f"{train.batch_size} windows of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
+        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
+    tokenizer = runtime.tokenizers.get(session, tokenizer_name)
+    if not tokens.encode(tokenizer, train.sample_prompt, parse_special=False, param="train.sample_prompt"):
+        raise InvalidRequest("train.sample_prompt: there is no token in it", param="train.sample_prompt")
+    return Plan(
+        shares=shares,
+        validation=None if validation is None else datasets.read(session, validation, "validation"),
+        fraction=body.validation if isinstance(body.validation, float) else 0.0,
+        tokenizer_name=tokenizer_name,
+        tokenizer=tokenizer,
+        train=train,
+        window=window,
+    )
+
+
+def check_texts(storage: Storage, plan: Plan) -> None:
+    """See whether every text, and every part that is kept back, holds a window of input and target.
+
+    Raises:
+        InvalidRequest: one is too short; `param` says which.
+        UnknownWord: the tokenizer does not know a word of it.
+        DataMissing: its file is gone.
+    """
+    for share in plan.shares:
+        cut = split_point(share.dataset.characters, plan.fraction) if plan.fraction else None
+        _check_part(storage, plan, share.dataset, (0, cut), "dataset")
+        if cut is not None:
+            _check_part(storage, plan, share.dataset, (cut, None), "validation")
+    if plan.validation is not None:
+        _check_part(storage, plan, plan.validation, (0, None), "validation")
+
+
+def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[ModelConfig, str]:
+    """The network's configuration, and the name of its tokenizer."""
+    if isinstance(body.model, str):
+        config, tokenizer_name = _known_network(session, runtime, body.model)
+        if body.tokenizer not in (None, tokenizer_name):
+            told = f"{body.model} goes on with its own tokenizer, {tokenizer_name}; leave this out"
+            raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
+        return config, tokenizer_name
+    tokenizer_name = body.tokenizer or runtime.settings.default_tokenizer
+    vocab_size = runtime.tokenizers.get(session, tokenizer_name).vocab_size
+    return new_network(body.model, vocab_size, tokenizer_name), tokenizer_name
+
+
+def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[ModelConfig, str]:
+    place = model_files.find(session, runtime.storage, name)
+    if "@" not in name:
+        info = runtime.models.info(session, name)
+        return info.config, info.tokenizer
+    try:
+        about = json.loads((place.path / "model.json").read_bytes())
+        return ModelConfig(**about["config"]), about["tokenizer"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataMissing(f"model: checkpoint {name} is damaged", param="model") from error
+
+
+def new_network(spec: NetworkSpec, vocab_size: int, tokenizer_name: str) -> ModelConfig:
+    """The configuration of a new network for a vocabulary.
+
+    Raises:
+        InvalidRequest: a field is missing, the fields do not fit together, or make an absurdly large network.
+    """
+    fields = spec.model_dump(exclude_none=True)
+    preset = fields.pop("preset", None if fields else DEFAULT_PRESET)
+    if preset is not None and preset not in PRESETS:
+        told = f"there is no preset {preset[:100]!r}; there are {', '.join(PRESETS)}"
+        raise InvalidRequest(f"model.preset: {told}", param="model.preset")
+    if fields.pop("vocab_size", vocab_size) != vocab_size:
+        told = f"tokenizer {tokenizer_name} has {vocab_size} tokens; leave this out"
+        raise InvalidRequest(f"model.vocab_size: {told}", param="model.vocab_size")
+    fields = (PRESETS[preset] if preset else {}) | fields
+    for name in ("context_length", "emb_dim", "n_heads", "n_layers"):
+        if name not in fields:
+            raise InvalidRequest(f"model.{name}: needed where no preset is named", param=f"model.{name}")
+    try:
+        config = ModelConfig(**fields, vocab_size=vocab_size)
+    except BadConfig as error:
+        raise InvalidRequest(f"model.{error}", param=f"model.{error.field}") from error
+    if (parameters := _parameters(config)) > MAX_PARAMETERS:
+        raise InvalidRequest(f"model: {parameters:,} weights are more than {MAX_PARAMETERS:,}", param="model")
+    return config
+
+
+def _parameters(config: ModelConfig) -> int:
+    """About how many weights, without biases and norms."""
+    attention = 2 * config.emb_dim * (config.emb_dim + config.kv_heads * config.head_dim)
+    mlp = (3 if config.mlp == "swiglu" else 2) * config.emb_dim * config.mlp_dim
+    tables = config.vocab_size * (1 if config.tied else 2)
+    tables += config.context_length if config.position == "learned" else 0
+    return config.emb_dim * tables + config.n_layers * (attention + mlp)
+
+
+def _train(body: JobCreate) -> TrainConfig:
+    fields: dict[str, Any] = body.train.model_dump()
+    try:
+        return TrainConfig(**fields)
+    except BadConfig as error:
+        raise InvalidRequest(f"train.{error}", param=f"train.{error.field}") from error
+
+
+def _check_part(storage: Storage, plan: Plan, row: DatasetRow, part: tuple[int, int | None], param: str) -> None:
+    needed = plan.window + 1
+    start, end = part
+    length = (row.characters if end is None else end) - start
+    for looked_at in (needed * CHARACTERS_A_TOKEN, LOOKED_AT_CHARACTERS):
+        text = datasets.characters(storage, row, start, min(length, looked_at))
+        found = len(tokens.encode(plan.tokenizer, text, parse_special=False, param=param))
+        if found >= needed or (looked_at == LOOKED_AT_CHARACTERS and length > looked_at):
+            return
+    kept = "the part of it that is kept back" if param == "validation" and plan.validation is None else row.id
+    told = f"{kept} has {found:,} tokens; a window of {plan.window} and the token after it need {needed:,}"
+    raise InvalidRequest(f"{param}: {told}", param=param)

@@ -1,0 +1,185 @@
+"""Training jobs: asked for, looked at, cancelled. All that can be refused is refused before a row is written."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.base import db_now, new_id
+from app.db.tables import checkpoint, dataset, event, metric
+from app.db.tables import job as rows
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.event import EventRow
+from app.db.tables.job import Ending, JobRow
+from app.db.tables.metric import MetricRow
+from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken
+from app.schemas.job import JobCreate
+from app.services import datasets, job_checks
+from app.services.job_checks import Plan
+from app.services.progress import add_status
+from app.services.runtime import Runtime
+from app.services.storage import NAME, check_name
+
+DRAWN_SEEDS = 2**31  # a number that every client can hold
+
+
+def create(runtime: Runtime, body: JobCreate) -> JobRow:
+    """Record a queued job; the workers hear of it once it is committed.
+
+    Raises:
+        AppError: what is wrong with it, before anything is written.
+    """
+    job_id = new_id("job")
+    with runtime.database.read() as session:
+        plan = job_checks.plan(session, runtime, body)
+        name = _free_name(session, runtime, body, job_id)
+    job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
+    row = _row(job_id, name, plan, body)
+    try:
+        with runtime.database.write() as session:
+            _add(session, runtime, row)
+            session.flush()
+            add_status(session, row, "queued")
+            runtime.nudger.after_commit(session, row.id)
+    except IntegrityError as error:  # somebody was faster
+        raise _taken(name) from error
+    return row
+
+
+def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
+    """One job; `param` is the field of the request that named it.
+
+    Raises:
+        JobNotFound: there is none of that id.
+    """
+    row = rows.get(session, job_id) if NAME.fullmatch(job_id) else None
+    if row is None:
+        raise JobNotFound(f"there is no job {job_id[:200]!r}; GET /jobs lists them", param=param)
+    return row
+
+
+def page(session: Session, after: str | None, limit: int) -> tuple[list[JobRow], bool]:
+    """Up to `limit` jobs, newest first, those behind the one with the id `after`, and whether more follow.
+
+    Raises:
+        JobNotFound: `after` names none.
+    """
+    last = None if after is None else read(session, after, param="after").id
+    found = rows.newest_first(session, last, limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def cancel(session: Session, job_id: str) -> JobRow:
+    """End a queued job now, a running one within seconds.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it has ended already, otherwise than by this.
+    """
+    row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
+    if row is None:
+        row = read(session, job_id)
+    if row.is_final:
+        raise Conflict(f"{row.id} has {row.status} already" if row.status != "cancelled" else f"{row.id} is cancelled")
+    if row.status == "queued":
+        rows.finish(row, Ending("cancelled"))
+        add_status(session, row, "cancelled before it ran" if row.attempt == 0 else "cancelled")
+    elif not row.cancel_requested:
+        row.cancel_requested = True
+        event.add(session, row.id, "message", "asked to stop", data={})
+    session.flush()
+    session.refresh(row)
+    return row
+
+
+def metrics(session: Session, job_id: str, after_step: int, limit: int) -> tuple[list[MetricRow], bool]:
+    """Up to `limit` measured steps above `after_step`, and whether more follow.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    found = metric.of_job(session, read(session, job_id).id, after_step, limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def events(session: Session, job_id: str, after_id: int, limit: int) -> tuple[list[EventRow], bool]:
+    """Up to `limit` events after the one with `after_id`, oldest first, and whether more follow.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    found = event.of_job(session, read(session, job_id).id, after_id, limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
+    """The complete checkpoints that are kept, newest first.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    return checkpoint.of_job(session, read(session, job_id).id)
+
+
+def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
+    """Write the row, if what it needs is still there; the locks keep it there until the commit."""
+    needed = {(entry["dataset"], "dataset") for entry in row.datasets}
+    if "dataset" in row.validation:
+        needed.add((row.validation["dataset"], "validation"))
+    for dataset_id, param in sorted(needed):
+        if dataset.lock(session, dataset_id) is None:
+            datasets.read(session, dataset_id, param)
+    _check_free(session, runtime, row.name)
+    session.add(row)
+
+
+def _free_name(session: Session, runtime: Runtime, body: JobCreate, job_id: str) -> str:
+    """The name asked for, or one made of what it starts from and the end of the job's id."""
+    if body.name is not None:
+        name = check_name(body.name)
+        _check_free(session, runtime, name)
+        return name
+    start = body.model if isinstance(body.model, str) else body.model.preset or "gpt"
+    return f"{start.partition('@')[0][:80]}-{job_id[-6:]}"
+
+
+def _check_free(session: Session, runtime: Runtime, name: str) -> None:
+    try:
+        runtime.models.info(session, name)
+    except ModelNotFound:
+        if rows.live_with_name(session, name) is None:
+            return
+    raise _taken(name)
+
+
+def _taken(name: str) -> NameTaken:
+    return NameTaken(f"name: a model or an unfinished job is called {name!r} already", param="name")
+
+
+def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
+    asked = body.model if isinstance(body.model, str) else body.model.model_dump(exclude_none=True)
+    model: dict[str, Any] = (
+        {"name": asked} if isinstance(asked, str) else asked or {"preset": job_checks.DEFAULT_PRESET}
+    )
+    shares = [{"dataset": share.dataset.id, "weight": share.weight} for share in plan.shares]
+    return JobRow(
+        id=job_id,
+        recipe=body.recipe,
+        name=name,
+        status="queued",
+        datasets=shares,
+        model=model,
+        tokenizer=plan.tokenizer_name,
+        validation={"dataset": plan.validation.id} if plan.validation else {"fraction": plan.fraction},
+        train=asdict(plan.train),
+        device=body.device,
+        devices=body.devices,
+        priority=body.priority,
+        seed=secrets.randbelow(DRAWN_SEEDS) if body.seed is None else body.seed,
+        total_steps=plan.train.max_steps,
+        nudged_at=db_now(),
+    )

@@ -1,0 +1,92 @@
+"""Who runs a job: claiming one, asking whether it is still ours, taking it back from a holder that died.
+
+Knows no process and no broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.db.session import Database
+from app.db.tables import job
+from app.db.tables.job import JobRow
+from app.llm.errors import TrainingStopped
+from app.services.progress import Progress, add_status
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours under `fence`, until its lease runs out."""
+
+    job_id: str
+    fence: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How a holder ended without ending its job."""
+
+    reason: str  # killed | crashed | stuck | silent
+    why: str  # in words
+
+
+@dataclass(frozen=True)
+class TakenBack:
+    """A job whose holder is gone, and its state since."""
+
+    job_id: str
+    status: str  # queued | failed | cancelled
+    reason: str
+
+
+def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
+    """Take the best queued job, or None if nothing is due."""
+    with database.write() as session:
+        row = job.claim(session, worker_id, lease_s)
+        if row is None:
+            return None
+        again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+        add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
+        return Claim(row.id, row.fence, row.attempt)
+
+
+def is_held(database: Database, held: Claim) -> bool:
+    """Whether the job still runs under this claim."""
+    with database.read() as session:
+        row = job.get(session, held.job_id)
+        return row is not None and row.status == "running" and row.fence == held.fence
+
+
+def give_up(database: Database, held: Claim, max_stalled: int, loss: Loss) -> TakenBack | None:
+    """End the attempt of a holder that died; None if the job was not held under this claim any more."""
+    with database.write() as session:
+        row = job.hold(session, held.job_id, held.fence)
+        return None if row is None else _take_back(session, row, max_stalled, loss)
+
+
+def release(database: Database, held: Claim) -> bool:
+    """Give the job back to the queue at no cost to it; False if it was not held under this claim any more."""
+    try:
+        Progress(database, held.job_id, held.fence).requeue()
+    except TrainingStopped:
+        return False
+    return True
+
+
+def take_back_expired(database: Database, max_stalled: int) -> list[TakenBack]:
+    """End the attempts of all holders whose lease ran out."""
+    with database.write() as session:
+        return [
+            _take_back(session, row, max_stalled, Loss("silent", f"worker {row.worker_id} fell silent"))
+            for row in job.expired(session)
+        ]
+
+
+def _take_back(session: Session, row: JobRow, max_stalled: int, loss: Loss) -> TakenBack:
+    job.take_back(session, row, max_stalled, loss.why)
+    words = {"queued": "back in the queue", "failed": "failed", "cancelled": "cancelled"}[row.status]
+    add_status(session, row, f"{words}: {loss.why}", data={"reason": loss.reason, "error": row.error})
+    return TakenBack(row.id, row.status, loss.reason)

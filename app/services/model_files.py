@@ -1,0 +1,153 @@
+"""Where the weights of a name lie, and how they become a network with its tokenizer.
+
+Knows the three kinds of place: the GGUF file that ships, a registered model's folder, a job's checkpoint. Knows no
+memory, thread or request.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from app.db.tables import checkpoint as checkpoint_table
+from app.db.tables import model as model_table
+from app.errors import CheckpointNotFound, DataMissing, ModelNotFound
+from app.llm.config import ModelConfig
+from app.services.storage import NAME, Storage
+
+if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
+    from app.llm.model.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A model that comes with the installation; what stands here is what its file says."""
+
+    name: str
+    file_name: str
+    tokenizer: str
+    parameters: int
+    size_bytes: int
+    sha256: str
+    config: ModelConfig
+    licence: str
+    has_chat_template: bool
+
+
+BUILT_IN = {
+    model.name: model
+    for model in (
+        BuiltIn(
+            name="smollm2-135m-instruct",
+            file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
+            tokenizer="smollm2",
+            parameters=134_515_008,
+            size_bytes=98_362_432,
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            config=ModelConfig(
+                vocab_size=49_152,
+                context_length=8192,
+                emb_dim=576,
+                n_heads=9,
+                n_layers=30,
+                n_kv_heads=3,
+                hidden_dim=1536,
+                norm="rmsnorm",
+                position="rope",
+                mlp="swiglu",
+                tied=True,
+                norm_eps=9.999999747378752e-06,  # 1e-5 in the float32 of the file
+                rope_base=100_000.0,
+            ),
+            licence="apache-2.0",
+            has_chat_template=True,
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model's weights lie: a GGUF file, or a folder as `llm/checkpoint.py` writes it."""
+
+    name: str
+    path: Path
+    is_gguf: bool
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What was read from a place."""
+
+    network: Transformer
+    config: ModelConfig
+    tokenizer: str
+    eos_id: int | None
+    chat_template: str | None
+    licence: str | None = None
+
+
+def find(session: Session, storage: Storage, name: str) -> Place:
+    """The place of a model, or of a checkpoint `job_id@step`.
+
+    Raises:
+        ModelNotFound, CheckpointNotFound: there is none of that name.
+        DataMissing: there is, but its files are gone; the message says how to get them.
+    """
+    place = _place(session, storage, name)
+    if not place.path.exists():
+        hint = "`make assets` brings it (it needs a network)" if place.is_gguf else "its folder was removed"
+        raise DataMissing(f"model: the weights of {name} are not on this machine: {hint}", param="model")
+    return place
+
+
+def _place(session: Session, storage: Storage, name: str) -> Place:
+    if name in BUILT_IN:
+        return Place(name, storage.asset(BUILT_IN[name].file_name), is_gguf=True)
+    job_id, at, step = name.rpartition("@")
+    if at:
+        number = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else -1
+        checkpoint = checkpoint_table.get(session, job_id, number) if NAME.fullmatch(job_id) else None
+        if checkpoint is None:
+            raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
+        return Place(checkpoint.id, storage.checkpoint(checkpoint.job_id, checkpoint.path), is_gguf=False)
+    if not NAME.fullmatch(name) or model_table.get(session, name) is None:
+        raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
+    return Place(name, storage.model(name), is_gguf=False)
+
+
+def read(place: Place) -> Weights:
+    """Read the weights, on the CPU, ready to generate.
+
+    Raises:
+        BadWeights, BadCheckpoint: the file or folder is not whole, or is of another kind.
+        FileNotFoundError: it is gone.
+    """
+    if place.is_gguf:
+        from app.llm.weights.gguf import load_gguf, read_metadata
+
+        about = read_metadata(place.path)
+        network = load_gguf(place.path)
+        known = BUILT_IN[place.name]
+        return Weights(network, network.config, known.tokenizer, about.eos_id, about.chat_template, known.licence)
+    from app.llm.checkpoint import load_model
+
+    network, meta = load_model(place.path)
+    network.requires_grad_(False)
+    return Weights(network, meta.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence)
+
+
+def has_chat_template(place: Path) -> bool:
+    """Whether the model in a folder takes messages, without reading its weights."""
+    try:
+        return json.loads((place / "model.json").read_bytes())["chat_template"] is not None
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: whoever loads it is told
+        return False
+
+
+def _short(name: str) -> str:
+    return repr(name[:200])

@@ -1,0 +1,357 @@
+"""The models of this machine by name: what there is, and the few that are in memory, each with its engine.
+
+Knows names, memory and threads; where weights lie and how they are read is `model_files`' business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from jinja2 import TemplateError
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.db.session import Database
+from app.db.tables import model as model_table
+from app.db.tables.model import ModelRow
+from app.errors import AppError, DataMissing, ModelNotFound, NotReady
+from app.llm.config import ModelConfig
+from app.llm.errors import LLMError
+from app.llm.tokenizer.base import Tokenizer
+from app.log import get_logger
+from app.services import model_files
+from app.services.chat import ChatTemplate
+from app.services.engine_loop import EngineLoop
+from app.services.gate import ComputeGate
+from app.services.model_files import BUILT_IN, BuiltIn, Place, Weights
+from app.services.storage import Storage
+from app.services.tokenizers import Tokenizers
+
+if TYPE_CHECKING:
+    from app.llm.model.transformer import Transformer
+
+log = get_logger(__name__)
+
+State = Literal["unloaded", "loading", "loaded"]
+RETRY_AFTER_S = 5
+END_NAMES = ("<|endoftext|>", "<|im_end|>")
+"""Special tokens that end a text in any model that has them."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory. Whoever holds it can use it, even after it made room for another."""
+
+    name: str
+    network: Transformer = field(repr=False)
+    config: ModelConfig
+    tokenizer: Tokenizer = field(repr=False)
+    chat_template: ChatTemplate | None = field(repr=False)
+    stop_ids: frozenset[int]
+    loop: EngineLoop = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What can be said of a model without loading it."""
+
+    name: str
+    family: Literal["gpt2", "llama"]
+    config: ModelConfig
+    tokenizer: str
+    parameters: int
+    size_bytes: int
+    sha256: str
+    source: Literal["builtin", "job"]
+    base_model: str | None
+    job: str | None
+    licence: str | None
+    chat: bool
+    state: State
+    available: bool
+    hint: str | None
+    created_at: int | None
+
+
+class Models:
+    """All models by name; loaded when first asked for, the least recently used idle one making room."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        tokenizers: Tokenizers,
+        read: Callable[[Place], Weights] = model_files.read,
+    ) -> None:
+        """Know the models of `database` and `storage`. Nothing is loaded yet.
+
+        Args:
+            read: how a place becomes a network; tests read from nowhere.
+        """
+        self._settings, self._database, self._storage, self._tokenizers = settings, database, storage, tokenizers
+        self._read = read
+        self._gate = ComputeGate()
+        self._lock = threading.Lock()  # guards what follows
+        self._in_memory: OrderedDict[str, Future[LoadedModel]] = OrderedDict()  # least recently used first
+        self._default_problem: str | None = "is being loaded"
+
+    def list(self, session: Session) -> list[ModelInfo]:
+        """All models, the default one first, then those that ship, then the newest."""
+        infos = [self._built_in_info(model) for model in BUILT_IN.values()]
+        infos += [self._row_info(row) for row in model_table.newest_first(session)]
+        return sorted(infos, key=lambda info: info.name != self._settings.default_model)  # stable
+
+    def page(self, session: Session, after: str | None, limit: int) -> tuple[Sequence[ModelInfo], bool]:
+        """Up to `limit` models of that list, those behind the one named `after`, and whether more follow.
+
+        Raises:
+            ModelNotFound: `after` names none.
+        """
+        infos = self.list(session)
+        names = [info.name for info in infos]
+        if after is not None and after not in names:
+            raise ModelNotFound(f"after: there is no model {after[:200]!r}", param="after")
+        first = 0 if after is None else names.index(after) + 1
+        return infos[first : first + limit], len(infos) > first + limit
+
+    def info(self, session: Session, name: str) -> ModelInfo:
+        """One model.
+
+        Raises:
+            ModelNotFound: there is none of that name.
+        """
+        if name in BUILT_IN:
+            return self._built_in_info(BUILT_IN[name])
+        row = model_table.get(session, name)
+        if row is None:
+            raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
+        return self._row_info(row)
+
+    def get(self, name: str | None = None) -> LoadedModel:
+        """The model (None: the default one), loaded if need be.
+
+        Raises:
+            ModelNotFound, CheckpointNotFound: there is none of that name.
+            DataMissing: there is, but its files are gone or damaged.
+            NotReady: it takes longer to load than `model_wait_s`, or all places in memory are at work.
+        """
+        loading = self._loading(name or self._settings.default_model)
+        try:
+            return loading.result(self._settings.model_wait_s)
+        except TimeoutError:
+            raise _still_loading(name) from None
+
+    async def wait_for(self, name: str | None = None) -> LoadedModel:
+        """As `get`, without holding a thread while the model is being loaded."""
+        loading = await asyncio.to_thread(self._loading, name or self._settings.default_model)
+        if not loading.done():
+            waiting = asyncio.wrap_future(loading)
+            waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits
+            await asyncio.wait([waiting], timeout=self._settings.model_wait_s)
+        if not loading.done():
+            raise _still_loading(name)
+        return loading.result()
+
+    def preload(self, name: str) -> None:
+        """Begin to load in the background; never raises, never waits."""
+        threading.Thread(target=self._preload, args=(name,), name=f"preload {name}", daemon=True).start()
+
+    @property
+    def default_problem(self) -> str | None:
+        """Why the default model cannot be used now; None if it can."""
+        with self._lock:
+            return self._default_problem
+
+    def close(self) -> None:
+        """Stop all engines; streams that are open end as aborted."""
+        with self._lock:
+            held = list(self._in_memory.values())
+            self._in_memory.clear()
+        for loading in held:
+            if _is_loaded(loading):
+                loading.result().loop.close()
+
+    def _loading(self, name: str) -> Future[LoadedModel]:
+        """The model's place in memory, taken now if it has none; its loading may be under way."""
+        found = self._recall(name)
+        if found is not None:
+            return found
+        with self._database.read() as session:  # given back before the long work
+            place = model_files.find(session, self._storage, name)
+        with self._lock:
+            found = self._in_memory.get(place.name)
+            if found is not None and not _is_dead(found):
+                self._in_memory.move_to_end(place.name)
+                return found
+            self._in_memory.pop(place.name, None)
+            self._make_room()
+            loading = self._in_memory[place.name] = Future[LoadedModel]()
+        threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
+        return loading
+
+    def _recall(self, name: str) -> Future[LoadedModel] | None:
+        with self._lock:
+            found = self._in_memory.get(name)
+            if found is None or _is_dead(found):
+                return None
+            self._in_memory.move_to_end(name)
+            return found
+
+    def _make_room(self) -> None:
+        """Let go of the least recently used idle model, if all places are taken. The lock is held."""
+        if len(self._in_memory) < self._settings.loaded_models:
+            return
+        idle = (name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle)
+        name = next(idle, None)
+        if name is None:
+            message = f"all {self._settings.loaded_models} places for models in memory are at work; try again"
+            raise NotReady(message, param="model", retry_after_s=RETRY_AFTER_S)
+        log.info("model_unloaded", model=name)
+        self._in_memory.pop(name).result().loop.retire()
+
+    def _load(self, place: Place, loading: Future[LoadedModel]) -> None:
+        try:
+            model = self._assemble(place)
+        except Exception as error:
+            refusal = _refusal(place, error)
+            with self._lock:
+                if self._in_memory.get(place.name) is loading:
+                    del self._in_memory[place.name]
+                self._note_default(place.name, str(refusal))
+            log.error("model_not_loaded", model=place.name, exc_info=error)
+            loading.set_exception(refusal)
+        else:
+            with self._lock:
+                self._note_default(place.name, None)
+            log.info("model_loaded", model=place.name)
+            loading.set_result(model)
+
+    def _assemble(self, place: Place) -> LoadedModel:
+        import torch
+
+        from app.llm.engine.engine import Engine
+
+        if self._settings.threads:
+            torch.set_num_threads(self._settings.threads)
+        weights = self._read(place)
+        with self._database.read() as session:
+            tokenizer = self._tokenizers.get(session, weights.tokenizer, param="model")
+        if tokenizer.vocab_size != weights.config.vocab_size:
+            sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {weights.tokenizer} {tokenizer.vocab_size}"
+            raise DataMissing(f"model: {place.name} has {sizes}", param="model")
+        eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
+        ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
+        engine = Engine(weights.network, kv_cache_tokens=self._settings.kv_cache_tokens)
+        return LoadedModel(
+            name=place.name,
+            network=weights.network,
+            config=weights.config,
+            tokenizer=tokenizer,
+            chat_template=ChatTemplate(weights.chat_template, tokenizer) if weights.chat_template else None,
+            stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
+            loop=EngineLoop(
+                engine,
+                self._gate,
+                self._settings.max_queued_requests,
+                name=place.name,
+                on_death=lambda: self._load_again(place.name),
+            ),
+        )
+
+    def _load_again(self, name: str) -> None:
+        with self._lock:
+            self._note_default(name, "its engine stopped; it is being loaded again")
+        self.preload(name)
+
+    def _preload(self, name: str) -> None:
+        try:
+            self._loading(name)
+        except AppError as error:
+            log.warning("model_not_preloaded", model=name, error=error.message)
+            with self._lock:
+                self._note_default(name, error.message)
+
+    def _note_default(self, name: str, problem: str | None) -> None:
+        if name == self._settings.default_model:
+            self._default_problem = problem
+
+    def _state(self, name: str) -> State:
+        with self._lock:
+            loading = self._in_memory.get(name)
+        if loading is None or _is_dead(loading):
+            return "unloaded"
+        return "loaded" if loading.done() else "loading"
+
+    def _built_in_info(self, model: BuiltIn) -> ModelInfo:
+        available = self._storage.asset(model.file_name).exists()
+        return ModelInfo(
+            name=model.name,
+            family=model.config.family,
+            config=model.config,
+            tokenizer=model.tokenizer,
+            parameters=model.parameters,
+            size_bytes=model.size_bytes,
+            sha256=model.sha256,
+            source="builtin",
+            base_model=None,
+            job=None,
+            licence=model.licence,
+            chat=model.has_chat_template,
+            state=self._state(model.name),
+            available=available,
+            hint=None if available else "`make assets` brings it (it needs a network)",
+            created_at=None,
+        )
+
+    def _row_info(self, row: ModelRow) -> ModelInfo:
+        config = ModelConfig(**row.config)
+        folder = self._storage.model(row.name)
+        available = folder.exists()
+        return ModelInfo(
+            name=row.name,
+            family=config.family,
+            config=config,
+            tokenizer=row.tokenizer,
+            parameters=row.parameters,
+            size_bytes=row.size_bytes,
+            sha256=row.sha256,
+            source="job",
+            base_model=row.base_model,
+            job=row.job_id,
+            licence=None,
+            chat=model_files.has_chat_template(folder),
+            state=self._state(row.name),
+            available=available,
+            hint=None if available else "its folder is gone from the data directory",
+            created_at=int(row.created_at),
+        )
+
+
+def _is_loaded(loading: Future[LoadedModel]) -> bool:
+    return loading.done() and loading.exception() is None
+
+
+def _is_dead(loading: Future[LoadedModel]) -> bool:
+    return loading.done() and (loading.exception() is not None or loading.result().loop.is_dead)
+
+
+def _still_loading(name: str | None) -> NotReady:
+    return NotReady(
+        f"model: {name or 'the default model'} is still being loaded", param="model", retry_after_s=RETRY_AFTER_S
+    )
+
+
+def _refusal(place: Place, error: Exception) -> Exception:
+    """What the caller is told of a model that cannot be loaded."""
+    if isinstance(error, AppError):
+        return error
+    if isinstance(error, LLMError | FileNotFoundError | TemplateError):
+        return DataMissing(f"model: the files of {place.name} cannot be used: {error}", param="model")
+    return error

@@ -1,0 +1,241 @@
+"""What the holder of a claimed job writes: metrics, events, checkpoints, and how the job ends.
+
+Every write first takes the job's row under the holder's fencing number. A holder that is stale (its lease ran out and
+another took the job) writes nothing and is told to stop. Knows no torch, no broker, and not what a recipe does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy.orm import Session
+
+from app.db.session import Database
+from app.db.tables import checkpoint, event, job, metric
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.job import Ending, JobRow
+from app.db.tables.metric import MetricRow
+from app.llm.errors import TrainingStopped
+
+FLUSH_EVERY_S = 0.5  # measured steps are written together: a small model takes hundreds a second
+SHOWN_SAMPLE_CHARACTERS = 200
+
+
+class Measured(Protocol):
+    """One step's figures; `app.llm.train.loop.Report` is one. None where nothing was measured."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def total_steps(self) -> int: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def val_loss(self) -> float | None: ...
+    @property
+    def learning_rate(self) -> float | None: ...
+    @property
+    def grad_norm(self) -> float | None: ...
+    @property
+    def tokens(self) -> int: ...
+    @property
+    def tokens_per_s(self) -> float | None: ...
+
+
+class Progress:
+    """The pen of one attempt at a job. Used by one thread."""
+
+    def __init__(
+        self, database: Database, job_id: str, fence: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.job_id = job_id
+        self.fence = fence
+        self._database = database
+        self._clock = clock
+        self._measured: list[tuple[float, Measured]] = []
+        self._flushed_at = clock()
+
+    def report(self, measured: Measured) -> None:
+        """Record a step's figures (a metric row, an event, the job's step); written within about half a second.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        self._measured.append((time.time(), measured))
+        if measured.val_loss is not None or self._clock() - self._flushed_at >= FLUSH_EVERY_S:
+            self.flush()
+
+    def message(self, text: str, *, level: str = "info", data: Mapping[str, Any] | None = None) -> None:
+        """Record an event in words.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self.writing() as session:
+            event.add(session, self.job_id, "message", text, level=level, data=dict(data or {}))
+
+    def sample(self, step: int, text: str) -> None:
+        """Record text that the model wrote.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        shown = " ".join(text.split())[:SHOWN_SAMPLE_CHARACTERS]
+        with self.writing() as session:
+            event.add(session, self.job_id, "sample", f"sample at step {step}: {shown}", data=_sample(step, text))
+
+    def checkpoint(self, step: int, directory: str, size_bytes: int, sha256: str, metrics: Mapping[str, Any]) -> None:
+        """List a checkpoint that is complete on disk, in the job's folder under the name `directory`.
+
+        One of the same step that is listed already is replaced; it counts as the attempt's that made it first.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self.writing() as session:
+            row = checkpoint.get(session, self.job_id, step)
+            if row is None:
+                attempt = self._held(session).attempt
+                row = CheckpointRow(
+                    id=f"{self.job_id}@{step}", job_id=self.job_id, step=step, attempt=attempt, fence=self.fence
+                )
+                session.add(row)
+            row.path, row.size_bytes, row.sha256, row.metrics = directory, size_bytes, sha256, dict(metrics)
+            data = {"step": step, "checkpoint": row.id, "size_bytes": size_bytes, **metrics}
+            event.add(session, self.job_id, "checkpoint", f"checkpoint at step {step}", data=data)
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A write scope in which the job is held and what was reported so far is written.
+
+        Raises:
+            TrainingStopped: `lost`; nothing is written.
+        """
+        with self._database.write() as session:
+            row = self._held(session)
+            self._write_measured(session, row)
+            yield session
+        self._measured.clear()
+        self._flushed_at = self._clock()
+
+    def flush(self) -> None:
+        """Write what was reported and is not written yet.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self.writing():
+            pass
+
+    def succeed(self, session: Session, model: str, checkpoint: str | None) -> None:
+        """End the job well, in the `writing()` transaction that registers its model.
+
+        Args:
+            session: of `writing()`.
+            model: the registered name.
+            checkpoint: `job_id@step` of the last one kept.
+
+        Raises:
+            TrainingStopped: `lost`, or `cancelled`: who was told that a job is cancelled never sees it succeed.
+        """
+        row = self._held(session)
+        if row.cancel_requested:
+            raise TrainingStopped("cancelled")
+        job.finish(row, Ending("succeeded", model=model, checkpoint=checkpoint))
+        add_status(session, row, f"succeeded: model {model}", data={"model": model, "checkpoint": checkpoint})
+
+    def fail(self, code: str, message: str, param: str | None = None) -> None:
+        """End the job with an error that a person can act upon.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        error = {"code": code, "message": message, "param": param}
+        with self.writing() as session:
+            row = self._held(session)
+            job.finish(row, Ending("failed", error))
+            add_status(session, row, f"failed: {message}", data={"error": error})
+
+    def cancel(self) -> None:
+        """End the job as cancelled.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self.writing() as session:
+            row = self._held(session)
+            job.finish(row, Ending("cancelled"))
+            add_status(session, row, f"cancelled at step {row.step}")
+
+    def requeue(self) -> None:
+        """Give the job back to the queue, for this process is to end; a job that is to be cancelled is cancelled.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        with self.writing() as session:
+            row = self._held(session)
+            if row.cancel_requested:
+                job.finish(row, Ending("cancelled"))
+                add_status(session, row, f"cancelled at step {row.step}")
+            else:
+                job.release(row)
+                add_status(session, row, f"back in the queue at step {row.step}: the worker is shutting down")
+
+    def _held(self, session: Session) -> JobRow:
+        row = job.hold(session, self.job_id, self.fence)
+        if row is None:
+            raise TrainingStopped("lost")
+        return row
+
+    def _write_measured(self, session: Session, row: JobRow) -> None:
+        if not self._measured:
+            return
+        rows = [_metric_row(self.job_id, moment, measured) for moment, measured in self._measured]
+        metric.store(session, self.job_id, rows)
+        for metric_row, (_, measured) in zip(rows, self._measured, strict=True):
+            event.add(session, self.job_id, "metrics", _in_words(measured), data=metric_values(metric_row))
+        newest = self._measured[-1][1]
+        row.step, row.total_steps = newest.step, newest.total_steps
+
+
+def add_status(session: Session, row: JobRow, message: str, *, data: Mapping[str, Any] | None = None) -> None:
+    """Record that a locked job changed its state, as an event."""
+    level = {"failed": "error", "cancelled": "warn"}.get(row.status, "info")
+    event.add(session, row.id, "status", message, level=level, data={"status": row.status, **(data or {})})
+
+
+def metric_values(row: MetricRow) -> dict[str, Any]:
+    """A metrics row as the wire shows it."""
+    names = ("step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s")
+    return {name: getattr(row, name) for name in names}
+
+
+def _metric_row(job_id: str, moment: float, measured: Measured) -> MetricRow:
+    return MetricRow(
+        job_id=job_id,
+        step=measured.step,
+        created_at=moment,
+        loss=measured.loss,
+        val_loss=measured.val_loss,
+        learning_rate=measured.learning_rate,
+        grad_norm=measured.grad_norm,
+        tokens=measured.tokens,
+        tokens_per_s=measured.tokens_per_s,
+    )
+
+
+def _in_words(measured: Measured) -> str:
+    parts = [f"step {measured.step} of {measured.total_steps}"]
+    if measured.loss is not None:
+        parts.append(f"loss {measured.loss:.4f}")
+    if measured.val_loss is not None:
+        parts.append(f"validation loss {measured.val_loss:.4f}")
+    return ", ".join(parts)
+
+
+def _sample(step: int, text: str) -> dict[str, Any]:
+    return {"step": step, "text": text}

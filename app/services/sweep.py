@@ -1,0 +1,75 @@
+"""Puts right what the broker lost and what died: a round every few seconds, in every worker.
+
+Any number of sweepers may run at once; each step is a compare-and-set on the jobs table.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import Settings
+from app.db.session import Database
+from app.db.tables import job
+from app.log import get_logger
+from app.services import leases
+from app.services.queue import Nudger
+from app.services.storage import Storage
+
+log = get_logger(__name__)
+
+NUDGE_AGAIN_AFTER_S = 15.0
+OLD_NUDGE_S = 3600.0  # a nudge file of this age tells nobody anything
+OLD_SCRATCH_S = 24 * 3600.0  # what an upload that died left behind
+
+
+class Sweeper:
+    """Takes back jobs whose lease ran out, nudges queued ones, removes files that nobody will read."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage, nudger: Nudger) -> None:
+        self._settings = settings
+        self._database = database
+        self._storage = storage
+        self._nudger = nudger
+        self._every_s = min(5.0, settings.lease_s / 3)
+
+    def run(self, stopping: threading.Event) -> None:
+        """Sweep until `stopping` is set. A database that is away for a while is waited for."""
+        while True:
+            try:
+                self.sweep()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("sweep_failed", error=str(error))
+            if stopping.wait(self._every_s):
+                return
+
+    def sweep(self) -> None:
+        """One round."""
+        for taken in leases.take_back_expired(self._database, self._settings.job_attempts):
+            log.warning("job_taken_back", job_id=taken.job_id, status=taken.status, reason=taken.reason)
+        with self._database.write() as session:
+            due = job.due_for_nudge(session, NUDGE_AGAIN_AFTER_S)
+        for job_id in due:
+            self._nudger.send(job_id)
+        for folder, age_s in (
+            (self._storage.queue / "processed", OLD_NUDGE_S),
+            (self._storage.queue / "messages", OLD_NUDGE_S),
+            (self._storage.scratch, OLD_SCRATCH_S),
+        ):
+            _remove_older(folder, age_s)
+
+
+def _remove_older(folder: Path, age_s: float) -> None:
+    """Remove the folder's files whose content is older; one that goes meanwhile is as good as removed."""
+    if not folder.is_dir():
+        return
+    oldest = time.time() - age_s
+    for path in folder.iterdir():
+        try:
+            if path.is_file() and path.stat().st_mtime < oldest:
+                path.unlink()
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,213 @@
+"""Runs one claimed job to its end, in the process that was started for it.
+
+Every write goes through `Progress` and so carries the fence: an attempt that lost its job changes nothing any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable
+
+import torch
+
+from app.db.tables import job as job_table
+from app.db.tables import model as model_table
+from app.db.tables.job import JobRow
+from app.db.tables.model import ModelRow
+from app.errors import AppError, NameTaken
+from app.llm.checkpoint import ModelMeta, copy_model, publish
+from app.llm.config import TrainConfig
+from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
+from app.llm.model.transformer import Transformer
+from app.llm.train.loop import Report, TrainState, train
+from app.log import get_logger
+from app.services import pretraining
+from app.services.checkpoints import Checkpoints
+from app.services.corpus import Encoder
+from app.services.progress import Progress
+from app.services.runtime import Runtime
+
+log = get_logger(__name__)
+
+REPORTED_STEPS = 5_000
+"""About so many steps of a run are recorded; each has a row and an event for ever."""
+REPORT_AT_LEAST_EVERY_S = 2.0
+
+
+class DeviceUnavailable(AppError):
+    """The job asks for a device that this worker does not have."""
+
+    status = 409
+    code = "device_unavailable"
+    type = "conflict_error"
+
+
+def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], str | None]) -> None:
+    """Train, or go on training, the job that is held under `fence`; its row says afterwards how it ended.
+
+    It succeeds with a registered model, fails with an error to act upon, is cancelled, or goes back to the queue
+    with a last checkpoint; nothing is written where it is not ours any more.
+
+    Args:
+        should_stop: asked often; why to end soon (`cancelled`, `lost`, `shutdown`), or None.
+
+    Raises:
+        Exception: something that is no fault of the job; the caller's worker tries again.
+    """
+    progress = Progress(runtime.database, job_id, fence)
+    try:
+        _run(runtime, progress, should_stop)
+    except TrainingStopped as stopped:  # while it was being ended, too
+        log.warning("job_lost", job_id=job_id, fence=fence, reason=stopped.reason)
+
+
+def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
+    try:
+        _Attempt(runtime, progress, should_stop).run()
+    except TrainingStopped as stopped:
+        if stopped.reason == "cancelled":
+            progress.cancel()
+        elif stopped.reason == "shutdown":
+            progress.requeue()
+        else:
+            raise
+    except (AppError, LLMError, MemoryError, OSError, RuntimeError) as error:
+        failure = _failure(error)
+        if failure is None:
+            raise
+        log.warning("job_failed", job_id=progress.job_id, code=failure[0], exc_info=error)
+        progress.fail(*failure)
+
+
+class _Attempt:
+    """One attempt at one job; what the loop calls back."""
+
+    def __init__(self, runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
+        self._runtime, self._progress, self._should_stop = runtime, progress, should_stop
+        with runtime.database.read() as session:
+            row = job_table.get(session, progress.job_id)
+            if row is None:
+                raise TrainingStopped("lost")
+            tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
+            self._encoder = Encoder.of(session, row.tokenizer, tokenizer)
+        self._job: JobRow = row
+        self._config = TrainConfig(**row.train)
+        self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config.keep_checkpoints)
+        self._network: tuple[Transformer, ModelMeta] | None = None
+        self._reported_at = 0.0
+
+    def run(self) -> None:
+        """Train to the end and register the model."""
+        device = choose_device(self._job.device)
+        if self._runtime.settings.train_threads:
+            torch.set_num_threads(self._runtime.settings.train_threads)
+        self.check()
+        resumed = self._checkpoints.resume()
+        if resumed is None:
+            model, meta = pretraining.make_network(self._runtime, self._job, self._encoder)
+        else:
+            model, meta = resumed[:2]
+        self.check()
+        length = pretraining.window_length(self._config, meta.config.context_length)
+        data = pretraining.read_data(self._runtime, self._job, self._encoder, self._config, length, self.check)
+        config = pretraining.with_steps(self._config, data)
+        model.to(device)
+        self._network = (model, meta)
+        task = pretraining.make_task(model, config, data, self._encoder, meta.eos_id)
+        self._tell_start(config, model, device, resumed[2] if resumed else None)
+        train(task, config, self, resume=resumed[2] if resumed else None)
+        self._finish(model, meta)
+
+    def check(self) -> None:
+        reason = self._should_stop()
+        if reason is not None:
+            raise TrainingStopped(reason)
+
+    def on_report(self, report: Report) -> None:
+        now = time.monotonic()
+        every = -(-report.total_steps // REPORTED_STEPS)
+        is_due = report.step % every == 0 or now - self._reported_at >= REPORT_AT_LEAST_EVERY_S
+        if is_due or report.val_loss is not None:
+            self._reported_at = now
+            self._progress.report(report)
+
+    def on_sample(self, step: int, text: str) -> None:
+        self._progress.sample(step, text)
+
+    def on_checkpoint(self, state: TrainState) -> None:
+        assert self._network is not None, "the loop runs only once there is a network"
+        self._checkpoints.save(*self._network, state)
+
+    def _tell_start(
+        self, config: TrainConfig, model: Transformer, device: torch.device, resume: TrainState | None
+    ) -> None:
+        weights = model.parameter_count()
+        learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        begin = "training" if resume is None else f"going on from step {resume.report.step}, training"
+        self._progress.message(
+            f"{begin} {learning:,} of {weights:,} weights for {config.max_steps:,} steps on {device.type}",
+            data={"weights": weights, "learning": learning, "device": device.type},
+        )
+
+    def _finish(self, model: Transformer, meta: ModelMeta) -> None:
+        """Register the last checkpoint's network as a model, and end the job, in one transaction."""
+        job, storage = self._job, self._runtime.storage
+        assert self._checkpoints.newest is not None, "the loop saves at its end"
+        step, checkpoint = self._checkpoints.newest
+        staged = storage.checkpoint(job.id, f"model-fence-{self._progress.fence}")
+        try:
+            saved = copy_model(checkpoint, staged)
+            with self._progress.writing() as session:
+                if model_table.get(session, job.name) is not None:
+                    raise NameTaken(f"there is a model {job.name!r} already", param="name")
+                row = ModelRow(
+                    name=job.name,
+                    family=meta.config.family,
+                    config=meta.config.to_dict(),
+                    tokenizer=meta.tokenizer,
+                    parameters=model.parameter_count(),
+                    size_bytes=saved.size_bytes,
+                    sha256=saved.weights_sha256,
+                    base_model=meta.base_model,
+                    job_id=job.id,
+                )
+                session.add(row)
+                self._progress.succeed(session, job.name, f"{job.id}@{step}")
+                session.flush()
+                publish(staged, storage.model(job.name))  # last: only the job's holder comes this far
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        DeviceUnavailable: there is none of that kind.
+    """
+    has_cuda = torch.cuda.is_available()
+    if wanted == "cuda" and not has_cuda:
+        raise DeviceUnavailable("this worker has no CUDA device; `auto` or `cpu` would run here", param="device")
+    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
+
+
+def _failure(error: Exception) -> tuple[str, str, str | None] | None:
+    """Code, message and field of an error that another attempt would meet again; None for any other."""
+    match error:
+        case AppError():
+            return error.code, error.message, error.param
+        case UnknownToken():
+            return "unknown_word", f"the tokenizer does not know a word of the text: {error}", "tokenizer"
+        case TrainingDiverged():
+            return "training_diverged", str(error), "train.learning_rate"
+        case BadConfig():
+            return "invalid_value", str(error), error.field
+        case LLMError():
+            return "unusable_data", str(error), None
+        case OSError(errno=errno.ENOSPC):
+            return "no_disk_space", "the disk is full; the last checkpoint is whole", None
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "out_of_memory", f"the job needs more memory than there is: {str(error)[:300]}", "train.batch_size"
+    return None

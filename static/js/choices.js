@@ -1,0 +1,63 @@
+/** Fills the selects: tokenizers, models, datasets. What cannot be chosen stays visible, with the reason. */
+
+import { all } from "./api.js";
+import { h } from "./dom.js";
+import { compact, count, size } from "./format.js";
+
+/** Put options into a select, keeping what was chosen where it is still there. */
+function fill(select, options, preferred) {
+  const before = select.value || preferred;
+  select.replaceChildren(...options);
+  const wanted = [...select.options].find((option) => option.value === before && !option.disabled);
+  if (wanted) select.value = before;
+}
+
+function noteMissing(note, rows) {
+  const missing = rows.filter((row) => !row.available);
+  const list = h(
+    "details",
+    {},
+    h("summary", {}, `${missing.length === 1 ? "One needs its" : `${missing.length} need their`} data first`),
+    ...missing.map((one) => h("p", {}, h("strong", {}, one.name), `: ${one.hint ?? "its data is not on this machine"}`)),
+  );
+  note.replaceChildren(...(missing.length ? [list] : []));
+}
+
+/** Tokenizers; those whose data is not on the machine are disabled, and their hints stand in `note`. */
+export async function fillTokenizers(select, note, preferred) {
+  const rows = await all("/tokenizers", { key: "name" });
+  const options = rows.map((row) => {
+    const about = row.available ? (row.vocab_size ? `${count(row.vocab_size)} ids` : row.kind) : "not on this machine";
+    return h("option", { value: row.name, disabled: !row.available }, `${row.name} (${about})`);
+  });
+  fill(select, options, preferred);
+  noteMissing(note, rows);
+  return rows;
+}
+
+/**
+ * Models; those whose files are not on the machine are disabled, and their hints stand in `note`. A name that
+ * is asked for and in no list (a checkpoint) gets an entry of its own.
+ */
+export async function fillModels(select, note, preferred, asked = null) {
+  const rows = await all("/models", { key: "name" });
+  const options = rows.map((row) => {
+    const about = row.available ? compact(row.parameters) : "not on this machine";
+    return h("option", { value: row.name, disabled: !row.available }, `${row.name} (${about})`);
+  });
+  if (asked && !rows.some((row) => row.name === asked)) {
+    options.unshift(h("option", { value: asked }, asked.includes("@") ? `${asked} (checkpoint)` : asked));
+  }
+  fill(select, options, asked ?? preferred);
+  noteMissing(note, rows);
+  return rows;
+}
+
+export async function fillDatasets(select, preferred) {
+  const rows = await all("/datasets");
+  const options = rows.map((row) =>
+    h("option", { value: row.id }, `${row.name} (${size(row.bytes)}${row.source === "builtin" ? ", built in" : ""})`),
+  );
+  fill(select, options, preferred);
+  return rows;
+}

@@ -1,0 +1,176 @@
+/** The playground: from the form to a request, from the stream to the page, with Stop at any time. */
+
+import { inWords } from "./api.js";
+import { fillModels } from "./choices.js";
+import { curl } from "./command.js";
+import { byId, say } from "./dom.js";
+import { count, many } from "./format.js";
+import { generate } from "./generation_stream.js";
+import { GenerationView } from "./generation_view.js";
+import { mark, NotANumber, numberIn, tieSliders, unmark } from "./numbers.js";
+
+const FIELDS = {
+  model: "model",
+  prompt: "prompt",
+  messages: "prompt",
+  temperature: "temperature",
+  top_k: "top-k",
+  top_p: "top-p",
+  max_new_tokens: "max-new-tokens",
+  seed: "seed",
+  top_logprobs: "top-logprobs",
+};
+const NUMBERS = ["temperature", "max_new_tokens", "top_k", "top_p", "seed", "top_logprobs"];
+const ENDINGS = {
+  stop: "The model ended the text",
+  length: "Stopped at the number of tokens asked for",
+  abort: "The server stopped early",
+  stopped: "Stopped by you; what arrived is kept",
+  broken: "The connection ended before the text did; what arrived is kept",
+};
+
+class Playground {
+  constructor({ model }) {
+    this.defaultModel = model;
+    this.form = byId("generate-form");
+    this.view = new GenerationView();
+    this.running = null;
+    this.models = [];
+    tieSliders();
+    this.#listen();
+  }
+
+  async start() {
+    const asked = new URLSearchParams(location.search).get("model");
+    try {
+      this.models = await fillModels(byId("model"), byId("model-missing"), this.defaultModel, asked);
+    } catch (error) {
+      say(byId("generate-error"), `The list of models did not come. ${inWords(error)}`);
+    }
+    this.#changed();
+  }
+
+  #listen() {
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.run();
+    });
+    this.form.addEventListener("input", () => this.#changed());
+    this.form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.run();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.running?.abort();
+    });
+    byId("stop").addEventListener("click", () => this.running?.abort());
+  }
+
+  /** Bring the labels, hints and the command up to what is chosen. */
+  #changed() {
+    const isChat = this.#isChat();
+    const chosen = this.models.find((model) => model.name === byId("model").value);
+    byId("prompt-label").textContent = isChat ? "Message" : "Prompt";
+    byId("mode-note").textContent = isChat && chosen?.chat === false ? "This model has no chat format; continue a text instead." : "";
+    const about = chosen ? [`context of ${many(chosen.config.context_length, "token")}`, `tokenizer ${chosen.tokenizer}`] : [];
+    if (chosen && chosen.state !== "loaded") about.push("not in memory yet, so the first answer takes longer");
+    byId("model-note").textContent = about.join(" · ");
+    try {
+      byId("generate-command").textContent = curl("/generate", this.#body());
+    } catch (error) {
+      if (!(error instanceof NotANumber)) throw error;
+      byId("generate-command").textContent = error.message;
+    }
+  }
+
+  #isChat() {
+    return this.form.elements.mode.value === "chat";
+  }
+
+  #body() {
+    const text = byId("prompt").value;
+    const body = { model: byId("model").value, stream: true };
+    if (this.#isChat()) body.messages = [{ role: "user", content: text }];
+    else body.prompt = text;
+    for (const name of NUMBERS) {
+      const value = numberIn(FIELDS[name]);
+      if (value !== undefined) body[name] = value;
+    }
+    return body;
+  }
+
+  async run() {
+    if (this.running) return;
+    unmark(this.form);
+    say(byId("generate-error"), "");
+    let body;
+    try {
+      body = this.#body();
+    } catch (error) {
+      say(byId("generate-error"), error.message);
+      return;
+    }
+    this.running = new AbortController();
+    this.#setRunning(true);
+    this.view.begin(body.prompt ?? null);
+    const slow = setTimeout(() => this.#status("Waiting for the first token; the model may still be loading …"), 3000);
+    const started = performance.now();
+    let first = null;
+    this.#status("Waiting for the first token …");
+    try {
+      const ending = await generate(body, this.running.signal, (token) => {
+        clearTimeout(slow);
+        if (first === null) this.#status("Writing …");
+        first ??= performance.now();
+        this.view.push(token);
+      });
+      this.#status(this.#summary(ending, started, first));
+      this.#loaded(body.model);
+    } catch (error) {
+      this.#status("");
+      mark(error.param, FIELDS);
+      say(byId("generate-error"), inWords(error));
+    } finally {
+      clearTimeout(slow);
+      this.view.end();
+      this.#setRunning(false);
+      this.running = null;
+    }
+  }
+
+  /** A model that has answered is in memory. */
+  #loaded(name) {
+    const model = this.models.find((one) => one.name === name);
+    if (model) model.state = "loaded";
+    this.#changed();
+  }
+
+  #setRunning(isRunning) {
+    const hadFocus = document.activeElement;
+    byId("go").disabled = isRunning;
+    byId("stop").disabled = !isRunning;
+    if (hadFocus === byId("go") && isRunning) byId("stop").focus();
+    if (hadFocus === byId("stop") && !isRunning) byId("go").focus();
+  }
+
+  #status(message) {
+    byId("generate-status").textContent = message;
+  }
+
+  #summary({ finishReason, usage, seed }, started, first) {
+    const parts = [ENDINGS[finishReason] ?? `Ended: ${finishReason}`];
+    const tokens = this.view.tokens.length;
+    if (usage) parts.push(`${count(usage.prompt_tokens)} prompt + ${many(usage.completion_tokens, "new token")}`);
+    else parts.push(many(tokens, "token"));
+    if (first !== null) {
+      const seconds = (performance.now() - first) / 1000;
+      parts.push(`first after ${((first - started) / 1000).toFixed(1)} s`);
+      if (tokens > 1 && seconds > 0) parts.push(`${((tokens - 1) / seconds).toFixed(1)} tokens a second`);
+    }
+    if (seed !== null) parts.push(`seed ${seed}`);
+    return parts.join(" · ");
+  }
+}
+
+export function startPlayground(chosen) {
+  return new Playground(chosen).start();
+}

@@ -1,0 +1,154 @@
+/** The page of one job: what happened so far is fetched, what happens from now on is followed. */
+
+import { all, call, inWords, sentence } from "./api.js";
+import { curl, installCopyButtons } from "./command.js";
+import { byId, debounce, say } from "./dom.js";
+import { follow } from "./job_feed.js";
+import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
+import { isFinal, steps, tryAddress } from "./job_status.js";
+import { LossChart } from "./loss_chart.js";
+
+const WAITING_LONG_S = 15;
+
+class JobPage {
+  constructor(id) {
+    this.id = id;
+    this.path = `/jobs/${encodeURIComponent(id)}`;
+    this.chart = new LossChart();
+    this.newest = null;
+    this.problem = "";
+    this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
+    this.checkpointsSoon = debounce(() => this.#trying(() => this.checkpoints()), 200);
+    byId("cancel").addEventListener("click", () => this.#sure(true));
+    byId("cancel-no").addEventListener("click", () => this.#sure(false));
+    byId("cancel-yes").addEventListener("click", () => this.cancel());
+  }
+
+  async start() {
+    const clock = setInterval(() => this.job && this.draw(), 1000);
+    try {
+      await this.refresh();
+      await Promise.all([this.#setup(), this.#past(), this.checkpoints()]);
+      this.job = await follow(this.id, (event) => this.take(event), (error) => this.#lost(error));
+      this.draw();
+      await this.checkpoints();
+    } catch (error) {
+      say(byId("job-error"), inWords(error));
+    } finally {
+      clearInterval(clock);
+    }
+  }
+
+  async #trying(step) {
+    try {
+      await step();
+      this.problem = "";
+    } catch (error) {
+      this.problem = inWords(error);
+    }
+    this.draw();
+  }
+
+  async refresh() {
+    this.job = await call(this.path);
+    this.draw();
+  }
+
+  async #past() {
+    const rows = await all(`${this.path}/metrics`, { key: "step" });
+    this.chart.add(rows);
+    for (const row of rows) this.#measure(row);
+    this.draw();
+  }
+
+  async checkpoints() {
+    drawCheckpoints((await call(`${this.path}/checkpoints`)).data);
+  }
+
+  async #setup() {
+    const { recipe, dataset, model, tokenizer, validation, train, seed } = this.job;
+    const changed = Object.fromEntries(Object.entries(train).filter(([, value]) => value !== null));
+    const body = { recipe, dataset, model, validation, train: changed, seed };
+    if (typeof model !== "string") body.tokenizer = tokenizer;
+    byId("job-command").textContent = curl("/jobs", body);
+    drawSetup(this.job, await this.#datasetName(dataset));
+  }
+
+  /** A dataset may be gone since; its id is then all that can be said. */
+  async #datasetName(dataset) {
+    const ids = typeof dataset === "string" ? [dataset] : dataset.map((one) => one.dataset);
+    const names = await Promise.all(
+      ids.map((id) => call(`/datasets/${encodeURIComponent(id)}`).then((row) => row.name, () => `${id} (deleted)`)),
+    );
+    return names.join(", ");
+  }
+
+  #measure(row) {
+    const before = this.newest;
+    if (before && row.step <= before.step) return;
+    const pace = before ? (row.created_at - before.created_at) / (row.step - before.step) : null;
+    const smooth = before?.pace ? 0.8 * before.pace + 0.2 * pace : pace;
+    this.newest = { ...row, loss: row.loss ?? before?.loss, pace: smooth };
+    this.job.step = Math.max(this.job.step, row.step);
+  }
+
+  /** One event of the job, from the past as from now: what is known already is not drawn twice. */
+  take(event) {
+    if (event.type === "metrics") {
+      this.chart.add([event.data]);
+      this.#measure(event.data);
+      this.draw();
+      return;
+    }
+    addEvent(event);
+    if (event.type === "sample") addSample(event.data.step, event.data.text);
+    if (event.type === "checkpoint") this.checkpointsSoon();
+    if (event.type === "status") this.refreshSoon();
+  }
+
+  draw() {
+    const { job } = this;
+    const badge = byId("status");
+    badge.textContent = job.status;
+    badge.className = `badge badge--${job.status}`;
+    byId("steps").textContent = `step ${steps(job)}`;
+    byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
+    byId("cancel").hidden = isFinal(job);
+    if (isFinal(job)) byId("cancel-sure").hidden = true;
+    const model = job.result?.model;
+    byId("try").hidden = !model;
+    if (model) byId("try").href = tryAddress(model);
+    drawVitals(job, this.newest, Date.now() / 1000);
+    if (!this.isLost) say(byId("job-notice"), this.#notice());
+    say(byId("job-error"), this.problem || (job.error ? sentence(job.error.message) : ""));
+    if (isFinal(job)) sayNothingCame();
+  }
+
+  #notice() {
+    const { job } = this;
+    if (job.status !== "queued") return job.cancel_requested && !isFinal(job) ? "Stopping after this step …" : "";
+    const waited = Date.now() / 1000 - job.created_at;
+    const long = "Still waiting. Another job may be running, or no worker is there; the command “inkling worker” starts one.";
+    return waited > WAITING_LONG_S ? long : "Waiting for a worker to take it …";
+  }
+
+  #lost(error) {
+    this.isLost = error !== null;
+    say(byId("job-notice"), error ? `The connection is lost; trying again. ${inWords(error)}` : this.#notice());
+  }
+
+  #sure(isAsked) {
+    byId("cancel-sure").hidden = !isAsked;
+    byId(isAsked ? "cancel-no" : "cancel").focus();
+  }
+
+  async cancel() {
+    byId("cancel-sure").hidden = true;
+    await this.#trying(async () => {
+      this.job = await call(`${this.path}/cancel`, { method: "POST" });
+    });
+  }
+}
+
+installCopyButtons();
+await new JobPage(byId("job").dataset.id).start();

@@ -1,0 +1,147 @@
+/** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
+
+import { call, inWords } from "./api.js";
+import { fillDatasets, fillModels, fillTokenizers } from "./choices.js";
+import { curl } from "./command.js";
+import { byId, say } from "./dom.js";
+import { count, many, size } from "./format.js";
+import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
+
+const TRAIN_NUMBERS = {
+  max_steps: "max-steps",
+  batch_size: "batch-size",
+  learning_rate: "learning-rate",
+  eval_every: "eval-every",
+  sample_every: "sample-every",
+  checkpoint_every: "checkpoint-every",
+};
+const FIELDS = {
+  dataset: "dataset",
+  "model.preset": "preset",
+  tokenizer: "tokenizer",
+  model: "model",
+  name: "name",
+  seed: "job-seed",
+  "train.sample_prompt": "sample-prompt",
+  ...Object.fromEntries(Object.entries(TRAIN_NUMBERS).map(([name, id]) => [`train.${name}`, id])),
+};
+const STEPS = { new: 300, continue: 60 };
+
+class JobForm {
+  constructor() {
+    this.form = byId("job-form");
+    this.datasets = [];
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.start();
+    });
+    this.form.addEventListener("input", () => this.#changed());
+    this.form.addEventListener("change", (event) => {
+      if (event.target.name === "kind") this.#kindChanged();
+      if (event.target.id === "file") this.upload(event.target);
+    });
+  }
+
+  /** Fill the selects. One list that does not come leaves the others usable. */
+  async fill(tokenizer) {
+    const parts = await Promise.allSettled([
+      fillDatasets(byId("dataset")).then((rows) => {
+        this.datasets = rows;
+      }),
+      fillTokenizers(byId("tokenizer"), byId("tokenizer-note"), tokenizer),
+      fillModels(byId("model"), byId("model-missing")),
+    ]);
+    const failed = parts.find((part) => part.status === "rejected");
+    if (failed) say(byId("job-error"), `The form is not complete. ${inWords(failed.reason)}`);
+    this.#kindChanged();
+  }
+
+  #kind() {
+    return this.form.elements.kind.value;
+  }
+
+  #kindChanged() {
+    const kind = this.#kind();
+    byId("new-model").hidden = kind !== "new";
+    byId("old-model").hidden = kind === "new";
+    byId("max-steps").value = STEPS[kind];
+    this.#changed();
+  }
+
+  #changed() {
+    const dataset = this.datasets.find((row) => row.id === byId("dataset").value);
+    byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
+    try {
+      byId("job-command").textContent = curl("/jobs", this.#body());
+    } catch (error) {
+      if (!(error instanceof NotANumber)) throw error;
+      byId("job-command").textContent = error.message;
+    }
+  }
+
+  #body() {
+    const body = { recipe: "pretrain", dataset: byId("dataset").value };
+    const train = {};
+    if (this.#kind() === "new") {
+      body.model = { preset: byId("preset").value };
+      body.tokenizer = byId("tokenizer").value;
+    } else {
+      body.model = byId("model").value;
+      if (byId("last-block").checked) train.trainable = "last_block";
+    }
+    for (const [name, id] of Object.entries(TRAIN_NUMBERS)) {
+      const value = numberIn(id);
+      if (value !== undefined) train[name] = value;
+    }
+    const prompt = byId("sample-prompt").value;
+    if (prompt) train.sample_prompt = prompt;
+    const name = byId("name").value.trim();
+    if (name) body.name = name;
+    const seed = numberIn("job-seed");
+    if (seed !== undefined) body.seed = seed;
+    return { ...body, train };
+  }
+
+  /** Upload at once, so that a text that cannot be used is told at the field and not at the start of a job. */
+  async upload(input) {
+    const [file] = input.files;
+    if (!file) return;
+    input.removeAttribute("aria-invalid");
+    byId("start").disabled = true;
+    byId("file-note").textContent = `Uploading ${file.name} (${size(file.size)}) …`;
+    const form = new FormData();
+    form.append("file", file);
+    try {
+      const dataset = await call("/datasets", { method: "POST", form });
+      this.datasets = await fillDatasets(byId("dataset"));
+      byId("dataset").value = dataset.id;
+      byId("file-note").textContent = `Uploaded: ${dataset.name}, ${count(dataset.characters)} characters. It is chosen above.`;
+    } catch (error) {
+      input.setAttribute("aria-invalid", "true");
+      byId("file-note").textContent = inWords(error);
+    } finally {
+      input.value = "";
+      byId("start").disabled = false;
+      this.#changed();
+    }
+  }
+
+  async start() {
+    unmark(this.form);
+    say(byId("job-error"), "");
+    const button = byId("start");
+    button.disabled = true;
+    try {
+      const job = await call("/jobs", { method: "POST", body: this.#body() });
+      location.assign(`/ui/jobs/${encodeURIComponent(job.id)}`);
+    } catch (error) {
+      button.disabled = false;
+      mark(error.param, FIELDS);
+      say(byId("job-error"), error instanceof NotANumber ? error.message : inWords(error));
+    }
+  }
+}
+
+export function startJobForm(tokenizer) {
+  return new JobForm().fill(tokenizer);
+}

@@ -1,0 +1,88 @@
+/** Draws the parts of a job's page: figures, samples, checkpoints, events. Knows nothing of the wire's order. */
+
+import { byId, h } from "./dom.js";
+import { compact, count, duration, loss, moment, size } from "./format.js";
+import { tryAddress } from "./job_status.js";
+
+const MOST_SAMPLES = 40;
+const MOST_EVENTS = 300;
+
+function pairs(list, items) {
+  const known = items.filter(([, value]) => value !== null && value !== undefined);
+  list.replaceChildren(...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+}
+
+/** The figures beside the progress bar; `row` is the newest row of metrics. */
+export function drawVitals(job, row, now) {
+  const seconds = job.started_at ? (job.finished_at ?? now) - job.started_at : null;
+  pairs(byId("vitals"), [
+    ["loss", row ? loss(row.loss) : null],
+    ["tokens a second", row?.tokens_per_s ? count(Math.round(row.tokens_per_s)) : null],
+    ["tokens seen", row?.tokens ? compact(row.tokens) : null],
+    [job.finished_at ? "took" : "running for", seconds === null ? null : duration(seconds)],
+    ["left", remaining(job, row)],
+    ["attempt", job.attempt > 1 ? String(job.attempt) : null],
+  ]);
+}
+
+/** Seconds to go, from the pace of the newest measurements. */
+function remaining(job, row) {
+  if (job.status !== "running" || !row?.pace || !job.total_steps) return null;
+  return `about ${duration((job.total_steps - job.step) * row.pace)}`;
+}
+
+export function drawSetup(job, datasetName) {
+  const model = typeof job.model === "string" ? `continues ${job.model}` : Object.entries(job.model).map(([name, value]) => `${name}: ${value}`).join(", ");
+  const train = Object.entries(job.train).filter(([, value]) => value !== null);
+  pairs(byId("setup"), [
+    ["text", datasetName],
+    ["model", model],
+    ["tokenizer", job.tokenizer],
+    ["kept back", typeof job.validation === "number" ? `${job.validation * 100} %` : job.validation],
+    ["seed", String(job.seed)],
+    ...train.map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
+  ]);
+}
+
+function prepend(list, item, most) {
+  list.hidden = false;
+  list.prepend(item);
+  while (list.children.length > most) list.lastElementChild.remove();
+}
+
+/** What an empty part says once nothing will come any more. */
+export function sayNothingCame() {
+  byId("chart-empty").textContent = "It ended before the first report.";
+  byId("samples-empty").textContent = "No sample was written.";
+  byId("checkpoints-empty").textContent = "None was saved.";
+}
+
+export function addSample(step, text) {
+  byId("samples-empty").hidden = true;
+  const item = h("li", {}, h("span", { class: "note" }, `at step ${count(step)}`), h("blockquote", {}, text));
+  prepend(byId("samples"), item, MOST_SAMPLES);
+}
+
+export function addEvent(event) {
+  byId("events-empty").hidden = true;
+  const time = h("time", { datetime: new Date(event.created_at * 1000).toISOString() }, moment(event.created_at).split(", ").at(-1));
+  prepend(byId("events"), h("li", {}, time, h("span", { class: `level-${event.level}` }, event.message)), MOST_EVENTS);
+}
+
+export function drawCheckpoints(checkpoints) {
+  byId("checkpoints-empty").hidden = checkpoints.length > 0;
+  byId("checkpoints-table").hidden = checkpoints.length === 0;
+  const cell = (text) => h("td", { class: "figure" }, text);
+  byId("checkpoints").replaceChildren(
+    ...checkpoints.map((one) =>
+      h(
+        "tr",
+        {},
+        cell(count(one.step)),
+        cell(loss(one.metrics?.val_loss ?? one.metrics?.loss)),
+        cell(size(one.size_bytes)),
+        h("td", {}, h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it")),
+      ),
+    ),
+  );
+}

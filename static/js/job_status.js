@@ -1,0 +1,24 @@
+/** How a job's state looks and which states are final. */
+
+import { h } from "./dom.js";
+import { count } from "./format.js";
+
+const FINAL = ["succeeded", "failed", "cancelled"];
+
+export function isFinal(job) {
+  return FINAL.includes(job.status);
+}
+
+export function badge(status) {
+  return h("span", { class: `badge badge--${status}` }, status);
+}
+
+/** Steps done and asked for, in words. */
+export function steps(job) {
+  return job.total_steps ? `${count(job.step)} of ${count(job.total_steps)}` : count(job.step);
+}
+
+/** Where a model is tried; it may be a registered model or a checkpoint. */
+export function tryAddress(model) {
+  return `/?model=${encodeURIComponent(model).replace("%40", "@")}#generate`;
+}

@@ -1,0 +1,63 @@
+/** The page of all jobs: the list, kept fresh while something is under way, and the form beside it. */
+
+import { call, inWords } from "./api.js";
+import { installCopyButtons } from "./command.js";
+import { byId, h, say } from "./dom.js";
+import { moment } from "./format.js";
+import { startJobForm } from "./job_form.js";
+import { badge, isFinal, steps } from "./job_status.js";
+
+const EVERY_MS = 2500;
+const PAGE = 20;
+
+class JobList {
+  constructor() {
+    this.pages = 1;
+    byId("list-more").addEventListener("click", () => {
+      this.pages += 1;
+      this.refresh();
+    });
+    document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
+  }
+
+  /** Fetch the list and draw it; again soon while a job is queued or running and the page is seen. */
+  async refresh() {
+    clearTimeout(this.timer);
+    let isLive = true;
+    try {
+      const { data, has_more: hasMore } = await call(`/jobs?limit=${PAGE * this.pages}`);
+      say(byId("list-error"), "");
+      this.#draw(data, hasMore);
+      isLive = data.some((job) => !isFinal(job));
+    } catch (error) {
+      say(byId("list-error"), inWords(error));
+      byId("list-empty").hidden = true;
+    }
+    if (isLive && !document.hidden) this.timer = setTimeout(() => this.refresh(), EVERY_MS);
+  }
+
+  #draw(jobs, hasMore) {
+    byId("list-empty").hidden = jobs.length > 0;
+    byId("list-empty").textContent = "No job yet. The form starts one; the built-in story and the smallest size take a minute or two.";
+    byId("list-table").hidden = jobs.length === 0;
+    byId("list-more").hidden = !hasMore;
+    byId("list").replaceChildren(...jobs.map(row));
+  }
+}
+
+function row(job) {
+  const bar = h("progress", { max: "1", "aria-label": `Steps of ${job.name}` });
+  bar.value = job.total_steps ? job.step / job.total_steps : 0;
+  const from = typeof job.model === "string" ? `continues ${job.model}` : (job.model.preset ?? "own shape");
+  return h(
+    "tr",
+    {},
+    h("td", {}, h("a", { href: `/ui/jobs/${encodeURIComponent(job.id)}` }, job.name), h("span", { class: "note" }, from)),
+    h("td", {}, badge(job.status)),
+    h("td", { class: "steps" }, h("span", { class: "note" }, steps(job)), isFinal(job) ? null : bar),
+    h("td", { class: "when" }, h("span", { class: "note" }, moment(job.created_at))),
+  );
+}
+
+installCopyButtons();
+await Promise.all([new JobList().refresh(), startJobForm(byId("jobs").dataset.tokenizer)]);

@@ -1,0 +1,149 @@
+/** The loss curve, drawn by Plotly and extended as points arrive, and its twin, a table. */
+
+import { byId, h } from "./dom.js";
+import { count, loss } from "./format.js";
+
+const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
+const FLUSH_MS = 200;
+const TABLE_ROWS = 500;
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function layout() {
+  const axis = {
+    gridcolor: colour("--grid"),
+    linecolor: colour("--line-strong"),
+    tickcolor: colour("--line-strong"),
+    zeroline: false,
+    fixedrange: false,
+  };
+  return {
+    font: { family: colour("--sans"), size: 13, color: colour("--ink-soft") },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 52, r: 12, t: 8, b: 44 },
+    xaxis: { ...axis, title: { text: "step" }, rangemode: "tozero" },
+    yaxis: { ...axis, title: { text: "loss" } },
+    legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
+    hovermode: "x unified",
+    hoverlabel: { bgcolor: colour("--sheet"), bordercolor: colour("--line-strong"), font: { color: colour("--ink") } },
+  };
+}
+
+function trace(name, points, style) {
+  return {
+    type: "scatter",
+    name,
+    x: points.map((point) => point.step),
+    y: points.map((point) => point.value),
+    hovertemplate: "%{y:.4f}",
+    ...style,
+  };
+}
+
+export class LossChart {
+  constructor() {
+    this.box = byId("chart");
+    this.rows = new Map(); // by step: a job that was taken back measures some steps twice
+    this.lastStep = -1;
+    this.fresh = [];
+    this.mustRedraw = true;
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
+  }
+
+  /** Take rows of metrics in; they are drawn together, a few times a second. */
+  add(rows) {
+    for (const row of rows) {
+      const known = this.rows.get(row.step);
+      if (known && known.loss === row.loss && known.val_loss === row.val_loss) continue;
+      if (row.step <= this.lastStep) this.mustRedraw = true;
+      this.rows.set(row.step, row);
+      this.fresh.push(row);
+      this.lastStep = Math.max(this.lastStep, row.step);
+    }
+    if (this.fresh.length) this.timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+  }
+
+  #points(field) {
+    return [...this.rows.values()]
+      .filter((row) => row[field] !== null && row[field] !== undefined)
+      .sort((one, other) => one.step - other.step)
+      .map((row) => ({ step: row.step, value: row[field] }));
+  }
+
+  #flush() {
+    this.timer = undefined;
+    const fresh = this.fresh;
+    this.fresh = [];
+    if (this.mustRedraw) this.#redraw();
+    else this.#extend(fresh);
+    this.#drawTable();
+    this.#describe();
+  }
+
+  #redraw() {
+    if (!this.rows.size) return;
+    this.mustRedraw = false;
+    const losses = this.#points("loss");
+    const validation = this.#points("val_loss");
+    byId("chart-empty").hidden = true;
+    this.box.hidden = false;
+    // the same call makes the plot and replaces it
+    window.Plotly.react(
+      this.box,
+      [
+        trace("training", losses, { mode: losses.length > 1 ? "lines" : "lines+markers", line: { color: colour("--loss"), width: 2 } }),
+        trace("validation", validation, {
+          mode: "lines+markers",
+          line: { color: colour("--val-loss"), width: 2, dash: "dot" },
+          marker: { size: 7, symbol: "diamond" },
+        }),
+      ],
+      layout(),
+      CONFIG,
+    );
+    this.mustRedraw = losses.length === 1; // a lone point needs a marker, a line does not
+  }
+
+  #extend(rows) {
+    const fields = ["loss", "val_loss"].map((field) => rows.filter((row) => row[field] !== null && row[field] !== undefined));
+    const [losses, validation] = fields;
+    window.Plotly.extendTraces(
+      this.box,
+      {
+        x: [losses.map((row) => row.step), validation.map((row) => row.step)],
+        y: [losses.map((row) => row.loss), validation.map((row) => row.val_loss)],
+      },
+      [0, 1],
+    );
+  }
+
+  #drawTable() {
+    const rows = [...this.rows.values()].sort((one, other) => other.step - one.step).slice(0, TABLE_ROWS);
+    const cell = (text) => h("td", { class: "number" }, text);
+    byId("numbers").replaceChildren(
+      ...rows.map((row) =>
+        h(
+          "tr",
+          {},
+          cell(count(row.step)),
+          cell(loss(row.loss)),
+          cell(loss(row.val_loss)),
+          cell(row.learning_rate === null ? "–" : row.learning_rate.toExponential(2)),
+          cell(row.tokens_per_s === null ? "–" : count(Math.round(row.tokens_per_s))),
+        ),
+      ),
+    );
+  }
+
+  #describe() {
+    const losses = this.#points("loss");
+    if (!losses.length) return;
+    const [first, last] = [losses[0], losses.at(-1)];
+    const words = `Loss ${loss(first.value)} at step ${first.step}, ${loss(last.value)} at step ${last.step}`;
+    this.box.setAttribute("aria-label", `${words}; the table below has the numbers`);
+    byId("chart-note").textContent = words;
+  }
+}

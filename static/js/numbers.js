@@ -1,0 +1,46 @@
+/** Number fields: read as numbers or left out, tied to their sliders, marked where the server refuses them. */
+
+import { byId } from "./dom.js";
+
+export class NotANumber extends Error {}
+
+/** The number in the field, or undefined where it is empty. Throws NotANumber for anything else. */
+export function numberIn(id) {
+  const input = byId(id);
+  if (input.validity.badInput) {
+    input.setAttribute("aria-invalid", "true");
+    throw new NotANumber(`${labelOf(input)} is not a number.`);
+  }
+  return input.value === "" ? undefined : input.valueAsNumber;
+}
+
+function labelOf(input) {
+  return input.labels[0]?.textContent ?? input.id;
+}
+
+/** Take the marks of an earlier refusal away. */
+export function unmark(form) {
+  for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** Mark the field that a refusal is about; `param` is the request's own name for it, as `train.batch_size`. */
+export function mark(param, fields) {
+  const id = fields[param];
+  if (!id) return;
+  byId(id).setAttribute("aria-invalid", "true");
+  byId(id).closest("details")?.setAttribute("open", "");
+}
+
+/** Let each slider follow its number field, and the other way round. */
+export function tieSliders() {
+  for (const range of document.querySelectorAll("[data-twin]")) {
+    const number = byId(range.dataset.twin);
+    range.addEventListener("input", () => {
+      number.value = range.value;
+      number.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    number.addEventListener("input", () => {
+      range.value = number.value;
+    });
+  }
+}

@@ -1,0 +1,219 @@
+"""Uploads good and bad, over the whole application."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.config import Settings
+from app.main import create_app
+from app.services import datasets
+from tests.jobs_made import a_job
+
+LIMIT = 300_000
+CUT_OFF = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhalf of a te'
+TEXT = "Zażółć gęślą jaźń.\nこんにちは 👩‍🚀\n"
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The service without any assets; datasets of at most 300,000 bytes, JSON bodies of a little over a MiB."""
+    chosen = settings.model_copy(
+        update={"assets_dir": settings.data_dir / "no-assets", "max_upload_bytes": LIMIT, "max_text_bytes": 1}
+    )
+    with TestClient(create_app(chosen), raise_server_exceptions=False) as made:
+        yield made
+
+
+def upload(client: TestClient, content: bytes, filename: str = "text.txt", **fields: str):
+    return client.post("/datasets", files={"file": (filename, content, "text/plain")}, data=fields)
+
+
+def refusal(response) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return response.status_code, error["code"], error["param"]
+
+
+def files_of(client: TestClient) -> list[str]:
+    data = client.app.state.runtime.settings.data_dir
+    return sorted(path.name for folder in ("scratch", "datasets") for path in (data / folder).iterdir())
+
+
+def test_an_upload_is_kept_byte_for_byte(client):
+    response = upload(client, TEXT.encode(), "letters.txt")
+    assert response.status_code == 201
+    made = response.json()
+    assert response.headers["location"] == f"/datasets/{made['id']}"
+    assert made == {
+        "object": "dataset",
+        "id": made["id"],
+        "name": "letters.txt",
+        "kind": "text",
+        "format": "txt",
+        "source": "upload",
+        "bytes": len(TEXT.encode()),
+        "characters": len(TEXT),
+        "sha256": hashlib.sha256(TEXT.encode()).hexdigest(),
+        "report": {"lines": 2, "byte_order_mark": False},
+        "created_at": made["created_at"],
+    }
+    assert client.get(f"/datasets/{made['id']}").json() == made
+    assert client.app.state.runtime.storage.dataset(made["id"]).read_bytes() == TEXT.encode()
+    assert [row["id"] for row in client.get("/datasets").json()["data"]] == [made["id"], "the-tide-clock"]
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\texts\\mine.txt", "mine.txt"),
+        ("a\u202egpj.txt", "agpj.txt"),
+        ("x" * 300 + ".txt", "x" * 200),
+        ("<img onerror=1>.txt", "<img onerror=1>.txt"),
+    ],
+)
+def test_a_file_name_is_only_a_label(client, filename, name):
+    made = upload(client, b"text", filename).json()
+    assert made["name"] == name
+    assert files_of(client) == sorted([made["id"], "the-tide-clock"])
+
+
+def test_a_name_can_be_given(client):
+    assert upload(client, b"text", name="My text").json()["name"] == "My text"
+    assert refusal(upload(client, b"text", name="x" * 201)) == (422, "invalid_value", "name")
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"", 422, "invalid_file"),
+        (b" \n\t\n", 422, "invalid_file"),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}".encode(), 422, "invalid_file"),
+        (b"caf\xe9", 422, "invalid_file"),
+        (b"end \xf0\x9f\x91", 422, "invalid_file"),
+        (b"\xed\xa0\x80 a surrogate", 422, "invalid_file"),
+        (b"a" * 20_000 + b"\0", 422, "invalid_file"),
+        (b"\0\1\2\3" * 50, 415, "unsupported_format"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, 415, "unsupported_format"),
+        (b"%PDF-1.7 and so on", 415, "unsupported_format"),
+        (b"PK\x03\x04 and so on", 415, "unsupported_format"),
+        (b"\x80\x04\x95 a pickle", 415, "unsupported_format"),
+        ("text".encode("utf-16"), 415, "unsupported_format"),
+        (b"a" * (LIMIT + 1), 413, "too_large"),
+        (b"\xff" * 10, 422, "invalid_file"),
+    ],
+)
+def test_what_is_no_text_is_refused_and_leaves_nothing(client, content, status, code):
+    assert refusal(upload(client, content)) == (status, code, "file")
+    assert files_of(client) == ["the-tide-clock"]
+    assert len(client.get("/datasets").json()["data"]) == 1
+    assert upload(client, b"still serving").status_code == 201
+
+
+def test_the_first_bad_byte_is_told(client):
+    content = "żółw ".encode() * 1000 + b"caf\xe9 and more"
+    message = upload(client, content).json()["error"]["message"]
+    assert str(content.index(b"\xe9")) in message
+
+
+def test_an_upload_may_be_longer_than_other_bodies_but_not_than_its_own_limit(client):
+    assert upload(client, b"a word " * (LIMIT // 7)).status_code == 201
+    assert refusal(upload(client, b"a" * LIMIT * 8))[:2] == (413, "too_large")
+    response = client.post("/jobs", content=b"[" * 2_000_000, headers={"content-type": "application/json"})
+    assert refusal(response)[:2] == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        ({"json": {"file": "text"}}, (422, "missing_field", "file")),
+        ({"data": {"file": "text"}}, (422, "invalid_value", "file")),
+        ({"files": {"text": ("a.txt", b"text")}}, (422, "missing_field", "file")),
+        ({"files": [("file", ("a.txt", b"a")), ("file", ("b.txt", b"b"))]}, (400, "bad_request", None)),
+        ({"files": {"file": ("a.txt", b"text")}, "data": {"kind": "images"}}, (422, "invalid_value", "kind")),
+        ({"files": {"file": ("a.txt", b"text")}, "data": {"tokeniser": "x"}}, (422, "unknown_field", "tokeniser")),
+        ({"files": {"file": ("a.txt", b"text")}, "data": {str(n): "x" for n in range(20)}}, (400, "bad_request", None)),
+        ({"files": {"file": ("a.txt", b"text")}, "data": {"name": "x" * 5000}}, (400, "bad_request", None)),
+        ({"content": b"--x", "headers": {"content-type": "multipart/form-data"}}, (400, "bad_request", None)),
+        (
+            {"content": CUT_OFF, "headers": {"content-type": "multipart/form-data; boundary=x"}},
+            (422, "missing_field", "file"),
+        ),
+    ],
+)
+def test_forms_that_are_not_an_upload(client, request_, expected):
+    assert refusal(client.post("/datasets", **request_)) == expected
+    assert files_of(client) == ["the-tide-clock"]
+
+
+def test_the_text_that_ships_is_there_and_stays(client, settings):
+    shipped = client.get("/datasets/the-tide-clock").json()
+    text = Path("samples/the-tide-clock.txt").read_text()
+    assert (shipped["source"], shipped["characters"]) == ("builtin", len(text))
+    assert refusal(client.delete("/datasets/the-tide-clock")) == (409, "conflict", None)
+    with client.app.state.runtime.database.write() as session:  # as when the server starts again
+        datasets.register_builtin(session, client.app.state.runtime.storage)
+    assert client.get("/datasets/the-tide-clock").json() == shipped
+    assert files_of(client) == ["the-tide-clock"]
+
+
+def test_a_look_into_a_dataset(client):
+    made = upload(client, TEXT.encode()).json()
+    path = f"/datasets/{made['id']}/preview"
+    assert client.get(path).json() == {
+        "id": made["id"],
+        "text": TEXT,
+        "characters": len(TEXT),
+        "truncated": False,
+    }
+    assert client.get(path, params={"characters": 5}).json() | {"id": 0} == {
+        "id": 0,
+        "text": "Zażół",
+        "characters": len(TEXT),
+        "truncated": True,
+    }
+    assert refusal(client.get(path, params={"characters": 0})) == (422, "invalid_value", "characters")
+    assert refusal(client.get(path, params={"lines": 1})) == (422, "unknown_field", "lines")
+    client.app.state.runtime.storage.dataset(made["id"]).unlink()
+    assert refusal(client.get(path)) == (424, "data_missing", None)
+
+
+def test_a_dataset_is_deleted_with_all_that_was_made_of_it(client):
+    made = upload(client, TEXT.encode()).json()
+    runtime = client.app.state.runtime
+    tokens = runtime.storage.tokens(made["id"])
+    tokens.mkdir(parents=True)
+    (tokens / "ids").write_bytes(b"ids")
+    path = f"/datasets/{made['id']}"
+    with runtime.database.write() as session:
+        a_job(session, id="job_1", validation={"dataset": made["id"]})
+    assert refusal(client.delete(path)) == (409, "conflict", None)
+    assert client.post("/jobs/job_1/cancel").status_code == 200
+    assert client.delete(path).json() == {"id": made["id"], "deleted": True}
+    assert refusal(client.get(path)) == (404, "dataset_not_found", None)
+    assert refusal(client.delete(path)) == (404, "dataset_not_found", None)
+    assert files_of(client) == ["the-tide-clock"]
+    assert not tokens.exists()
+
+
+@pytest.mark.parametrize("dataset_id", ["nope", "%00", "..%2F..%2Fetc", "a" * 500, "%ED%A0%80"])
+def test_ids_that_are_none(client, dataset_id):
+    for path in (f"/datasets/{dataset_id}", f"/datasets/{dataset_id}/preview"):
+        assert client.get(path).status_code == 404
+        assert set(client.get(path).json()) == {"error"}
+    assert client.delete(f"/datasets/{dataset_id}").status_code == 404
+
+
+def test_pages(client):
+    ids = [upload(client, f"text {number}".encode()).json()["id"] for number in range(3)]
+    first = client.get("/datasets", params={"limit": 2}).json()
+    assert ([row["id"] for row in first["data"]], first["has_more"]) == ([ids[2], ids[1]], True)
+    second = client.get("/datasets", params={"limit": 2, "after": ids[1]}).json()
+    assert ([row["id"] for row in second["data"]], second["has_more"]) == ([ids[0], "the-tide-clock"], False)
+    assert refusal(client.get("/datasets", params={"after": "nope"})) == (404, "dataset_not_found", "after")
+    assert refusal(client.get("/datasets", params={"limit": 0})) == (422, "invalid_value", "limit")

@@ -1,0 +1,59 @@
+"""Alive, and able to work: two questions."""
+
+import threading
+
+from fastapi.testclient import TestClient
+
+from app.errors import DataMissing
+from tests.fakes import ScriptedModel, eventually, scripted_runtime
+from tests.serving import app_of
+
+
+def test_alive_while_the_model_is_being_loaded(settings, database):
+    may_read = threading.Event()
+
+    def slow(place) -> ScriptedModel:
+        may_read.wait(10)
+        return ScriptedModel()
+
+    runtime = scripted_runtime(settings, database, slow)
+    client = TestClient(app_of(runtime))
+    runtime.models.preload(settings.default_model)
+    assert client.get("/healthz").json() == {"status": "ok"}
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    body = answer.json()
+    assert (body["ready"], body["parts"]["database"]) == (False, {"ready": True, "detail": None})
+    assert "being loaded" in body["parts"]["model"]["detail"]
+    assert (body["error"]["code"], set(body["error"])) == ("not_ready", {"message", "type", "param", "code"})
+    may_read.set()
+    eventually(lambda: client.get("/readyz").status_code == 200)
+    assert client.get("/readyz").json() == {
+        "ready": True,
+        "parts": {"database": {"ready": True, "detail": None}, "model": {"ready": True, "detail": None}},
+    }
+    runtime.models.close()
+
+
+def test_a_default_model_that_cannot_be_read(settings, database):
+    def broken(place) -> ScriptedModel:
+        raise DataMissing("its file is damaged")
+
+    runtime = scripted_runtime(settings, database, broken)
+    runtime.models.preload(settings.default_model)
+    client = TestClient(app_of(runtime))
+    eventually(lambda: "damaged" in str(client.get("/readyz").json()["parts"]["model"]["detail"]))
+    assert client.get("/readyz").status_code == 503
+
+
+def test_a_database_that_is_away(settings, database):
+    from app.db.session import Database
+
+    away = Database("sqlite:////nowhere/at/all.db")
+    runtime = scripted_runtime(settings, away, ScriptedModel())
+    client = TestClient(app_of(runtime))
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["parts"]["database"]["ready"]) == (503, False)
+    assert "nowhere" not in answer.text
+    assert client.get("/healthz").status_code == 200

@@ -1,0 +1,469 @@
+"""Jobs over the wire: asked for, refused, followed, cancelled. No worker runs here."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.config import Settings
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.job import JobRow
+from app.db.tables.model import ModelRow
+from app.llm.config import ModelConfig, TrainConfig
+from app.llm.errors import TrainingStopped
+from app.main import create_app
+from app.services import leases
+from app.services.progress import Progress
+from tests.jobs_made import queued
+from tests.workers.fake_trainer import Report
+
+TIDE = {"recipe": "pretrain", "dataset": "the-tide-clock", "tokenizer": "tides"}
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The service without any assets, with a tokenizer of the shipped story's words."""
+    chosen = settings.model_copy(update={"assets_dir": settings.data_dir / "no-assets", "default_tokenizer": "tides"})
+    with TestClient(create_app(chosen), raise_server_exceptions=False) as made:
+        new = {"name": "tides", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+        assert made.post("/tokenizers", json=new).status_code == 201
+        yield made
+
+
+def ask(client: TestClient, **fields: object):
+    body = json.dumps(TIDE | fields)
+    return client.post("/jobs", content=body, headers={"content-type": "application/json"})
+
+
+def refusal(response) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    return response.status_code, error["code"], error["param"]
+
+
+def upload(client: TestClient, text: str) -> str:
+    return client.post("/datasets", files={"file": ("a.txt", text.encode())}).json()["id"]
+
+
+def nudges(client: TestClient) -> int:
+    folder = client.app.state.runtime.storage.queue / "messages"
+    return sum(1 for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def a_model(client: TestClient, name: str = "tide") -> None:
+    """A registered model with the tokenizer `tides`, its folder empty."""
+    runtime = client.app.state.runtime
+    config = ModelConfig(vocab_size=1000, context_length=64, emb_dim=8, n_heads=2, n_layers=1)
+    with runtime.database.write() as session:
+        session.add(
+            ModelRow(
+                name=name, family="gpt2", config=config.to_dict(), tokenizer="tides", parameters=1,
+                size_bytes=1, sha256="0",
+            )
+        )  # fmt: skip
+    runtime.storage.model(name).mkdir(parents=True)
+
+
+def test_a_job_is_queued_with_all_that_it_will_do(client):
+    response = ask(client, name="tide", train={"max_steps": 200, "learning_rate": 0.003}, seed=7)
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["location"] == f"/jobs/{job['id']}"
+    assert job | {"created_at": 0} == {
+        "object": "job",
+        "id": job["id"],
+        "recipe": "pretrain",
+        "name": "tide",
+        "status": "queued",
+        "step": 0,
+        "total_steps": 200,
+        "progress": 0.0,
+        "dataset": "the-tide-clock",
+        "model": {"preset": "gpt-tiny"},
+        "tokenizer": "tides",
+        "validation": 0.1,
+        "train": TrainConfig(max_steps=200, learning_rate=0.003).__dict__,
+        "device": "auto",
+        "devices": 1,
+        "priority": 0,
+        "seed": 7,
+        "attempt": 0,
+        "cancel_requested": False,
+        "created_at": 0,
+        "started_at": None,
+        "finished_at": None,
+        "error": None,
+        "result": None,
+    }
+    assert abs(job["created_at"] - time.time()) < 10
+    assert client.get(f"/jobs/{job['id']}").json() == job
+    assert nudges(client) == 1
+    events = client.get(f"/jobs/{job['id']}/events").json()["data"]
+    assert [(one["type"], one["message"], one["data"]) for one in events] == [
+        ("status", "queued", {"status": "queued"})
+    ]
+
+
+def test_what_is_left_out_is_filled_in(client):
+    job = client.post("/jobs", json={"recipe": "pretrain", "dataset": "the-tide-clock"}).json()
+    assert job["model"] == {"preset": "gpt-tiny"}
+    assert job["tokenizer"] == "tides"
+    assert job["total_steps"] is None
+    assert job["name"].startswith("gpt-")
+    assert 0 <= job["seed"] < 2**31
+    assert job["train"] == TrainConfig().__dict__
+    again = client.post("/jobs", json={"recipe": "pretrain", "dataset": "the-tide-clock"}).json()
+    assert again["name"] != job["name"]
+    assert again["seed"] != job["seed"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"preset": "llama-tiny"},
+        {"preset": "gpt-tiny", "emb_dim": 128, "n_heads": 8},
+        {"context_length": 32, "emb_dim": 32, "n_heads": 2, "n_layers": 2, "drop_rate": 0.1, "qkv_bias": False},
+    ],
+)
+def test_a_network_is_asked_for_by_preset_or_by_fields(client, model):
+    response = ask(client, model=model)
+    assert response.status_code == 202
+    assert response.json()["model"] == model
+
+
+def test_a_mixture_and_a_text_to_measure_on(client):
+    other = upload(client, "the tide and the clock " * 100)
+    shares = [{"dataset": "the-tide-clock", "weight": 3.0}, {"dataset": other, "weight": 1.0}]
+    response = ask(client, dataset=shares, validation=other)
+    assert response.status_code == 202
+    assert response.json()["dataset"] == shares
+    assert response.json()["validation"] == other
+    alone = ask(client, dataset=[{"dataset": other}], validation=0).json()
+    assert alone["dataset"] == other
+    assert alone["validation"] == 0
+
+
+def test_a_known_model_goes_on_with_its_own_tokenizer(client):
+    a_model(client)
+    job = ask(client, model="tide", tokenizer=None, train={"trainable": "last_block"}).json()
+    assert (job["model"], job["tokenizer"]) == ("tide", "tides")
+    assert job["name"].startswith("tide-")
+    client.post("/tokenizers", json={"name": "other", "kind": "word", "version": 2, "dataset": "the-tide-clock"})
+    assert refusal(ask(client, model="tide", tokenizer="other")) == (422, "invalid_value", "tokenizer")
+    assert ask(client, model="tide", tokenizer="tides").status_code == 202
+
+
+def test_a_checkpoint_is_gone_on_from(client):
+    a_model(client)
+    runtime = client.app.state.runtime
+    folder = runtime.storage.checkpoint("job_1", "step-5-fence-1")
+    folder.mkdir(parents=True)
+    with runtime.database.read() as session:
+        config = session.get(ModelRow, "tide").config
+    (folder / "model.json").write_text(json.dumps({"config": config, "tokenizer": "tides"}))
+    queued(runtime.database, id="job_1", status="succeeded")
+    with runtime.database.write() as session:
+        session.add(
+            CheckpointRow(
+                id="job_1@5", job_id="job_1", step=5, attempt=1, fence=1, path="step-5-fence-1",
+                size_bytes=9, sha256="0", metrics={"loss": 1.5, "val_loss": None},
+            )
+        )  # fmt: skip
+    assert ask(client, model="job_1@5", tokenizer=None).status_code == 202
+    (folder / "model.json").write_text("{")
+    assert refusal(ask(client, model="job_1@5", tokenizer=None)) == (424, "data_missing", "model")
+    listed = client.get("/jobs/job_1/checkpoints").json()
+    assert listed["data"] == [
+        {
+            "object": "checkpoint",
+            "id": "job_1@5",
+            "job": "job_1",
+            "step": 5,
+            "attempt": 1,
+            "size_bytes": 9,
+            "sha256": "0",
+            "metrics": {"loss": 1.5, "val_loss": None},
+            "created_at": listed["data"][0]["created_at"],
+        }
+    ]
+
+
+REFUSED = [
+    ({"dataset": "nope"}, 404, "dataset_not_found", "dataset"),
+    ({"dataset": "\0"}, 404, "dataset_not_found", "dataset"),
+    ({"dataset": "\ud800"}, 404, "dataset_not_found", "dataset"),
+    ({"dataset": []}, 422, "invalid_value", "dataset"),
+    ({"dataset": 7}, 422, "invalid_value", "dataset"),
+    ({"dataset": [{"dataset": "the-tide-clock", "weight": 0}]}, 422, "invalid_value", "dataset.0.weight"),
+    ({"dataset": [{"dataset": "the-tide-clock"}, {"dataset": "no"}]}, 404, "dataset_not_found", "dataset.1.dataset"),
+    ({"validation": "nope"}, 404, "dataset_not_found", "validation"),
+    ({"validation": 0.0001}, 422, "invalid_value", "validation"),
+    ({"validation": 1}, 422, "invalid_value", "validation"),
+    ({"validation": -0.1}, 422, "invalid_value", "validation"),
+    ({"validation": True}, 422, "invalid_value", "validation"),
+    ({"recipe": "dpo"}, 422, "invalid_value", "recipe"),
+    ({"model": "nope"}, 404, "model_not_found", "model"),
+    ({"model": "job_1@7"}, 404, "checkpoint_not_found", "model"),
+    ({"model": "smollm2-135m-instruct", "tokenizer": None}, 424, "data_missing", "model"),
+    ({"model": {"preset": "gpt-5"}}, 422, "invalid_value", "model.preset"),
+    ({"model": {"emb_dim": 32}}, 422, "invalid_value", "model.context_length"),
+    ({"model": {"preset": "gpt-tiny", "emb_dim": 33}}, 422, "invalid_value", "model.n_heads"),
+    ({"model": {"preset": "gpt-tiny", "emb_dim": 10**30}}, 422, "invalid_value", "model.emb_dim"),
+    ({"model": {"preset": "gpt-tiny", "emb_dim": "64"}}, 422, "invalid_value", "model.emb_dim"),
+    ({"model": {"preset": "gpt-tiny", "emb_dim": 2**17, "n_heads": 1}}, 422, "invalid_value", "model"),
+    ({"model": {"preset": "gpt-tiny", "n_layers": 0}}, 422, "invalid_value", "model.n_layers"),
+    ({"model": {"preset": "gpt-tiny", "drop_rate": 1}}, 422, "invalid_value", "model.drop_rate"),
+    ({"model": {"preset": "gpt-tiny", "vocab_size": 5}}, 422, "invalid_value", "model.vocab_size"),
+    ({"model": {"preset": "gpt-tiny", "rope_base": 0}}, 422, "invalid_value", "model.rope_base"),
+    ({"model": {"presets": "gpt-tiny"}}, 422, "unknown_field", "model.presets"),
+    ({"model": 5}, 422, "invalid_value", "model"),
+    ({"tokenizer": "nope"}, 404, "tokenizer_not_found", "tokenizer"),
+    ({"tokenizer": "gpt2"}, 424, "data_missing", "tokenizer"),
+    ({"train": {"max_steps": 0}}, 422, "invalid_value", "train.max_steps"),
+    ({"train": {"max_steps": 10**12}}, 422, "invalid_value", "train.max_steps"),
+    ({"train": {"max_steps": 5, "epochs": 1}}, 422, "invalid_value", "train.epochs"),
+    ({"train": {"epochs": 10**6}}, 422, "invalid_value", "train.epochs"),
+    ({"train": {"learning_rate": 0}}, 422, "invalid_value", "train.learning_rate"),
+    ({"train": {"learning_rate": -1}}, 422, "invalid_value", "train.learning_rate"),
+    ({"train": {"learning_rate": 1e9}}, 422, "invalid_value", "train.learning_rate"),
+    ({"train": {"learning_rate": float("nan")}}, 422, "invalid_value", "train.learning_rate"),
+    ({"train": {"batch_size": 0}}, 422, "invalid_value", "train.batch_size"),
+    ({"train": {"batch_size": 2**20}}, 422, "invalid_value", "train.batch_size"),
+    ({"train": {"batch_size": "8"}}, 422, "invalid_value", "train.batch_size"),
+    ({"train": {"batch_size": True}}, 422, "invalid_value", "train.batch_size"),
+    ({"train": {"context_length": 65}}, 422, "invalid_value", "train.context_length"),
+    ({"train": {"sample_tokens": 10**6}}, 422, "invalid_value", "train.sample_tokens"),
+    ({"train": {"sample_prompt": " "}}, 422, "invalid_value", "train.sample_prompt"),
+    ({"train": {"sample_prompt": "a\0b"}}, 422, "invalid_value", "train.sample_prompt"),
+    ({"train": {"lr": 0.1}}, 422, "unknown_field", "train.lr"),
+    ({"train": None}, 422, "invalid_value", "train"),
+    ({"name": "../x"}, 422, "invalid_value", "name"),
+    ({"name": ""}, 422, "invalid_value", "name"),
+    ({"name": "smollm2-135m-instruct"}, 409, "name_taken", "name"),
+    ({"seed": -1}, 422, "invalid_value", "seed"),
+    ({"seed": 2**63}, 422, "invalid_value", "seed"),
+    ({"devices": 2}, 422, "invalid_value", "devices"),
+    ({"device": "tpu"}, 422, "invalid_value", "device"),
+    ({"priority": 101}, 422, "invalid_value", "priority"),
+    ({"webhook": "http://127.0.0.1"}, 422, "unknown_field", "webhook"),
+]
+
+
+@pytest.mark.parametrize(("fields", "status", "code", "param"), REFUSED, ids=[json.dumps(case[0]) for case in REFUSED])
+def test_a_job_that_cannot_be_done_is_refused_and_nothing_is_written(client, fields, status, code, param):
+    assert refusal(ask(client, **fields)) == (status, code, param)
+    assert client.get("/jobs").json() == {"object": "list", "data": [], "has_more": False}
+    assert nudges(client) == 0
+
+
+def test_a_body_that_is_no_job(client):
+    for body, expected in (
+        (b"", (422, "missing_field", None)),
+        (b"{", (400, "invalid_json", None)),
+        (b"[]", (422, "invalid_value", None)),
+        (b'{"recipe": "pretrain"}', (422, "missing_field", "dataset")),
+        (b'{"dataset": "the-tide-clock"}', (422, "missing_field", "recipe")),
+        (b'{"dataset": ' + b"[" * 50_000, (400, "bad_request", None)),
+    ):
+        answer = client.post("/jobs", content=body, headers={"content-type": "application/json"})
+        assert refusal(answer) == expected, body[:50]
+
+
+def test_a_text_shorter_than_one_window_is_refused_with_the_numbers(client):
+    short = upload(client, "the tide " * 32)  # 64 tokens, and a window needs one more
+    answer = ask(client, dataset=short, validation=0)
+    assert refusal(answer) == (422, "invalid_value", "dataset")
+    assert "64 tokens" in answer.json()["error"]["message"]
+    assert "65" in answer.json()["error"]["message"]
+    assert ask(client, dataset=upload(client, "the tide " * 32 + "the"), validation=0).status_code == 202
+    assert ask(client, dataset=short, validation=0, train={"context_length": 63}).status_code == 202
+    answer = ask(client, dataset=upload(client, "the tide " * 200))  # of whose last tenth there are 40
+    assert refusal(answer) == (422, "invalid_value", "validation")
+    assert refusal(ask(client, validation=short)) == (422, "invalid_value", "validation")
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_refused(client):
+    client.post("/tokenizers", json={"name": "strict", "kind": "word", "version": 1, "dataset": "the-tide-clock"})
+    other = upload(client, "an unheardofword " * 200)
+    fields = {"tokenizer": "strict", "train": {"sample_prompt": "the"}}
+    assert refusal(ask(client, dataset=other, **fields)) == (422, "unknown_word", "dataset")
+    fields = {"tokenizer": "strict", "train": {"sample_prompt": "unheardofword"}}
+    assert refusal(ask(client, **fields)) == (422, "unknown_word", "train.sample_prompt")
+
+
+def test_a_text_without_its_file_is_refused(client):
+    gone = upload(client, "the tide " * 1000)
+    client.app.state.runtime.storage.dataset(gone).unlink()
+    assert refusal(ask(client, dataset=gone))[:2] == (424, "data_missing")
+
+
+def test_one_name_is_one_model(client):
+    job = ask(client, name="tide").json()
+    assert refusal(ask(client, name="tide")) == (409, "name_taken", "name")
+    client.post(f"/jobs/{job['id']}/cancel")
+    assert ask(client, name="tide").status_code == 202
+
+
+def test_of_many_who_ask_for_one_name_at_once_one_gets_it(client):
+    statuses: list[int] = []
+    barrier = threading.Barrier(5)
+
+    def run() -> None:
+        barrier.wait()
+        statuses.append(ask(client, name="tide").status_code)
+
+    threads = [threading.Thread(target=run) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [202, 409, 409, 409, 409]
+
+
+def test_a_queued_job_is_cancelled_at_once_and_once(client):
+    job = ask(client).json()
+    cancelled = client.post(f"/jobs/{job['id']}/cancel")
+    assert cancelled.status_code == 200
+    assert cancelled.json()["status"] == "cancelled"
+    assert cancelled.json()["finished_at"] is not None
+    assert refusal(client.post(f"/jobs/{job['id']}/cancel")) == (409, "conflict", None)
+    assert refusal(client.post("/jobs/nope/cancel")) == (404, "job_not_found", None)
+
+
+def test_a_running_job_is_asked_to_stop(client):
+    job = ask(client).json()
+    database = client.app.state.runtime.database
+    claim = leases.claim(database, "w", 30)
+    for _ in range(2):
+        answer = client.post(f"/jobs/{job['id']}/cancel")
+        assert (answer.status_code, answer.json()["status"], answer.json()["cancel_requested"]) == (
+            200,
+            "running",
+            True,
+        )
+    progress = Progress(database, claim.job_id, claim.fence)
+    with pytest.raises(TrainingStopped), progress.writing() as session:
+        progress.succeed(session, "tide", None)
+    progress.cancel()
+    assert client.get(f"/jobs/{job['id']}").json()["status"] == "cancelled"
+    messages = [one["message"] for one in client.get(f"/jobs/{job['id']}/events").json()["data"]]
+    assert messages == ["queued", "running", "asked to stop", "cancelled at step 0"]
+
+
+def test_lists_come_in_pages(client):
+    ids = [ask(client).json()["id"] for _ in range(3)]
+    first = client.get("/jobs", params={"limit": 2}).json()
+    assert ([job["id"] for job in first["data"]], first["has_more"]) == ([ids[2], ids[1]], True)
+    second = client.get("/jobs", params={"after": ids[1]}).json()
+    assert ([job["id"] for job in second["data"]], second["has_more"]) == ([ids[0]], False)
+    assert refusal(client.get("/jobs", params={"after": "nope"})) == (404, "job_not_found", "after")
+    assert refusal(client.get("/jobs", params={"page": 2})) == (422, "unknown_field", "page")
+
+
+def test_metrics_and_events_of_a_run(client):
+    job = ask(client).json()
+    database = client.app.state.runtime.database
+    claim = leases.claim(database, "w", 30)
+    progress = Progress(database, claim.job_id, claim.fence)
+    for step in range(5):
+        progress.report(Report(step, 5, loss=None if step == 0 else 5.0 - step, val_loss=4.5 if step == 4 else None))
+    path = f"/jobs/{job['id']}"
+    rows = client.get(f"{path}/metrics").json()["data"]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
+    assert set(rows[0]) == {
+        "step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s",
+    }  # fmt: skip
+    assert (rows[0]["loss"], rows[4]["loss"], rows[4]["val_loss"]) == (None, 1.0, 4.5)
+    later = client.get(f"{path}/metrics", params={"after": 1, "limit": 2}).json()
+    assert ([row["step"] for row in later["data"]], later["has_more"]) == ([2, 3], True)
+    events = client.get(f"{path}/events", params={"after": 2}).json()["data"]
+    assert [one["type"] for one in events] == ["metrics"] * 5
+    assert events[-1]["data"] == rows[4]
+    assert events[-1]["message"] == "step 4 of 5, loss 1.0000, validation loss 4.5000"
+    shown = client.get(path).json()
+    assert (shown["step"], shown["total_steps"], shown["progress"]) == (4, 5, 0.8)
+    for name in ("metrics", "events", "checkpoints"):
+        assert refusal(client.get(f"/jobs/nope/{name}")) == (404, "job_not_found", None)
+    assert refusal(client.get(f"{path}/events", params={"after": -1})) == (422, "invalid_value", "after")
+
+
+def frames(text: str) -> list[tuple[str, dict]]:
+    found = []
+    for block in text.strip().split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines())
+        found.append((fields["id"], json.loads(fields["data"])))
+    return found
+
+
+def test_events_are_followed_to_the_last_one(client):
+    job = ask(client).json()
+    database = client.app.state.runtime.database
+
+    def run() -> None:
+        time.sleep(0.3)
+        claim = leases.claim(database, "w", 30)
+        progress = Progress(database, claim.job_id, claim.fence)
+        progress.sample(1, "Two\nlines\0")
+        time.sleep(0.7)
+        progress.fail("training_diverged", "at step 2 the loss became nan", "train.learning_rate")
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    headers = {"accept": "text/event-stream"}
+    answer = client.get(f"/jobs/{job['id']}/events", headers=headers)
+    runner.join()
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    got = frames(answer.text)
+    assert [data["type"] for _, data in got] == ["status", "status", "sample", "status"]
+    assert [int(number) for number, _ in got] == [data["id"] for _, data in got]
+    assert got[2][1]["data"] == {"step": 1, "text": "Two\nlines\0"}
+    assert got[3][1]["level"] == "error"
+    assert client.get(f"/jobs/{job['id']}").json()["error"] == {
+        "code": "training_diverged",
+        "message": "at step 2 the loss became nan",
+        "param": "train.learning_rate",
+    }
+    rest = client.get(f"/jobs/{job['id']}/events", headers=headers | {"last-event-id": got[1][0]})
+    assert frames(rest.text) == got[2:]
+    for wrong in ("x", "-1", "9" * 40):
+        assert refusal(client.get(f"/jobs/{job['id']}/events", headers=headers | {"last-event-id": wrong})) == (
+            422, "invalid_value", "Last-Event-ID",
+        )  # fmt: skip
+    assert refusal(client.get("/jobs/nope/events", headers=headers)) == (404, "job_not_found", None)
+
+
+@pytest.mark.parametrize("job_id", ["nope", "%00", "a" * 500, "%ED%A0%80", "..%2F.."])
+def test_ids_that_are_none(client, job_id):
+    for path in ("", "/metrics", "/events", "/checkpoints"):
+        answer = client.get(f"/jobs/{job_id}{path}")
+        assert answer.status_code == 404
+        assert set(answer.json()) == {"error"}
+    assert client.post(f"/jobs/{job_id}/cancel").status_code == 404
+
+
+def test_a_job_is_written_although_the_broker_is_away(client):
+    nudger = client.app.state.runtime.nudger
+    folder = client.app.state.runtime.storage.queue / "messages"
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    job = ask(client).json()
+    assert client.get(f"/jobs/{job['id']}").json()["status"] == "queued"
+    folder.mkdir()
+    nudger.send(job["id"])
+    assert nudges(client) == 1
+
+
+def test_the_rows_are_as_the_trainer_wants_them(client):
+    ask(client, validation="the-tide-clock")
+    with client.app.state.runtime.database.read() as session:
+        row = session.query(JobRow).one()
+    assert row.datasets == [{"dataset": "the-tide-clock", "weight": 1.0}]
+    assert row.validation == {"dataset": "the-tide-clock"}
+    assert TrainConfig(**row.train) == TrainConfig()

@@ -1,0 +1,33 @@
+"""The first page says what the service is set to, and its headline is true."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+
+from app.api.pages.home import HEADLINE, SAMPLES
+from app.config import Settings
+from app.llm.tokenizer import tiktoken_data
+
+
+def test_home_carries_the_defaults_of_the_service(client: TestClient, settings: Settings) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert f'data-tokenizer="{settings.default_tokenizer}"' in answer.text
+    assert f'data-model="{settings.default_model}"' in answer.text
+    assert f'data-max-bytes="{settings.max_text_bytes}"' in answer.text
+
+
+def test_samples_reach_the_page_whole(client: TestClient) -> None:
+    html = client.get("/").text
+    assert len(re.findall("data-sample=", html)) == len(SAMPLES)
+    assert "👩‍🚀" in html
+
+
+def test_the_ids_under_the_headline_are_those_of_gpt2(assets: Path) -> None:
+    sentence = " ".join(text for _, text in HEADLINE).replace(" .", ".")
+    ids = tiktoken_data.load("gpt2", assets / "tiktoken").encode(sentence)
+    assert ids == [token_id for token_id, _ in HEADLINE]

@@ -1,0 +1,77 @@
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse
+from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
+
+from app.api import errors
+from app.errors import NotReady
+
+SHAPE = {"message", "type", "param", "code"}
+
+
+class Limited(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        return errors.OneShape(super().build_middleware_stack())
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    app = Limited(max_body_size=1000)
+    errors.install(app)
+
+    @app.post("/length")
+    async def length(request: Request) -> int:
+        return len(await request.body())
+
+    @app.get("/text")
+    def text() -> PlainTextResponse:
+        return PlainTextResponse("just text")
+
+    @app.get("/later")
+    def later() -> None:
+        raise NotReady("not yet", param="model", retry_after_s=3)
+
+    @app.get("/number")
+    def number(n: int) -> int:
+        return 1 // n
+
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def refusal(response) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert set(error) == SHAPE
+    return response.status_code, error["code"], error["param"]
+
+
+def in_chunks(size: int) -> Iterator[bytes]:
+    for _ in range(size // 100):
+        yield b"a" * 100
+
+
+@pytest.mark.parametrize("body", [b"a" * 1001, b"a" * 5_000_000, in_chunks(2000)])
+def test_a_body_beyond_the_limit_is_refused_in_the_one_shape(client, body):
+    """The limit's own answer is plain text, and comes from outside of all exception handlers."""
+    assert refusal(client.post("/length", content=body)) == (413, "too_large", None)
+
+
+def test_a_body_at_the_limit_passes(client):
+    assert client.post("/length", content=b"a" * 1000).json() == 1000
+    assert client.get("/text").text == "just text"
+
+
+def test_a_refusal_carries_its_field_and_when_to_try_again(client):
+    response = client.get("/later")
+    assert refusal(response) == (503, "not_ready", "model")
+    assert response.headers["retry-after"] == "3"
+
+
+def test_what_is_not_there_what_is_no_number_and_what_breaks(client):
+    assert refusal(client.get("/nowhere")) == (404, "not_found", None)
+    assert refusal(client.post("/text")) == (405, "method_not_allowed", None)
+    assert refusal(client.get("/number?n=x")) == (422, "invalid_value", "n")
+    assert refusal(client.get("/number?n=0")) == (500, "internal_error", None)

@@ -1,0 +1,116 @@
+"""Settings, database and data shared by all tests. Each test has a data directory and a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from sqlalchemy import make_url
+
+from app.config import Settings
+from app.db.migrate import migrate
+from app.db.session import Database
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+NOTHING_SKIPPED = os.environ.get("INKLING_TEST_ALL") == "1"  # set by .ci/run: a skip is then a failure
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    if NOTHING_SKIPPED and call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
+        raise pytest.fail.Exception(f"{item.nodeid} would be skipped ({call.excinfo.value}), and nothing may be")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The embedded default on an empty data directory; nothing read from the environment or a .env file."""
+    return Settings(_env_file=None, data_dir=tmp_path / "data", host="127.0.0.1", database_url="", broker_url="")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    made = Database(settings.effective_database_url)
+    migrate(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="session")
+def verdict() -> str:
+    """*The Verdict*, the book's training text."""
+    path = SHARED_DATA / "the-verdict.txt"
+    if not path.exists():
+        pytest.skip("needs the-verdict.txt of the shared data")
+    return path.read_text()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], dict[str, Any]]:
+    """A fact of the book by its id: `inputs`, `expected`, `tolerance`."""
+    path = SHARED_DATA / "golden-facts.json"
+    if not path.exists():
+        pytest.skip("needs golden-facts.json of the shared data")
+    facts = {fact["id"]: fact for fact in json.loads(path.read_text())["facts"]}
+    return facts.__getitem__
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The assets directory that `make install` fills: SmolLM2's GGUF, tiktoken's cache."""
+    folder = Path(sys.prefix) / "share" / "inkling"
+    if not (folder / "SmolLM2-135M-Instruct.Q4_1.gguf").exists():
+        pytest.skip("needs the assets (`make assets`)")
+    return folder
+
+
+POSTGRES = os.environ.get("INKLING_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
+REDIS = os.environ.get("INKLING_TEST_REDIS", "redis://127.0.0.1:6379/15")
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A new, empty PostgreSQL database, dropped afterwards."""
+    name = f"inkling_test_{uuid.uuid4().hex[:12]}"
+    try:
+        admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError as error:
+        pytest.skip(f"needs PostgreSQL: {error}")
+    with admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    """A Redis database that is empty, and emptied afterwards."""
+    client = redis.Redis.from_url(REDIS, socket_connect_timeout=3)
+    try:
+        client.flushdb()
+    except redis.ConnectionError as error:
+        client.close()
+        pytest.skip(f"needs Redis: {error}")
+    yield REDIS
+    client.flushdb()
+    client.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def any_database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
+    """The same test on both databases, migrated and empty."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    url = settings.effective_database_url
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    made = Database(url)
+    migrate(made)
+    yield made
+    made.dispose()

@@ -1,0 +1,61 @@
+"""Migrations: up, down, up again, equal to the tables in code, once however many start together."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from app.db.base import Base
+from app.db.migrate import MIGRATIONS, SchemaUnknown, migrate
+from app.db.session import Database
+from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer  # noqa: F401 - fills the metadata
+
+
+def test_the_migrated_schema_is_the_one_in_code(any_database: Database) -> None:
+    with any_database.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_down_and_up_again(any_database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    migrate(any_database)
+    with any_database.connect() as connection:
+        assert "jobs" in inspect(connection).get_table_names()
+
+
+def test_a_newer_schema_is_refused(any_database: Database) -> None:
+    with any_database.connect() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaUnknown, match="9999"):
+        migrate(any_database)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def test_processes_that_start_together_migrate_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}" if kind == "sqlite" else request.getfixturevalue("postgres_url")
+
+    def start(_: int) -> None:
+        database = Database(url)
+        try:
+            migrate(database)
+        finally:
+            database.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start, range(4)))
+    database = Database(url)
+    with database.connect() as connection:
+        assert "jobs" in inspect(connection).get_table_names()
+    database.dispose()

@@ -1,0 +1,335 @@
+"""A newcomer's first minutes, in a real Chromium: tokens, text, a model of one's own; and no page breaks its policy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from tests.e2e.conftest import Service
+
+pytestmark = [pytest.mark.e2e, pytest.mark.browser]
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 60_000  # a busy machine is slow, not wrong
+NOTE_VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
+SAVED = "Stopped by you; what arrived is kept"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watch:
+    """What a page must not do: complain, break its policy, ask another host."""
+
+    home: str
+    complaints: list[str] = field(default_factory=list)
+
+    def over(self, page: Page) -> None:
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        page.on("request", lambda request: self._ask(request.url))
+        page.add_init_script(NOTE_VIOLATIONS)
+
+    def _note(self, kind: str, text: str) -> None:
+        # Chromium writes a line for each refusal that a page handles; the page shows it in words.
+        if kind in ("error", "warning") and "Failed to load resource" not in text:
+            self.complaints.append(f"{kind}: {text}")
+
+    def _ask(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.home).netloc:
+            self.complaints.append(f"request to another host: {url}")
+
+
+@pytest.fixture
+def context(chromium: Browser, service: Service) -> Iterator[BrowserContext]:
+    made = chromium.new_context(base_url=service.url, viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(PATIENCE_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: Service) -> Iterator[Page]:
+    made = context.new_page()
+    watch = Watch(service.url)
+    watch.over(made)
+    yield made
+    watch.complaints += [f"policy: {broken}" for broken in made.evaluate("window.violations ?? []")]
+    assert watch.complaints == []
+
+
+def tokens_of(page: Page) -> list[str]:
+    return page.locator("#token-list [data-i]").all_inner_texts()
+
+
+def wait_for_points(page: Page, least: int) -> int:
+    """Points of the training curve, once there are so many. (Playwright's own waiting needs unsafe-eval.)"""
+    for _ in range(600):
+        points = int(page.evaluate("document.getElementById('chart').data?.[0].x.length ?? 0"))
+        if points >= least:
+            return points
+        page.wait_for_timeout(100)
+    pytest.fail(f"{points} points where {least} were awaited")
+
+
+def type_text(page: Page, text: str, tokens: int) -> None:
+    page.locator("#text").fill(text)
+    expect(page.locator("#count-tokens")).to_have_text(str(tokens))
+
+
+def test_typing_shows_tokens_with_id_and_bytes(page: Page) -> None:
+    page.goto("/")
+    expect(page.locator("#token-list .token").first).to_be_visible()
+    page.locator("#text").fill("")
+    page.locator("#text").press_sequentially("Hello, do you like tea?")
+    expect(page.locator("#count-tokens")).to_have_text("7")
+    assert tokens_of(page) == ["Hello", ",", "·do", "·you", "·like", "·tea", "?"]
+    colours = page.locator("#token-list .token").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).backgroundColor)"
+    )
+    assert len(set(colours)) == 6
+
+    page.locator("#token-list .token").nth(5).hover()
+    readout = page.locator("#token-readout")
+    expect(readout).to_contain_text("id8887")
+    expect(readout).to_contain_text("20 74 65 61")
+    expect(readout).to_contain_text("18–22")
+    expect(page.locator("#id-list .lit")).to_have_text("8887")
+
+    page.locator("#id-list .id").nth(0).hover()
+    expect(page.locator("#token-list .lit")).to_have_text("Hello")
+    expect(readout).to_contain_text("15496")
+
+
+def test_tokens_are_walked_by_keyboard(page: Page) -> None:
+    page.goto("/")
+    type_text(page, "Hello, do you like tea?", 7)
+    page.locator("#token-list [tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#token-readout")).to_contain_text("20 64 6F")
+    page.keyboard.press("End")
+    expect(page.locator("#token-list :focus")).to_have_text("?")
+    expect(page.locator("#id-list .lit")).to_have_text("30")
+
+
+def test_a_character_cut_into_tokens_is_shown_once_with_its_pieces(page: Page) -> None:
+    page.goto("/")
+    type_text(page, "🙂", 2)
+    expect(page.locator(".split__text")).to_have_text("🙂")
+    pieces = page.locator(".split .piece")
+    assert " ".join(pieces.all_inner_texts()) == "F0 9F 99 82"
+    pieces.nth(1).hover()
+    expect(page.locator("#token-readout")).to_contain_text("part 2 of 2")
+
+
+def test_text_is_shown_as_text(page: Page) -> None:
+    page.goto("/")
+    page.locator("#text").fill("<img src=x onerror=alert(1)>\t\u202eabc\n")
+    expect(page.locator("#token-list")).to_contain_text("onerror")
+    expect(page.locator("#token-list .mark--code")).to_have_text("U+202E")
+    assert page.locator("#token-list img").count() == 0
+    assert "⏎" in "".join(tokens_of(page))
+
+
+def test_an_answer_that_comes_late_is_not_shown(page: Page) -> None:
+    """The first text's answer is held back until the second one's is on the page."""
+    page.goto("/")
+    expect(page.locator("#token-list .token").first).to_be_visible()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "slow" in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/tokenize", hold)
+    page.locator("#text").fill("slow slow slow")
+    page.wait_for_timeout(400)
+    type_text(page, "tea", 2)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(400)
+    assert held
+    assert "".join(tokens_of(page)) == "tea"
+
+
+def test_a_tokenizer_without_its_data_cannot_be_chosen_and_says_why(page: Page) -> None:
+    page.goto("/")
+    missing = page.locator("#tokenizer option", has_text="cl100k_base")
+    expect(missing).to_have_attribute("disabled", "")
+    page.locator("#tokenizer-note summary").click()
+    expect(page.locator("#tokenizer-note")).to_contain_text("cl100k_base")
+    page.locator("#tokenizer").select_option("smollm2")
+    page.locator("#text").fill("Hello, do you like tea?")
+    expect(page.locator("#token-command")).to_contain_text('"tokenizer":"smollm2"')
+    expect(page.locator("#count-tokens")).to_have_text("7")
+
+
+def test_generation_streams_and_shows_probabilities(page: Page) -> None:
+    page.goto("/")
+    page.locator("#prompt").fill("The capital of France is")
+    page.locator("#temperature").fill("0")
+    page.locator("#max-new-tokens").fill("12")
+    expect(page.locator("#generate-command")).to_contain_text('"max_new_tokens":12')
+    page.locator("#go").click()
+    expect(page.locator("#output .out").nth(1)).to_be_attached()
+    expect(page.locator("#generate-status")).to_contain_text("new token")
+    assert "Paris" in page.locator("#output").inner_text()
+
+    page.locator("#output .out").first.hover()
+    alternatives = page.locator("#output-readout .alternatives li")
+    expect(alternatives).to_have_count(5)
+    assert re.search(r"probability\s*[\d.]+ %", page.locator("#output-readout").inner_text())
+    page.locator("#tint").check()
+    expect(page.locator("#output")).to_have_class(re.compile("tinted"))
+
+
+def test_stop_keeps_what_arrived(page: Page) -> None:
+    page.goto("/")
+    page.locator("#max-new-tokens").fill("1500")
+    page.locator("#prompt").fill("Once upon a time")
+    page.locator("#temperature").fill("1.2")
+    page.locator("#go").click()
+    expect(page.locator("#output .out").nth(3)).to_be_attached()
+    page.locator("#stop").click()
+    expect(page.locator("#generate-status")).to_contain_text(SAVED)
+    kept = page.locator("#output .out").count()
+    page.wait_for_timeout(500)
+    assert 4 <= page.locator("#output .out").count() == kept < 1500
+    expect(page.locator("#go")).to_be_enabled()
+
+
+def test_a_chat_message_is_answered(page: Page) -> None:
+    page.goto("/")
+    page.get_by_text("Ask as a chat").click()
+    page.locator("#prompt").fill("Say hello.")
+    page.locator("#max-new-tokens").fill("8")
+    page.locator("#prompt").press("Control+Enter")
+    expect(page.locator("#generate-status")).to_contain_text("new token")
+    assert page.locator("#output .output__prompt").count() == 0
+
+
+def test_a_refusal_is_told_in_words_at_its_field(page: Page) -> None:
+    page.goto("/")
+    page.locator("#temperature").fill("-1")
+    page.locator("#go").click()
+    expect(page.locator("#generate-error")).to_contain_text("emperature")
+    expect(page.locator("#temperature")).to_have_attribute("aria-invalid", "true")
+    page.locator("#temperature").fill("1")
+    page.locator("#max-new-tokens").fill("100000")
+    page.locator("#go").click()
+    expect(page.locator("#generate-error")).to_contain_text(re.compile("8,?192"))  # the context of the default model
+
+
+def test_a_model_is_trained_in_view_and_then_writes(page: Page) -> None:
+    page.goto("/ui/jobs")
+    expect(page.locator("#dataset option")).not_to_have_count(0)
+    page.locator("#preset").select_option("gpt-tiny")
+    page.locator("#max-steps").fill("30")
+    page.get_by_text("More settings").click()
+    page.locator("#name").fill("browser-tide")
+    page.locator("#eval-every").fill("5")
+    page.locator("#sample-every").fill("10")
+    page.locator("#checkpoint-every").fill("10")
+    page.locator("#start").click()
+
+    page.wait_for_url("**/ui/jobs/*")
+    expect(page.locator("h1")).to_have_text("browser-tide")
+    wait_for_points(page, 1)
+    expect(page.locator("#status")).to_have_text("succeeded", timeout=120_000)
+    wait_for_points(page, 2)
+    losses = page.evaluate("document.getElementById('chart').data[0].y")
+    assert losses[-1] < losses[0]
+    assert page.evaluate("document.getElementById('chart').data[1].x.length") >= 2
+    expect(page.locator("#samples li").first).to_be_visible()
+    expect(page.locator("#checkpoints a").first).to_have_attribute("href", re.compile("@"))
+
+    drawn = wait_for_points(page, 1)
+    page.reload()
+    assert wait_for_points(page, drawn) == drawn
+
+    page.locator("#try").click()
+    expect(page.locator("#model")).to_have_value("browser-tide")
+    page.locator("#prompt").fill("The sea")
+    page.locator("#max-new-tokens").fill("10")
+    page.locator("#go").click()
+    expect(page.locator("#generate-status")).to_contain_text("10 new tokens")
+
+
+def test_a_file_that_is_no_text_is_refused_at_the_field(page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.txt"
+    broken.write_bytes(b"good \xff\xfe bad")
+    page.goto("/ui/jobs")
+    page.locator("#file").set_input_files(broken)
+    expect(page.locator("#file")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#file-note")).to_contain_text("5")  # the place of the first bad byte
+
+    good = tmp_path / "my-story.txt"
+    good.write_text("A small story of the sea. " * 200)
+    page.locator("#file").set_input_files(good)
+    expect(page.locator("#file-note")).to_contain_text("Uploaded: my-story")
+    expect(page.locator("#dataset option:checked")).to_contain_text("my-story")
+
+
+def test_a_running_job_is_cancelled_from_its_page(page: Page) -> None:
+    page.goto("/ui/jobs")
+    expect(page.locator("#dataset option")).not_to_have_count(0)
+    page.locator("#dataset").select_option("the-tide-clock")
+    page.locator("#max-steps").fill("5000")
+    page.locator("#start").click()
+    page.wait_for_url("**/ui/jobs/*")
+    page.locator("#cancel").click()
+    page.locator("#cancel-yes").click()
+    expect(page.locator("#status")).to_have_text("cancelled")
+    expect(page.locator("#cancel")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("address", ["/", "/ui/jobs", "/ui/jobs/job_0", "/docs"])
+def test_no_page_is_wider_than_the_window(page: Page, address: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_api_page_lists_the_routes_without_a_network(page: Page) -> None:
+    page.goto("/docs")
+    expect(page.locator(".opblock-summary-path", has_text="/tokenize").first).to_be_visible()
+    expect(page.locator(".opblock-summary-path", has_text="/jobs").first).to_be_visible()
+
+
+def test_pages_say_what_they_are_without_script(chromium: Browser, service: Service) -> None:
+    context = chromium.new_context(base_url=service.url, java_script_enabled=False)
+    page = context.new_page()
+    for address in ("/", "/ui/jobs", "/docs"):
+        page.goto(address)
+        expect(page.locator("noscript")).to_contain_text("JavaScript")
+    context.close()

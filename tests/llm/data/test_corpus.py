@@ -1,0 +1,91 @@
+"""Token files: the ids of the whole text, however it was cut, and nothing half-written."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.llm.data.corpus import pieces, read_ids, write_ids
+from app.llm.errors import UnknownToken
+from app.llm.tokenizer.base import Tokenizer
+from app.llm.tokenizer.tiktoken_data import load
+from app.llm.tokenizer.word import WordTokenizer
+
+HARD = "It's 3  pm.\r\n\n  naïve  \té́ x !!\n\n\nÄ b... 12 345 don't 'tis\u00a0here 日本 語 \n"
+
+
+@pytest.fixture(scope="module")
+def gpt2(assets: Path) -> Tokenizer:
+    return load("gpt2", assets / "tiktoken")
+
+
+def chunks_of(text: str, seed: int) -> Iterator[str]:
+    generator, at = random.Random(seed), 0
+    while at < len(text):
+        size = generator.randint(1, 9)
+        yield text[at : at + size]
+        at += size
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_have_the_ids_of_the_whole_text(gpt2, verdict, seed):
+    generator = random.Random(seed)
+    text = HARD + verdict[generator.randrange(20_000) :][:400] + "".join(generator.choices(HARD, k=200))
+    for tokenizer in (gpt2, WordTokenizer.build(text, version=1)):
+        cut = list(pieces(chunks_of(text, seed)))
+        assert "".join(cut) == text
+        assert len(cut) > 20
+        assert [token for piece in cut for token in tokenizer.encode(piece)] == tokenizer.encode(text)
+
+
+def test_a_text_without_a_place_to_cut_stays_whole():
+    assert list(pieces(iter(["aaa", "aaa", "1 2 3"]))) == ["aaaaaa1 2 3"]
+
+
+def test_a_file_holds_the_ids_of_its_characters(tmp_path: Path, gpt2, verdict):
+    """Chapter 5 splits the text, not the ids: 90 % of the characters, then the rest."""
+    (tmp_path / "text").write_text(verdict, newline="")
+    cut = int(0.9 * len(verdict))
+    for name, start, end in [("all", 0, None), ("train", 0, cut), ("rest", cut, None)]:
+        write_ids(tmp_path / "text", tmp_path / name, gpt2, start, end)
+        assert read_ids(tmp_path / name, gpt2.vocab_size).tolist() == gpt2.encode(verdict[start:end])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all", "rest", "text", "train"]
+
+
+def test_the_books_split(golden, tmp_path: Path, gpt2, verdict):
+    expected = golden("ch05.split")["expected"]
+    (tmp_path / "text").write_text(verdict)
+    write_ids(tmp_path / "text", tmp_path / "train", gpt2, 0, expected["split_index"])
+    write_ids(tmp_path / "text", tmp_path / "val", gpt2, expected["split_index"])
+    counts = [len(read_ids(tmp_path / name, gpt2.vocab_size)) for name in ("train", "val")]
+    assert counts == [expected["train_tokens_total"], expected["val_tokens_total"]]
+
+
+def test_line_ends_are_kept_as_they_are(tmp_path: Path, gpt2):
+    (tmp_path / "text").write_bytes(b"one\r\ntwo\rthree\n")
+    write_ids(tmp_path / "text", tmp_path / "ids", gpt2)
+    assert gpt2.decode(read_ids(tmp_path / "ids", gpt2.vocab_size).tolist()) == "one\r\ntwo\rthree\n"
+
+
+def test_two_bytes_an_id_where_they_suffice(tmp_path: Path, gpt2):
+    (tmp_path / "text").write_text("one two")
+    write_ids(tmp_path / "text", tmp_path / "ids", gpt2)
+    assert read_ids(tmp_path / "ids", gpt2.vocab_size).dtype == np.uint16
+    assert (tmp_path / "ids").stat().st_size == 4
+
+
+def test_a_range_without_text_has_no_ids(tmp_path: Path, gpt2):
+    (tmp_path / "text").write_text("one two")
+    write_ids(tmp_path / "text", tmp_path / "ids", gpt2, start=7)
+    assert len(read_ids(tmp_path / "ids", gpt2.vocab_size)) == 0
+
+
+def test_an_unknown_word_leaves_no_file(tmp_path: Path):
+    (tmp_path / "text").write_text("one two three")
+    with pytest.raises(UnknownToken):
+        write_ids(tmp_path / "text", tmp_path / "ids", WordTokenizer.build("one two", version=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]

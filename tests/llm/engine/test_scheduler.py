@@ -1,0 +1,84 @@
+"""Who runs in a step: order of arrival, the budget, prompts in chunks."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.llm.config import SamplingParams
+from app.llm.engine.request import Request
+from app.llm.engine.scheduler import Scheduler
+from app.llm.errors import LLMError
+
+
+def a_request(name: str, prompt: int, new: int = 1) -> Request:
+    return Request(name, tuple(range(prompt)), SamplingParams(max_new_tokens=new))
+
+
+def a_step(scheduler: Scheduler) -> list[tuple[str, int, bool]]:
+    """Schedules, and pretends that the network was passed: (id, tokens, draws)."""
+    done = []
+    for work in scheduler.schedule():
+        done.append((work.running.request.id, len(work.ids), work.draws))
+        if work.running.is_prefilling:
+            work.running.prefilled += len(work.ids)
+        if work.draws:
+            work.running.new_ids.append(0)
+    return done
+
+
+def test_requests_run_in_the_order_they_came_as_far_as_the_budget_goes() -> None:
+    scheduler = Scheduler(budget=10, prefill_chunk=8)
+    for each in (a_request("a", 3, 2), a_request("b", 2, 4), a_request("c", 1), a_request("d", 1)):
+        scheduler.add(each)
+    assert a_step(scheduler) == [("a", 3, True)]  # b's 6 do not fit beside a's 5, and nobody overtakes it
+    assert (scheduler.reserved, list(scheduler.waiting)) == (5, ["b", "c", "d"])
+    scheduler.remove("a")
+    assert a_step(scheduler) == [("b", 2, True), ("c", 1, True), ("d", 1, True)]
+    assert (scheduler.reserved, len(scheduler.waiting)) == (10, 0)
+
+
+def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on() -> None:
+    scheduler = Scheduler(budget=100, prefill_chunk=4)
+    scheduler.add(a_request("short", 2, 9))
+    assert a_step(scheduler) == [("short", 2, True)]
+    scheduler.add(a_request("long", 10, 9))
+    steps = [a_step(scheduler) for _ in range(4)]
+    assert [step[0] for step in steps] == [("short", 1, True)] * 4
+    assert [step[1] for step in steps] == [("long", 4, False), ("long", 4, False), ("long", 2, True), ("long", 1, True)]
+
+
+def test_prompts_share_the_tokens_of_a_step_in_the_order_they_came() -> None:
+    scheduler = Scheduler(budget=100, prefill_chunk=4)
+    for each in (a_request("a", 3), a_request("b", 3), a_request("c", 1)):
+        scheduler.add(each)
+    assert a_step(scheduler) == [("a", 3, True)]  # b's chunk would be the seventh token, and c waits for b
+    scheduler.remove("a")
+    assert a_step(scheduler) == [("b", 3, True), ("c", 1, True)]
+
+
+def test_chunks_begin_where_they_would_for_a_request_alone() -> None:
+    """Pieces of other sizes would give other last bits, and an answer would depend on who else is there."""
+    alone = Scheduler(budget=100, prefill_chunk=4)
+    alone.add(a_request("x", 11))
+    expected = [tokens for _ in range(3) for _, tokens, _ in a_step(alone)]
+    beside = Scheduler(budget=100, prefill_chunk=4)
+    for each in (a_request("a", 6), a_request("x", 11), a_request("b", 5)):
+        beside.add(each)
+    got = []
+    for _ in range(9):
+        got += [tokens for name, tokens, _ in a_step(beside) if name == "x"]
+    assert got[:3] == expected == [4, 4, 3]
+
+
+def test_an_id_is_taken_once() -> None:
+    scheduler = Scheduler(budget=10, prefill_chunk=4)
+    scheduler.add(a_request("a", 1))
+    with pytest.raises(LLMError, match="'a'"):
+        scheduler.add(a_request("a", 1))
+    scheduler.schedule()
+    with pytest.raises(LLMError, match="'a'"):
+        scheduler.add(a_request("a", 1))
+    scheduler.remove("a")
+    scheduler.remove("a")
+    scheduler.add(a_request("a", 1))
+    assert scheduler.reserved == 0

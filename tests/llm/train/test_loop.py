@@ -1,0 +1,211 @@
+"""The loop alone, on a network small enough to see: what happens at which step, and that a resumed run is the same."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from app.llm.config import TrainConfig
+from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.train.loop import Report, TrainState, train
+
+
+class Regression:
+    """Learns y = x @ w through a network with dropout; the batch of a step depends on the step alone."""
+
+    def __init__(self, drop_rate: float = 0.5, poison_at: int | None = None) -> None:
+        torch.manual_seed(1)
+        self.model: nn.Module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(drop_rate), nn.Linear(8, 1))
+        self.poison_at = poison_at
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
+        loss = F.mse_loss(self.model(inputs).squeeze(1), inputs.sum(1))
+        return (loss * float("nan") if step == self.poison_at else loss), 16
+
+    def validation_loss(self, check: Callable[[], None]) -> float | None:
+        assert not self.model.training
+        check()
+        inputs = torch.randn(64, 4, generator=torch.Generator().manual_seed(10**6))
+        return F.mse_loss(self.model(inputs).squeeze(1), inputs.sum(1)).item()
+
+    def sample(self, check: Callable[[], None]) -> str:
+        check()
+        return "a sample"
+
+
+@dataclass
+class Recorder:
+    """Keeps what the loop tells; stops the run when `stop_when` says a reason."""
+
+    stop_when: Callable[[Recorder], str | None] = lambda _: None
+    reports: list[Report] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
+    states: list[TrainState] = field(default_factory=list)
+    weights: list[dict[str, Tensor]] = field(default_factory=list)
+    model: nn.Module | None = None
+
+    def check(self) -> None:
+        reason = self.stop_when(self)
+        if reason is not None:
+            raise TrainingStopped(reason)
+
+    def on_report(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def on_sample(self, step: int, text: str) -> None:
+        self.samples.append(step)
+
+    def on_checkpoint(self, state: TrainState) -> None:
+        self.states.append(copy.deepcopy(state))
+        if self.model is not None:
+            self.weights.append(copy.deepcopy(self.model.state_dict()))
+
+    @property
+    def step(self) -> int:
+        return self.reports[-1].step if self.reports else -1
+
+
+CONFIG = TrainConfig(max_steps=12, learning_rate=0.05, warmup_steps=2, eval_every=4, sample_every=5, checkpoint_every=6)
+
+
+def weights_of(task: Regression) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in task.model.parameters()]
+
+
+def test_each_thing_is_done_when_it_is_due():
+    recorder = Recorder()
+    last = train(Regression(), CONFIG, recorder)
+    assert [report.step for report in recorder.reports] == list(range(13))
+    assert [report.step for report in recorder.reports if report.val_loss is not None] == [0, 4, 6, 8, 12]
+    assert recorder.samples == [5, 10, 12]
+    assert [state.report.step for state in recorder.states] == [6, 12]
+    assert last == recorder.reports[-1]
+    assert last.tokens == 12 * 16
+
+
+def test_a_report_tells_rate_norm_and_speed():
+    ticks = iter(range(1000))
+    recorder = Recorder()
+    train(Regression(), CONFIG, recorder, clock=lambda: float(next(ticks)))
+    before, first, second = recorder.reports[:3]
+    assert before == Report(step=0, total_steps=12, val_loss=before.val_loss)
+    assert first.learning_rate == 0.0
+    assert second.learning_rate == pytest.approx(0.025)
+    assert second.grad_norm > 0
+    assert second.tokens_per_s == 16.0
+
+
+def test_updates_are_those_of_torchs_adamw():
+    """A loop by hand over the same batches: clip, cosine, decay of every weight, as in the book."""
+    task, reference = Regression(drop_rate=0.0), Regression(drop_rate=0.0)
+    config = TrainConfig(max_steps=8, learning_rate=0.01, weight_decay=0.3, grad_clip=0.5)
+    train(task, config, Recorder())
+    optimizer = torch.optim.AdamW(reference.model.parameters(), lr=0.01, weight_decay=0.3, foreach=False)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
+    for step in range(8):
+        optimizer.zero_grad()
+        reference.loss(step)[0].backward()
+        nn.utils.clip_grad_norm_(reference.model.parameters(), 0.5)
+        optimizer.step()
+        schedule.step()
+    torch.testing.assert_close(weights_of(task), weights_of(reference))
+
+
+def test_without_a_clip_the_norm_is_still_told():
+    config = TrainConfig(max_steps=2, learning_rate=0.01, grad_clip=None)
+    task, recorder = Regression(drop_rate=0.0), Recorder()
+    gradients = torch.autograd.grad(task.loss(0)[0], list(task.model.parameters()))
+    expected = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
+    train(task, config, recorder)
+    assert recorder.reports[1].grad_norm == pytest.approx(expected)
+
+
+def test_one_batch_is_learnt_by_heart():
+    task, recorder = Regression(drop_rate=0.0), Recorder()
+    whole_batch = task.loss
+    task.loss = lambda _step: whole_batch(0)
+    train(task, TrainConfig(max_steps=300, learning_rate=0.05, weight_decay=0.0), recorder)
+    assert recorder.reports[-1].loss < 1e-3 * recorder.reports[1].loss
+
+
+@pytest.mark.parametrize("stop_at", range(12))
+def test_a_resumed_run_gives_the_same_weights_bit_for_bit(stop_at):
+    """Stopped by a shutdown after any step, with dropout on: the checkpoint holds all that the rest depends on."""
+    straight, whole = Regression(), Recorder()
+    train(straight, CONFIG, whole)
+
+    first = Recorder(stop_when=lambda recorder: "shutdown" if recorder.step == stop_at else None)
+    first.model = (task := Regression()).model
+    with pytest.raises(TrainingStopped, match="shutdown"):
+        train(task, CONFIG, first)
+    assert first.states[-1].report.step in (stop_at, stop_at + 1)  # the former in the midst of what is due then
+
+    torch.manual_seed(999)  # another process: its generator stands elsewhere
+    resumed, second = Regression(), Recorder()
+    torch.rand(5)
+    resumed.model.load_state_dict(first.weights[-1])
+    train(resumed, CONFIG, second, resume=first.states[-1])
+    for ours, expected in zip(weights_of(resumed), weights_of(straight), strict=True):
+        assert torch.equal(ours, expected)
+    told = {report.step: (report.loss, report.val_loss, report.grad_norm) for report in first.reports + second.reports}
+    assert told == {report.step: (report.loss, report.val_loss, report.grad_norm) for report in whole.reports}
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "lost"])
+def test_other_stops_save_nothing(reason):
+    recorder = Recorder(stop_when=lambda recorder: reason if recorder.step == 3 else None)
+    with pytest.raises(TrainingStopped, match=reason):
+        train(Regression(), CONFIG, recorder)
+    assert recorder.states == []
+
+
+@pytest.mark.parametrize("poison_at", [0, 7])
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step(poison_at):
+    task, recorder = Regression(poison_at=poison_at), Recorder()
+    with pytest.raises(TrainingDiverged, match=f"at step {poison_at + 1} the loss became nan") as caught:
+        train(task, CONFIG, recorder)
+    assert caught.value.step == poison_at + 1
+    assert recorder.step == poison_at
+    assert all(torch.isfinite(weight).all() for weight in weights_of(task))
+
+
+def test_a_gradient_that_is_no_number_touches_no_weight():
+    task = Regression(drop_rate=0.0)
+    whole = task.loss
+    task.loss = lambda step: (whole(step)[0] + _spike(task), 16)
+    before = weights_of(task)
+    with pytest.raises(TrainingDiverged, match="the gradient's norm became"):
+        train(task, CONFIG, Recorder())
+    assert all(torch.equal(now, then) for now, then in zip(weights_of(task), before, strict=True))
+
+
+def _spike(task: Regression) -> Tensor:
+    """Adds nothing to the loss, and NaN to a gradient: the root's slope at 0 is infinite."""
+    return torch.sqrt(next(task.model.parameters()).sum() * 0.0)
+
+
+def test_an_optimizer_of_other_weights_is_refused():
+    recorder = Recorder()
+    train(Regression(), CONFIG, recorder)
+    other = Regression()
+    other.model = nn.Sequential(nn.Linear(4, 9), nn.Dropout(0.5), nn.Linear(9, 1))
+    with pytest.raises(BadCheckpoint, match=r"does not fit these weights: 0\.bias, 0\.weight, 2\.weight"):
+        train(other, CONFIG, Recorder(), resume=recorder.states[0])
+
+
+def test_weights_without_a_gradient_stay_as_they_are():
+    task = Regression()
+    frozen = next(task.model.parameters()).requires_grad_(False)
+    before = weights_of(task)
+    train(task, CONFIG, Recorder())
+    now = weights_of(task)
+    assert torch.equal(now[0], before[0])
+    assert not any(torch.equal(a, b) for a, b in zip(now[1:], before[1:], strict=True))
+    assert frozen.grad is None

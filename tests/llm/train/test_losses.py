@@ -1,0 +1,63 @@
+"""The piecewise loss against torch's cross entropy: value and gradients."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from app.llm.train.losses import IGNORED, LOGITS_AT_ONCE, next_token_loss
+
+B, T, E, V = 3, 7, 5, 11
+
+
+def torch_loss(hidden, weight, targets):
+    return F.cross_entropy(F.linear(hidden, weight).flatten(0, 1), targets.flatten())
+
+
+def our_loss(hidden, weight, targets, tokens_at_once=B * T):
+    said_size = LOGITS_AT_ONCE // tokens_at_once  # what decides how many tokens make a piece
+    return next_token_loss(hidden, targets, lambda states: F.linear(states, weight), [weight], said_size)
+
+
+def inputs(weight_learns: bool = True):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(B, T, E, generator=generator, dtype=torch.float64).requires_grad_()
+    weight = torch.randn(V, E, generator=generator, dtype=torch.float64).requires_grad_(weight_learns)
+    return hidden, weight, torch.randint(0, V, (B, T), generator=generator)
+
+
+@pytest.mark.parametrize("tokens_at_once", [1, 4, B * T])
+@pytest.mark.parametrize("weight_learns", [True, False])
+def test_value_and_gradients_are_torchs(tokens_at_once, weight_learns):
+    results = []
+    for loss in (partial(our_loss, tokens_at_once=tokens_at_once), torch_loss):
+        hidden, weight, targets = inputs(weight_learns)
+        value = loss(hidden, weight, targets)
+        (3.0 * value).backward()
+        results.append((value, hidden.grad, weight.grad))
+    for ours, theirs in zip(*results, strict=True):
+        if theirs is None:
+            assert ours is None
+        else:
+            torch.testing.assert_close(ours, theirs)
+
+
+def test_evaluation_gives_the_same_value():
+    hidden, weight, targets = inputs()
+    with torch.no_grad():
+        torch.testing.assert_close(our_loss(hidden, weight, targets, 4), torch_loss(hidden, weight, targets))
+
+
+def test_ignored_targets_do_not_count():
+    hidden, weight, targets = inputs()
+    targets[0, 2:] = IGNORED
+    torch.testing.assert_close(our_loss(hidden, weight, targets), torch_loss(hidden, weight, targets))
+
+
+def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(golden):
+    hidden, weight = torch.zeros(1, 4, 8), torch.zeros(50257, 8)
+    loss = next_token_loss(hidden, torch.arange(4)[None], lambda states: F.linear(states, weight), [weight], 50257)
+    assert loss.item() == pytest.approx(golden("ch05.uniform")["expected"], abs=1e-4)

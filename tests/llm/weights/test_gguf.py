@@ -1,0 +1,187 @@
+"""GGUF: SmolLM2 as it ships, small files written by the gguf package, and files that are not what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+
+from app.llm.config import PRESETS, ModelConfig
+from app.llm.errors import BadWeights
+from app.llm.model.transformer import Transformer
+from app.llm.tokenizer.gguf_bpe import from_vocabulary
+from app.llm.weights.gguf import load_gguf, read_metadata
+from tests.llm.weights.llama_reference import copy_llama
+
+TENSORS = {
+    "attention_norm.scale": "attn_norm",
+    "attention.query.weight": "attn_q",
+    "attention.key.weight": "attn_k",
+    "attention.value.weight": "attn_v",
+    "attention.out.weight": "attn_output",
+    "feed_forward_norm.scale": "ffn_norm",
+    "feed_forward.gate.weight": "ffn_gate",
+    "feed_forward.up.weight": "ffn_up",
+    "feed_forward.down.weight": "ffn_down",
+}
+
+
+def permuted(weight: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
+    """As llama.cpp's converter stores q and k."""
+    out, into = weight.shape
+    return weight.reshape(heads, 2, out // heads // 2, into).swapaxes(1, 2).reshape(out, into)
+
+
+def write_gguf(
+    path: Path,
+    model: Transformer,
+    kind: str = "F32",
+    change: Callable[[gguf.GGUFWriter], None] | None = None,
+    leave_out: str = "",
+    reshape: str = "",
+    poison: str = "",
+    architecture: str = "llama",
+) -> None:
+    config = model.config
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name("tiny")
+    writer.add_context_length(config.context_length)
+    writer.add_embedding_length(config.emb_dim)
+    writer.add_block_count(config.n_layers)
+    writer.add_feed_forward_length(config.mlp_dim)
+    writer.add_head_count(config.n_heads)
+    writer.add_head_count_kv(config.kv_heads)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rope_base)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list([f"t{i}" for i in range(config.vocab_size)])
+    writer.add_token_types([1] * config.vocab_size)
+    writer.add_token_merges(["t 0"])
+    writer.add_eos_token_id(2)
+    if change:
+        change(writer)
+    tensors = {"token_embd.weight": model.token_embedding.weight, "output_norm.weight": model.final_norm.scale}
+    ours = dict(model.named_parameters())
+    for layer in range(config.n_layers):
+        for name, theirs in TENSORS.items():
+            tensors[f"blk.{layer}.{theirs}.weight"] = ours[f"blocks.{layer}.{name}"]
+    for name, tensor in tensors.items():
+        values = tensor.detach().numpy()
+        if "attn_q" in name or "attn_k" in name:
+            values = permuted(values, config.n_heads if "attn_q" in name else config.kv_heads)
+        if name == leave_out:
+            continue
+        if name == reshape:
+            values = values[:-1]
+        if name == poison:
+            values = np.where(np.arange(values.size) == 5, np.nan, values).astype(np.float32)
+        if values.ndim == 1 or kind == "F32":
+            writer.add_tensor(name, np.ascontiguousarray(values))
+        else:
+            quantised = gguf.GGMLQuantizationType[kind]
+            writer.add_tensor(name, gguf.quantize(np.ascontiguousarray(values), quantised), raw_dtype=quantised)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture
+def tiny() -> Transformer:
+    torch.manual_seed(3)
+    return Transformer(ModelConfig(vocab_size=64, norm_eps=2**-17, **PRESETS["llama-tiny"])).eval()  # exact in float32
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("F32", 0), ("F16", 1e-4), ("BF16", 1e-3), ("Q8_0", 1e-3)])
+def test_weights_come_back(tiny: Transformer, tmp_path: Path, kind: str, tolerance: float) -> None:
+    write_gguf(tmp_path / "tiny.gguf", tiny, kind)
+    loaded = load_gguf(tmp_path / "tiny.gguf")
+    assert loaded.config == tiny.config
+    for (name, got), want in zip(loaded.named_parameters(), tiny.parameters(), strict=True):
+        torch.testing.assert_close(got, want.detach(), atol=tolerance, rtol=0, msg=name)
+
+
+def test_smollm2_reads_as_it_says(assets: Path) -> None:
+    metadata = read_metadata(assets / "SmolLM2-135M-Instruct.Q4_1.gguf")
+    assert metadata.config == ModelConfig(
+        vocab_size=49_152, context_length=8192, emb_dim=576, n_heads=9, n_layers=30, n_kv_heads=3, hidden_dim=1536,
+        norm="rmsnorm", position="rope", mlp="swiglu", tied=True,
+        norm_eps=metadata.config.norm_eps, rope_base=100_000.0,
+    )  # fmt: skip
+    assert metadata.config.norm_eps == pytest.approx(1e-5)
+    assert (metadata.eos_id, metadata.licence, metadata.pre) == (2, "apache-2.0", "smollm")
+    assert metadata.chat_template is not None
+
+
+PROMPTS = (
+    "The sea was calm and",
+    "Once upon a time there was a clock that",
+    "def fibonacci(n):\n",
+    "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n",
+    "In 1969, 3 men",
+)
+
+
+@pytest.mark.parity
+@torch.inference_mode()
+def test_greedy_smollm2_is_transformers_token_for_token(assets: Path) -> None:
+    """The same dequantised weights in both; ours goes by its cache, one token at a time."""
+    transformers = pytest.importorskip("transformers")
+    path = assets / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    metadata, model = read_metadata(path), load_gguf(path)
+    theirs = copy_llama(transformers, model)
+    tokenizer = from_vocabulary(metadata.tokens, metadata.token_types, metadata.merges, metadata.pre, metadata.eos_id)
+    for prompt in PROMPTS:
+        ids = torch.tensor([tokenizer.encode(prompt, parse_special=True)])
+        cache, new, written = model.new_cache(1, ids.size(1) + 24), ids, []
+        for _ in range(24):
+            new = model.head(model.hidden(new, cache)[:, -1]).argmax(-1, keepdim=True)
+            written.append(int(new))
+            if written[-1] == metadata.eos_id:
+                break
+        expected = theirs.generate(ids, max_new_tokens=24, do_sample=False, eos_token_id=2, pad_token_id=2)
+        assert written == expected[0, ids.size(1) :].tolist(), prompt
+        torch.testing.assert_close(model(ids), theirs(ids).logits, atol=2e-3, rtol=1e-3)
+
+
+def test_every_truncation_is_refused(tiny: Transformer, tmp_path: Path) -> None:
+    whole = tmp_path / "tiny.gguf"
+    write_gguf(whole, tiny)
+    content = whole.read_bytes()
+    cut = tmp_path / "cut.gguf"
+    for length in [*range(1, 200, 7), *range(200, len(content) - 1, 9973), len(content) - 1]:
+        cut.write_bytes(content[:length])
+        with pytest.raises(BadWeights):
+            load_gguf(cut)
+
+
+def test_what_does_not_fit_is_named(tiny: Transformer, tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"leave_out": "blk.1.ffn_up.weight"}, r"blk\.1\.ffn_up\.weight.*missing"),
+        ({"reshape": "blk.0.attn_q.weight"}, r"blk\.0\.attn_q\.weight.*shape"),
+        ({"kind": "Q5_1"}, r"token_embd\.weight.* is Q5_1, which is not read"),
+        ({"poison": "blk.1.attn_norm.weight"}, r"blk\.1\.attn_norm\.weight.*NaN"),
+        ({"change": lambda w: w.add_tensor("strange", np.zeros(4, np.float32))}, "strange"),
+        ({"change": lambda w: w.add_rope_dimension_count(8)}, "rope.dimension_count"),
+        ({"change": lambda w: w.add_rope_scaling_factor(2.0)}, "rope.scaling.factor"),
+        ({"change": lambda w: w.add_vocab_size(65)}, "vocab_size"),
+        ({"change": lambda w: w.add_eos_token_id(64)}, "eos_token_id"),
+        ({"change": lambda w: w.add_tokenizer_model("llama")}, "the tokenizer 'llama'"),
+        ({"change": lambda w: w.add_token_list([1, 2])}, "tokens: a list of str"),
+        ({"change": lambda w: w.add_block_count(1_000_000)}, "1000000 blocks"),
+        ({"change": lambda w: w.add_head_count(3)}, "n_heads"),
+        ({"change": lambda w: w.add_layer_norm_rms_eps(float("nan"))}, "norm_eps"),
+        ({"change": lambda w: w.add_rope_freq_base(float("nan"))}, "rope_base"),
+        ({"architecture": "gemma"}, "the architecture 'gemma'"),
+    ]
+    for number, (change, message) in enumerate(cases):
+        path = tmp_path / f"{number}.gguf"
+        write_gguf(path, tiny, **change)
+        with pytest.raises(BadWeights, match=message):
+            load_gguf(path)

@@ -1,0 +1,276 @@
+"""Models by name: the list, loading once, waiting, making room, and what happens when a file is bad."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from app.config import Settings
+from app.db.session import Database
+from app.db.tables.model import ModelRow
+from app.errors import DataMissing, ModelNotFound, NotReady
+from app.llm.config import SamplingParams
+from app.llm.engine.request import Request
+from app.llm.errors import BadWeights
+from app.services.model_files import Place
+from app.services.models import LoadedModel, Models
+from app.services.runtime import Runtime
+from tests.fakes import END_OF_TEXT, IM_END, ScriptedModel, eventually, scripted_runtime
+
+DEFAULT = "smollm2-135m-instruct"
+
+
+class Reader:
+    """Makes networks, and remembers of what."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.may_read = threading.Event()
+        self.may_read.set()
+        self.error: Exception | None = None
+
+    def __call__(self, place: Place) -> ScriptedModel:
+        self.names.append(place.name)
+        self.may_read.wait(5)
+        if self.error is not None:
+            raise self.error
+        return ScriptedModel("x" * 300, pass_s=0.002)
+
+
+@pytest.fixture
+def reader() -> Reader:
+    return Reader()
+
+
+@pytest.fixture
+def make(settings: Settings, database: Database, reader: Reader):
+    """Makes `Models` that know m1, m2 and m3 beside the default one."""
+    made: list[Runtime] = []
+
+    def make(**fields: object) -> Models:
+        runtime = scripted_runtime(settings.model_copy(update=fields), database, reader)
+        made.append(runtime)
+        return runtime.models
+
+    with database.write() as session:
+        for number in (1, 2, 3):
+            session.add(a_row(f"m{number}", created_at=float(number)))
+            (settings.data_dir / "models" / f"m{number}").mkdir(parents=True)
+    yield make
+    reader.may_read.set()
+    for runtime in made:
+        runtime.models.close()
+
+
+def a_row(name: str, **fields: object) -> ModelRow:
+    config = ScriptedModel().config.to_dict()
+    base = dict(family="gpt2", config=config, tokenizer="bytes", parameters=7, size_bytes=9, sha256="0")
+    return ModelRow(name=name, base_model=DEFAULT, job_id=None, **base | fields)
+
+
+def keep_busy(model: LoadedModel) -> Callable[[], None]:
+    """Have the model write for long; call what comes back to end it."""
+    request = Request("long", (1,), SamplingParams(300, temperature=0.0))
+
+    async def submit() -> None:
+        model.loop.submit([request])
+        await asyncio.sleep(0.02)
+
+    runner = asyncio.Runner()
+    runner.run(submit())
+
+    def end() -> None:
+        model.loop.abort(["long"])
+        runner.close()
+
+    return end
+
+
+def test_the_list_begins_with_the_default_model(make, database):
+    with database.read() as session:
+        infos, has_more = make().page(session, None, 100)
+        assert [info.name for info in infos] == [DEFAULT, "m3", "m2", "m1"]
+        assert not has_more
+        infos, _ = make(default_model="m2").page(session, None, 100)
+        assert [info.name for info in infos] == ["m2", DEFAULT, "m3", "m1"]
+
+
+def test_the_list_in_pages(make, database):
+    models = make()
+    with database.read() as session:
+        infos, has_more = models.page(session, DEFAULT, 2)
+        assert ([info.name for info in infos], has_more) == (["m3", "m2"], True)
+        infos, has_more = models.page(session, "m2", 2)
+        assert ([info.name for info in infos], has_more) == (["m1"], False)
+        with pytest.raises(ModelNotFound):
+            models.page(session, "nothing", 2)
+
+
+def test_what_is_told_of_a_model(make, database):
+    models = make()
+    with database.read() as session:
+        info = models.info(session, "m1")
+        assert (info.parameters, info.tokenizer, info.base_model, info.source) == (7, "bytes", DEFAULT, "job")
+        assert (info.state, info.available, info.created_at) == ("unloaded", True, 1)
+        models.get("m1")
+        assert models.info(session, "m1").state == "loaded"
+        with pytest.raises(ModelNotFound):
+            models.info(session, "nothing")
+
+
+def test_a_model_is_read_once_however_many_ask(make, reader):
+    models, got = make(), []
+    reader.may_read.clear()
+    threads = [threading.Thread(target=lambda: got.append(models.get())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: reader.names == [DEFAULT])
+    reader.may_read.set()
+    for thread in threads:
+        thread.join()
+    assert len({id(model) for model in got}) == 1
+    assert (len(got), reader.names) == (8, [DEFAULT])
+
+
+def test_the_ids_that_end_a_text(make):
+    assert make().get().stop_ids == {IM_END, END_OF_TEXT}
+
+
+def test_who_waits_too_long_is_told_to_come_back(make, reader, database):
+    models = make(model_wait_s=0.05)
+    reader.may_read.clear()
+    with pytest.raises(NotReady, match="still being loaded") as refusal:
+        models.get()
+    assert refusal.value.retry_after_s >= 1
+    with pytest.raises(NotReady, match="still being loaded"):
+        asyncio.run(models.wait_for())
+    with database.read() as session:
+        assert models.info(session, DEFAULT).state == "loading"
+    reader.may_read.set()
+    eventually(lambda: models.default_problem is None)
+    assert asyncio.run(models.wait_for()).name == DEFAULT
+    assert reader.names == [DEFAULT]
+
+
+def test_waiting_does_not_stop_the_event_loop(make, reader):
+    models = make()
+    reader.may_read.clear()
+
+    async def scenario() -> float:
+        waiting = asyncio.ensure_future(models.wait_for("m1"))
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        await asyncio.sleep(0)
+        took = time.monotonic() - started
+        reader.may_read.set()
+        await waiting
+        return took
+
+    assert asyncio.run(scenario()) < 0.05
+
+
+def test_the_least_recently_used_makes_room(make, reader, database):
+    models = make(loaded_models=2)
+    for name in ("m1", "m2", "m1", "m3"):
+        models.get(name)
+    with database.read() as session:
+        states = {name: models.info(session, name).state for name in ("m1", "m2", "m3")}
+    assert states == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
+    models.get("m2")
+    assert reader.names == ["m1", "m2", "m3", "m2"]
+
+
+def test_a_model_at_work_does_not_make_room(make, database):
+    models = make(loaded_models=2)
+    end = keep_busy(models.get("m1"))
+    models.get("m2")
+    models.get("m3")  # m2 goes, though m1 was used longer ago
+    with database.read() as session:
+        assert models.info(session, "m1").state == "loaded"
+        assert models.info(session, "m2").state == "unloaded"
+    end()
+
+
+def test_all_places_at_work(make):
+    models = make(loaded_models=1)
+    end = keep_busy(models.get("m1"))
+    with pytest.raises(NotReady, match="at work") as refusal:
+        models.get("m2")
+    assert refusal.value.retry_after_s
+    end()
+    eventually(lambda: models.get("m1").loop.is_idle)
+    assert models.get("m2").name == "m2"
+
+
+def test_a_model_that_made_room_still_writes_for_whoever_holds_it(make):
+    models = make(loaded_models=1)
+    first = models.get("m1")
+    models.get("m2")
+
+    async def write() -> None:
+        stream = first.loop.submit([Request("r", (1,), SamplingParams(2, temperature=0.0))])
+        assert await stream.next()
+
+    asyncio.run(write())
+    eventually(lambda: first.loop.is_idle)
+
+
+def test_a_bad_file_is_told_and_tried_again(make, reader):
+    models = make()
+    reader.error = BadWeights("the file ends too soon")
+    with pytest.raises(DataMissing, match="ends too soon"):
+        models.get()
+    assert "ends too soon" in models.default_problem
+    reader.error = None
+    assert models.get().name == DEFAULT
+    assert models.default_problem is None
+    assert reader.names == [DEFAULT, DEFAULT]
+
+
+def test_a_tokenizer_that_does_not_fit_is_told(settings, database):
+    network = ScriptedModel()
+    network.config = ScriptedModel().config.__class__(
+        vocab_size=300, context_length=8, emb_dim=4, n_heads=1, n_layers=1
+    )
+    models = scripted_runtime(settings, database, network).models
+    with pytest.raises(DataMissing, match="300 tokens, but its tokenizer bytes 259"):
+        models.get()
+
+
+def test_preloading_never_raises(make, settings):
+    models = make(default_model="nothing")
+    models.preload("nothing")
+    eventually(lambda: models.default_problem is not None and "no model 'nothing'" in models.default_problem)
+
+
+def test_preloading_makes_ready(make):
+    models = make()
+    assert models.default_problem == "is being loaded"
+    models.preload(DEFAULT)
+    eventually(lambda: models.default_problem is None)
+
+
+def test_a_dead_engine_is_replaced(settings, database):
+    from app.llm.engine.engine import Engine
+
+    def fail(number: int) -> None:
+        raise OSError("broken")
+
+    networks = iter([ScriptedModel(before_pass=fail), ScriptedModel("fine")])
+    models = scripted_runtime(settings, database, lambda place: next(networks)).models
+    first = models.get()
+    first.loop._engine.check_integrity = lambda: (_ for _ in ()).throw(AssertionError)
+    assert isinstance(first.loop._engine, Engine)
+
+    async def break_it() -> None:
+        stream = first.loop.submit([Request("r", (1,), SamplingParams(2, temperature=0.0))])
+        with pytest.raises(Exception, match="engine failed"):
+            await stream.next()
+
+    asyncio.run(break_it())
+    eventually(lambda: first.loop.is_dead)
+    eventually(lambda: models.get() is not first)
+    eventually(lambda: models.default_problem is None)
+    models.close()

@@ -1,0 +1,448 @@
+"""A claimed job from its row to a registered model, on a network small enough to train in a second."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.config import Settings
+from app.db.session import Database
+from app.db.tables import checkpoint as checkpoint_table
+from app.db.tables import event, metric
+from app.db.tables import job as job_table
+from app.db.tables import model as model_table
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.event import EventRow
+from app.db.tables.job import JobRow
+from app.db.tables.metric import MetricRow
+from app.db.tables.model import ModelRow
+from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_model
+from app.llm.config import PRESETS, ModelConfig
+from app.llm.model.transformer import Transformer
+from app.llm.tokenizer.word import WordTokenizer
+from app.services import leases, training
+from app.services.checkpoints import kept
+from app.services.leases import Loss
+from app.services.runtime import Runtime
+from tests.jobs_made import a_dataset, a_job
+
+TEXT = "the cat sat on the mat , and the dog sat on the cat . " * 12
+TRAIN = {
+    "max_steps": 8,
+    "batch_size": 2,
+    "context_length": 8,
+    "learning_rate": 0.01,
+    "eval_every": 4,
+    "sample_every": 4,
+    "sample_prompt": "the cat",
+    "sample_tokens": 3,
+    "checkpoint_every": 2,
+}
+
+
+class House:
+    """A runtime with a dataset and a word tokenizer, and jobs claimed as a worker would."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.database = runtime.database
+        self.add_text("ds_1", TEXT)
+        self.tokenizer = WordTokenizer.build(TEXT, version=2)
+        with self.database.write() as session:
+            runtime.tokenizers.register_word(session, "words", self.tokenizer, "ds_1")
+
+    def add_text(self, dataset_id: str, text: str) -> None:
+        self.runtime.storage.dataset(dataset_id).write_text(text)
+        with self.database.write() as session:
+            a_dataset(session, dataset_id, characters=len(text), sha256=str(hash(text)))
+
+    def job(self, train: dict[str, Any] | None = None, **fields: Any) -> str:
+        defaults = {"tokenizer": "words", "model": {"preset": "gpt-tiny", "drop_rate": 0.1}, "name": "a-model"}
+        with self.database.write() as session:
+            return a_job(session, **defaults | fields, train=TRAIN | (train or {})).id
+
+    def claim(self) -> leases.Claim:
+        claim = leases.claim(self.database, "w", 30)
+        assert claim is not None
+        return claim
+
+    def run(self, should_stop: Callable[[], str | None] = lambda: None) -> leases.Claim:
+        claim = self.claim()
+        training.run(self.runtime, claim.job_id, claim.fence, should_stop=should_stop)
+        return claim
+
+    def row(self, job_id: str) -> JobRow:
+        with self.database.read() as session:
+            row = job_table.get(session, job_id)
+        assert row is not None
+        return row
+
+    def metrics(self, job_id: str) -> list[MetricRow]:
+        with self.database.read() as session:
+            return metric.of_job(session, job_id, -1, 1000)
+
+    def events(self, job_id: str, kind: str) -> list[EventRow]:
+        with self.database.read() as session:
+            return [row for row in event.of_job(session, job_id, 0, 1000) if row.type == kind]
+
+    def checkpoints(self, job_id: str) -> list[CheckpointRow]:
+        with self.database.read() as session:
+            return checkpoint_table.of_job(session, job_id)
+
+    def model(self, name: str = "a-model") -> ModelRow | None:
+        with self.database.read() as session:
+            return model_table.get(session, name)
+
+    def weights(self, name: str = "a-model") -> dict[str, Tensor]:
+        return dict(load_model(self.runtime.storage.model(name))[0].named_parameters())
+
+
+def house_on(settings: Settings, database: Database) -> Iterator[House]:
+    url = database.url.render_as_string(hide_password=False)
+    runtime = Runtime.open(settings.model_copy(update={"database_url": url}))
+    yield House(runtime)
+    runtime.close()
+
+
+@pytest.fixture
+def house(settings: Settings, database: Database) -> Iterator[House]:
+    yield from house_on(settings, database)
+
+
+@pytest.fixture
+def any_house(settings: Settings, any_database: Database) -> Iterator[House]:
+    yield from house_on(settings, any_database)
+
+
+def after(step: int, house: House, job_id: str, reason: str = "shutdown") -> Callable[[], str | None]:
+    """A reason to stop once the trainer began its step after `step`; it is asked once a step at least."""
+    asked = {"begun": 0}
+
+    def should_stop() -> str | None:
+        asked["begun"] += 1
+        house_step = len(house.checkpoints(job_id)) and house.checkpoints(job_id)[0].step
+        return reason if house_step >= step else None
+
+    return should_stop
+
+
+def equal(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """Weights that the job gives if nothing comes between."""
+    from app.db.migrate import migrate
+
+    folder = tmp_path_factory.mktemp("unbroken")
+    settings = Settings(_env_file=None, data_dir=folder, database_url="", broker_url="")
+    runtime = Runtime.open(settings)
+    migrate(runtime.database)
+    house = House(runtime)
+    house.job()
+    house.run()
+    weights = house.weights()
+    runtime.close()
+    return weights
+
+
+def test_a_job_becomes_a_model(any_house: House):
+    house = any_house
+    job_id = house.job()
+    house.run()
+    row, model = house.row(job_id), house.model()
+    assert (row.status, row.step, row.total_steps, row.error) == ("succeeded", 8, 8, None)
+    assert (row.result_model, row.result_checkpoint) == ("a-model", f"{job_id}@8")
+    assert model is not None
+    assert (model.family, model.tokenizer, model.base_model, model.job_id) == ("gpt2", "words", None, job_id)
+    network, meta = load_model(house.runtime.storage.model("a-model"))
+    assert meta.config.to_dict() == model.config
+    assert meta.config.vocab_size == house.tokenizer.vocab_size
+    assert (meta.tokenizer, meta.eos_id) == ("words", house.tokenizer.eos_id)
+    assert model.parameters == network.parameter_count()
+
+    measured = house.metrics(job_id)
+    assert [entry.step for entry in measured] == list(range(9))
+    assert measured[-1].loss < measured[1].loss
+    assert [entry.step for entry in measured if entry.val_loss is not None] == [0, 2, 4, 6, 8]
+    assert [entry.data["step"] for entry in house.events(job_id, "sample")] == [4, 8]
+    assert all(entry.data["text"].startswith("the cat") for entry in house.events(job_id, "sample"))
+    assert house.events(job_id, "status")[-1].data["status"] == "succeeded"
+
+
+def test_the_checkpoints_kept_are_the_newest_and_the_best(house: House):
+    job_id = house.job({"keep_checkpoints": 1, "learning_rate": 1e-9, "max_steps": 6})
+    house.run()
+    rows = house.checkpoints(job_id)
+    losses = {entry.step: entry.val_loss for entry in house.metrics(job_id) if entry.val_loss and entry.step}
+    best = min(losses, key=lambda step: (losses[step], -step))
+    assert {row.step for row in rows} == {6, best}
+    folder = house.runtime.storage.job(job_id)
+    assert {path.name for path in folder.iterdir()} == {row.path for row in rows}
+    for row in rows:
+        _, _, state = load_checkpoint(folder / row.path, row.sha256)
+        assert (state.report.step, state.report.val_loss) == (row.step, row.metrics["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("losses", "keep", "wanted"),
+    [
+        ({2: 1.0, 4: 0.5, 6: 0.9, 8: 0.8}, 2, {4, 6, 8}),
+        ({2: 1.0, 4: 0.9}, 2, {2, 4}),
+        ({2: None, 4: None, 6: None}, 1, {6}),
+        ({2: 0.5, 4: 0.5}, 1, {4}),
+        ({}, 3, set()),
+    ],
+)
+def test_which_to_keep(losses, keep, wanted):
+    rows = [CheckpointRow(id=str(step), step=step, metrics={"val_loss": loss}) for step, loss in losses.items()]
+    assert kept(rows, keep) == {str(step) for step in wanted}
+
+
+def test_a_shutdown_saves_and_another_attempt_goes_on_bit_for_bit(any_house: House, unbroken):
+    house = any_house
+    job_id = house.job()
+    for stop_after in (2, 6):
+        house.run(after(stop_after, house, job_id))
+        row = house.row(job_id)
+        assert (row.status, row.step) == ("queued", stop_after)
+        assert house.model() is None
+    house.run()
+    assert house.row(job_id).status == "succeeded"
+    assert equal(house.weights(), unbroken)
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
+
+
+def test_a_shutdown_before_the_first_step_loses_nothing(house: House, unbroken):
+    job_id = house.job()
+    asked: list[None] = []
+    house.run(lambda: asked.append(None) or ("shutdown" if len(asked) == 5 else None))
+    assert house.row(job_id).status == "queued"
+    house.run()
+    assert equal(house.weights(), unbroken)
+
+
+@pytest.mark.parametrize("damage", ["none", "truncated", "removed"])
+def test_after_a_crash_the_newest_whole_checkpoint_is_taken(house: House, unbroken, damage):
+    """The newest one is damaged, and a half-written one lies beside: neither is used, nor left."""
+    job_id = house.job()
+
+    def crash() -> None:
+        if house.checkpoints(job_id) and house.checkpoints(job_id)[0].step >= 6:
+            raise RuntimeError("as if killed")
+
+    with pytest.raises(RuntimeError, match="as if killed"):
+        house.run(crash)
+    folder = house.runtime.storage.job(job_id)
+    newest = folder / house.checkpoints(job_id)[0].path
+    (folder / ".step-00000008-fence-1.abcd").mkdir()
+    if damage == "truncated":
+        weights = newest / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "removed":
+        (newest / "trainer.json").unlink()
+    leases.give_up(house.database, leases.Claim(job_id, 1, 1), 3, Loss("killed", "a test"))
+
+    house.run()
+    assert house.row(job_id).status == "succeeded"
+    assert equal(house.weights(), unbroken)
+    warned = [entry for entry in house.events(job_id, "message") if entry.level == "warn"]
+    assert len(warned) == (0 if damage == "none" else 1)
+    assert {path.name for path in folder.iterdir()} == {row.path for row in house.checkpoints(job_id)}
+    started = [entry.message for entry in house.events(job_id, "message") if "weights for 8 steps" in entry.message]
+    assert started[-1].startswith(f"going on from step {6 if damage == 'none' else 4}")
+
+
+def test_a_cancelled_job_leaves_no_model(house: House):
+    job_id = house.job()
+    house.run(after(4, house, job_id, "cancelled"))
+    assert house.row(job_id).status == "cancelled"
+    assert house.model() is None
+    assert not house.runtime.storage.model("a-model").exists()
+    assert house.checkpoints(job_id)[0].step == 4
+
+
+def test_a_job_cancelled_at_its_very_end_never_succeeds(house: House):
+    """Cancel was answered with yes while the last checkpoint was being written."""
+    job_id = house.job({"checkpoint_every": 100})
+
+    def cancelled_meanwhile() -> None:
+        if house.metrics(job_id) and house.metrics(job_id)[-1].step == 8:
+            with house.database.write() as session:
+                job_table.get(session, job_id).cancel_requested = True
+
+    house.run(cancelled_meanwhile)
+    assert house.row(job_id).status == "cancelled"
+    assert house.model() is None
+    assert not house.runtime.storage.model("a-model").exists()
+
+
+def test_who_lost_the_job_writes_nothing_more(any_house: House):
+    """The lease ran out and another worker took the job: the first one's model is not registered."""
+    house = any_house
+    job_id = house.job()
+    stolen: list[int] = []
+
+    def steal() -> None:
+        if not stolen and house.checkpoints(job_id) and house.checkpoints(job_id)[0].step == 4:
+            leases.give_up(house.database, leases.Claim(job_id, 1, 1), 3, Loss("silent", "a test"))
+            stolen.append(house.claim().fence)
+
+    house.run(steal)
+    row = house.row(job_id)
+    assert (row.status, row.fence, stolen) == ("running", 2, [2])
+    assert house.model() is None
+    assert house.checkpoints(job_id)[0].step == 4
+    training.run(house.runtime, job_id, 2, should_stop=lambda: None)
+    assert house.row(job_id).status == "succeeded"
+
+
+def test_a_model_is_continued_in_its_last_block(house: House):
+    """Another's network: what generation needs and where it comes from go along; only the last block changes."""
+    config = ModelConfig(**PRESETS["llama-tiny"], vocab_size=house.tokenizer.vocab_size)
+    meta = ModelMeta(config, "words", eos_id=5, chat_template="{{ messages }}", licence="apache-2.0")
+    torch.manual_seed(3)
+    saved = save_model(house.runtime.storage.model("base"), Transformer(config), meta)
+    with house.database.write() as session:
+        session.add(
+            ModelRow(
+                name="base",
+                family="llama",
+                config=config.to_dict(),
+                tokenizer="words",
+                parameters=1,
+                size_bytes=1,
+                sha256=saved.weights_sha256,
+            )
+        )
+    job_id = house.job({"trainable": "last_block"}, model={"name": "base"})
+    house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    assert load_model(house.runtime.storage.model("a-model"))[1] == replace(meta, base_model="base")
+    assert house.model().base_model == "base"
+    before, now = house.weights("base"), house.weights()
+    changed = {name for name in before if not torch.equal(before[name], now[name])}
+    assert changed == {name for name in before if name.startswith(("blocks.1.", "final_norm."))}
+    continued = house.job(model={"name": f"{job_id}@8"}, name="again")
+    house.run()
+    assert house.row(continued).status == "succeeded", house.row(continued).error
+
+
+def test_another_text_is_measured_on_and_texts_are_mixed(house: House):
+    house.add_text("ds_2", "a dog and a cat sat . " * 30)
+    house.add_text("ds_3", "the mat , the mat . " * 10)
+    job_id = house.job(
+        {"max_steps": None, "epochs": 2},
+        datasets=[{"dataset": "ds_1", "weight": 3.0}, {"dataset": "ds_2", "weight": 1.0}],
+        validation={"dataset": "ds_3"},
+    )
+    house.run()
+    row = house.row(job_id)
+    assert row.status == "succeeded", row.error
+    windows = sum(
+        len(range(0, len(house.tokenizer.encode(text)) - 8, 8)) for text in (TEXT, "a dog and a cat sat . " * 30)
+    )
+    assert row.total_steps == 2 * (windows // 2)
+    assert house.metrics(job_id)[-1].val_loss > 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "param", "message"),
+    [
+        ({"datasets": [{"dataset": "short", "weight": 1.0}]}, "invalid_value", "dataset", "short is too short"),
+        ({"validation": {"fraction": 0.01}}, "invalid_value", "validation", "ds_1 is too short for validation"),
+        ({"datasets": [{"dataset": "gone", "weight": 1.0}]}, "dataset_not_found", "dataset", "'gone'"),
+        ({"tokenizer": "gone"}, "tokenizer_not_found", "tokenizer", "'gone'"),
+        ({"model": {"name": "gone"}}, "model_not_found", "model", "'gone'"),
+        ({"tokenizer": "first"}, "unknown_word", "tokenizer", "'sat'"),
+        ({"train": TRAIN | {"context_length": 65}}, "invalid_value", "train.context_length", "context of 64"),
+        ({"train": TRAIN | {"sample_prompt": "  "}}, "invalid_value", "sample_prompt", "some text"),
+        ({"model": {"preset": "gpt-tiny", "n_heads": 3}}, "invalid_value", "n_heads", "do not divide"),
+        ({"model": {"name": "broken"}}, "unusable_data", None, "broken"),
+        ({"model": {"name": "of-another-size"}}, "invalid_value", "model", "tokenizer"),
+        ({"model": {"name": "infinite"}}, "training_diverged", "train.learning_rate", "at step 1 the loss became nan"),
+    ],
+)
+def test_a_job_that_cannot_work_fails_with_what_to_change(house: House, fields, code, param, message):
+    house.add_text("short", "the cat sat")
+    with house.database.write() as session:
+        first = WordTokenizer.build("the cat", version=1)
+        house.runtime.tokenizers.register_word(session, "first", first, "ds_1")
+    for name, vocab_size in [("broken", 0), ("of-another-size", 5), ("infinite", 0)]:
+        add_model(house, name, vocab_size or house.tokenizer.vocab_size)
+    (house.runtime.storage.model("broken") / "model.json").unlink()
+    train = fields.pop("train", TRAIN)
+    job_id = house.job(**fields)
+    with house.database.write() as session:
+        job_table.get(session, job_id).train = train
+    house.run()
+    row = house.row(job_id)
+    assert row.status == "failed"
+    assert (row.error["code"], row.error["param"]) == (code, param)
+    assert message in row.error["message"]
+    assert house.model() is None
+
+
+def add_model(house: House, name: str, vocab_size: int) -> None:
+    config = ModelConfig(**PRESETS["gpt-tiny"], vocab_size=vocab_size)
+    network = Transformer(config)
+    if name == "infinite":
+        torch.nn.init.constant_(network.final_norm.scale, float("inf"))
+    save_model(house.runtime.storage.model(name), network, ModelMeta(config, "words"))
+    shape = {"family": "gpt2", "config": config.to_dict(), "tokenizer": "words", "sha256": "0"}
+    with house.database.write() as session:
+        session.add(ModelRow(name=name, parameters=1, size_bytes=1, **shape))
+
+
+def test_a_name_that_was_taken_meanwhile_fails_the_job(house: House):
+    add_model(house, "a-model", house.tokenizer.vocab_size)
+    before = house.weights()
+    job_id = house.job()
+    house.run()
+    assert house.row(job_id).error["code"] == "name_taken"
+    assert equal(house.weights(), before)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_a_device_that_is_not_here_is_told(house: House):
+    job_id = house.job(device="cuda")
+    house.run()
+    assert house.row(job_id).error["code"] == "device_unavailable"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "no_disk_space"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), "out_of_memory"),
+        (MemoryError(), "out_of_memory"),
+        (OSError(errno.EIO, "Input/output error"), None),
+        (RuntimeError("a bug"), None),
+    ],
+)
+def test_only_what_would_come_again_fails_a_job(error, code):
+    failure = training._failure(error)
+    assert (failure and failure[0]) == code
+
+
+def test_many_steps_are_recorded_thinly(house: House, tmp_path: Path):
+    """Of a run of a hundred thousand steps about 5,000 are kept; those with a validation loss always."""
+    from app.llm.train.loop import Report
+
+    job_id = house.job()
+    claim = house.claim()
+    progress = training.Progress(house.database, job_id, claim.fence)
+    attempt = training._Attempt(house.runtime, progress, lambda: None)
+    for step in range(200):
+        attempt.on_report(Report(step=step, total_steps=100_000, loss=1.0, val_loss=2.0 if step == 33 else None))
+    progress.flush()
+    assert [entry.step for entry in house.metrics(job_id)] == sorted([*range(0, 200, 20), 33])

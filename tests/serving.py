@@ -1,0 +1,43 @@
+"""The routes of models and generation, in a real server, around any runtime."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.api import errors
+from app.api.native import generate, health, models
+from app.main import Inkling
+from app.services.runtime import Runtime
+
+
+def app_of(runtime: Runtime) -> FastAPI:
+    """The routes of models and generation around a runtime."""
+    app = Inkling(max_body_size=6 * runtime.settings.max_text_bytes + 1024 * 1024)
+    errors.install(app)
+    app.state.runtime = runtime
+    for module in (generate, models, health):
+        app.include_router(module.router)
+    return app
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[int]:
+    """The app behind a real uvicorn, in a thread; gives the port."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(10)

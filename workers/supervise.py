@@ -1,0 +1,145 @@
+"""Runs claimed jobs, one after the other, each in a child process. Imports no torch and knows no recipe.
+
+The child ends the job itself, in the database; what is done here is for a child that could not.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import Settings
+from app.db.session import Database
+from app.log import get_logger
+from app.services import leases
+from app.services.leases import Claim, Loss
+
+log = get_logger(__name__)
+
+TRAINER = (sys.executable, "-m", "workers.trainer")
+FORCED_EXIT = 70  # of a trainer that had to end itself by force
+POLL_S = 0.2
+SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
+LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
+
+
+class Supervisor:
+    """One slot: claims the best queued job, starts its trainer, waits for it, and so on until nothing is due."""
+
+    def __init__(self, settings: Settings, database: Database, command: Sequence[str] = TRAINER) -> None:
+        """Supervise trainers started by `command` with the job's id and the fence appended."""
+        self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._settings = settings
+        self._database = database
+        self._command = tuple(command)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Have the running trainer write a checkpoint and give its job back; claim nothing more."""
+        self._stopping.set()
+
+    def run_queued(self) -> None:
+        """Run what is queued and due, until nothing is left or `stop` was called."""
+        while not self._stopping.is_set():
+            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s)
+            if claim is None:
+                return
+            self._run(claim)
+
+    def _run(self, claim: Claim) -> None:
+        log.info("job_claimed", job_id=claim.job_id, fence=claim.fence, attempt=claim.attempt)
+        # Its input is a pipe whose other end is ours alone: it ends when we do, whichever way that is.
+        trainer = subprocess.Popen(
+            [*self._command, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            status = _Wait(self, claim, trainer).until_it_ended()
+        finally:
+            _kill(trainer)
+            if trainer.stdin:
+                trainer.stdin.close()
+        self._settle(claim, status)
+
+    def _settle(self, claim: Claim, status: int) -> None:
+        """See to a job that its trainer did not end, nor give back."""
+        if self._stopping.is_set():  # it was asked to end before it could listen, or could not end in time
+            if leases.release(self._database, claim):
+                log.info("job_given_back", job_id=claim.job_id)
+            return
+        taken = leases.give_up(self._database, claim, self._settings.job_attempts, _loss(status))
+        if taken is not None:
+            log.warning("trainer_lost", job_id=claim.job_id, exit_status=status, job_status=taken.status)
+
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether the job is still ours; yes, where the database cannot be asked."""
+        try:
+            return leases.is_held(self._database, claim)
+        except SQLAlchemyError as error:
+            log.error("lease_not_checked", job_id=claim.job_id, error=str(error))
+            return True
+
+    @property
+    def check_every_s(self) -> float:
+        return self._settings.lease_s / 3
+
+
+class _Wait:
+    """The waiting for one trainer, which may have to be asked, and then made, to end."""
+
+    def __init__(self, supervisor: Supervisor, claim: Claim, trainer: subprocess.Popen[bytes]) -> None:
+        self._supervisor = supervisor
+        self._claim = claim
+        self._trainer = trainer
+        self._check_at = time.monotonic() + supervisor.check_every_s
+        self._kill_at = float("inf")
+        self._is_asked = False
+
+    def until_it_ended(self) -> int:
+        """The trainer's exit status; negative: the signal that ended it."""
+        while True:
+            try:
+                return self._trainer.wait(POLL_S)
+            except subprocess.TimeoutExpired:
+                self._look()
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._supervisor.is_stopping() and not self._is_asked:
+            self._is_asked = True
+            self._trainer.terminate()
+            self._kill_at = min(self._kill_at, now + SHUTDOWN_GRACE_S)
+        if now >= self._check_at:
+            self._check_at = now + self._supervisor.check_every_s
+            if not self._supervisor.holds(self._claim):
+                self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
+        if now >= self._kill_at:
+            _kill(self._trainer)
+
+
+def _kill(trainer: subprocess.Popen[bytes]) -> None:
+    """End the trainer and all it started, if it is still there."""
+    if trainer.poll() is None:
+        os.killpg(trainer.pid, signal.SIGKILL)
+        trainer.wait()
+
+
+def _loss(status: int) -> Loss:
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return Loss("killed", "the trainer was killed, as happens when memory runs out")
+    if status == FORCED_EXIT:
+        return Loss("stuck", "the trainer was asked to end and did not, or made no step for very long")
+    if status < 0:
+        return Loss("crashed", f"the trainer was ended by {signal.Signals(-status).name}")
+    return Loss("crashed", f"the trainer ended with status {status} before its job was done; the worker's log says why")

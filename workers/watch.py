@@ -1,0 +1,105 @@
+"""The trainer's ties to the world, in threads beside the training: lease, cancellation, parent, signals.
+
+Training asks `should_stop` between steps. One that does not end by itself in time is ended hard; the worker, or the
+sweep after it, then takes the job back.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db.session import Database
+from app.db.tables import job
+from app.log import get_logger
+from workers.supervise import FORCED_EXIT
+
+log = get_logger(__name__)
+
+GRACE_S = {"cancelled": 15.0, "lost": 5.0, "orphaned": 5.0, "stalled": 0.0}
+STALL_S = 1800.0  # encoding a large dataset before the first step takes minutes
+LEASE_SHARE = 0.8  # of the lease; without a renewal for so long, the job may soon be another's
+
+
+class Watch:
+    """Renews the lease of one attempt and knows whether, and why, it should stop."""
+
+    def __init__(self, database: Database, job_id: str, fence: int, lease_s: float) -> None:
+        self._database = database
+        self._job_id = job_id
+        self._fence = fence
+        self._lease_s = lease_s
+        self._reason: str | None = None
+        self._asked_at = self._renewed_at = time.monotonic()
+        self._ended = threading.Event()
+
+    def start(self) -> bool:
+        """Renew the lease once, and from now on; False if the job is not ours (any more)."""
+        self._renew()
+        if self._reason == "lost":
+            return False
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which then sends SIGTERM
+        for loop in (self._beat, self._watch_parent):
+            threading.Thread(target=loop, name=loop.__name__, daemon=True).start()
+        return True
+
+    def should_stop(self) -> str | None:
+        """None, or why training is to end: `cancelled`, `lost` (another holds the job), `shutdown`."""
+        self._asked_at = time.monotonic()
+        return self._reason
+
+    def end(self) -> None:
+        """The attempt is over: renew no more, and end nothing by force."""
+        self._ended.set()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._reason = self._reason or "shutdown"  # the time limit for it is the worker's
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._lease_s / 6):
+            self._renew()
+            if time.monotonic() - self._asked_at > STALL_S:
+                log.error("training_stalled", job_id=self._job_id)
+                self._stop("shutdown", GRACE_S["stalled"])
+
+    def _renew(self) -> None:
+        try:
+            with self._database.write() as session:
+                lease = job.renew(session, self._job_id, self._fence, self._lease_s)
+        except SQLAlchemyError as error:
+            log.warning("lease_not_renewed", job_id=self._job_id, error=str(error))
+            if time.monotonic() - self._renewed_at > LEASE_SHARE * self._lease_s:
+                self._stop("lost", GRACE_S["lost"])
+            return
+        self._renewed_at = time.monotonic()
+        if lease is None:
+            self._stop("lost", GRACE_S["lost"])
+        elif lease.cancel_requested:
+            self._stop("cancelled", GRACE_S["cancelled"])
+
+    def _watch_parent(self) -> None:
+        """Standard input is a pipe from the worker; it ends when the worker does, kill -9 included."""
+        while os.read(0, 4096):
+            pass
+        if not self._ended.is_set():
+            log.warning("worker_gone", job_id=self._job_id)
+            self._stop("shutdown", GRACE_S["orphaned"])
+
+    def _stop(self, reason: str, grace_s: float) -> None:
+        if self._reason == reason or (self._reason and reason != "lost"):
+            return  # asked already, and timed
+        self._reason = reason
+        force = threading.Timer(grace_s, self._force)
+        force.daemon = True
+        force.start()
+
+    def _force(self) -> None:
+        if not self._ended.is_set():
+            log.error("trainer_forced_to_end", job_id=self._job_id, reason=self._reason)
+            os._exit(FORCED_EXIT)
