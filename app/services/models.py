@@ -55,6 +55,8 @@ class LoadedModel:
     chat_template: ChatTemplate | None = field(repr=False)
     stop_ids: frozenset[int]
     loop: EngineLoop = field(repr=False)
+    gate: ComputeGate = field(repr=False)
+    """What else computes with `network`, beside the loop, passes it."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,7 @@ class Models:
                 name=place.name,
                 on_death=lambda: self._load_again(place.name),
             ),
+            gate=self._gate,
         )
 
     def _load_again(self, name: str) -> None:
