@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import uuid
@@ -18,9 +17,24 @@ from sqlalchemy import make_url
 from app.config import Settings
 from app.db.migrate import migrate
 from app.db.session import Database
+from tests.golden_facts import FACTS
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 NOTHING_SKIPPED = os.environ.get("INKLING_TEST_ALL") == "1"  # set by .ci/run: a skip is then a failure
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--facts", action="store_true", help="list the book's facts and how their tests went")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.getoption("--facts"):
+        return
+    passed = {report.nodeid for report in terminalreporter.stats.get("passed", [])}
+    for fact_id in FACTS.here():
+        asked_by = FACTS.asked_by.get(fact_id, set())
+        outcome = "pass" if asked_by and asked_by <= passed else "FAIL" if asked_by else "not checked"
+        terminalreporter.write_line(f"{fact_id:32} {outcome}")
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -55,11 +69,7 @@ def verdict() -> str:
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict[str, Any]]:
     """A fact of the book by its id: `inputs`, `expected`, `tolerance`."""
-    path = SHARED_DATA / "golden-facts.json"
-    if not path.exists():
-        pytest.skip("needs golden-facts.json of the shared data")
-    facts = {fact["id"]: fact for fact in json.loads(path.read_text())["facts"]}
-    return facts.__getitem__
+    return FACTS.__getitem__
 
 
 @pytest.fixture(scope="session")

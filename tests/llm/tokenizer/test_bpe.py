@@ -1,4 +1,3 @@
-import json
 import time
 from pathlib import Path
 
@@ -10,11 +9,8 @@ from hypothesis import strategies as st
 from app.llm.errors import TokenIdOutOfRange, UntokenizableText
 from app.llm.tokenizer import tiktoken_data
 from app.llm.tokenizer.bpe import GPT2_PATTERN, BytePairTokenizer
+from tests.golden_facts import FACTS
 
-FACTS = {
-    fact["id"]: fact
-    for fact in json.loads((Path(__file__).parents[2] / "golden_facts_ch02.json").read_text(encoding="utf-8"))["facts"]
-}
 WITH_IDS = [name for name, fact in FACTS.items() if ".bpe.case" in name or ".bpe.sample" in name]
 BYTES = {bytes([byte]): byte for byte in range(256)}
 TEXTS = st.text(

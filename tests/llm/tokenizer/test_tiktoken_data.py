@@ -1,7 +1,5 @@
-import json
 import shutil
 import socket
-from pathlib import Path
 
 import pytest
 import tiktoken
@@ -10,11 +8,8 @@ from tiktoken_ext import openai_public
 from app.llm.errors import MissingData
 from app.llm.tokenizer import tiktoken_data
 from app.llm.tokenizer.tiktoken_data import PUBLISHED
+from tests.golden_facts import FACTS
 
-FACTS = {
-    fact["id"]: fact
-    for fact in json.loads((Path(__file__).parents[2] / "golden_facts_ch02.json").read_text(encoding="utf-8"))["facts"]
-}
 HERE = ["gpt2", "r50k_base", "p50k_base"]
 
 

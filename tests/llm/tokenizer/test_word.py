@@ -1,6 +1,4 @@
-import json
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,11 +6,8 @@ from hypothesis import strategies as st
 
 from app.llm.errors import BadVocabulary, TokenIdOutOfRange, UnknownToken
 from app.llm.tokenizer.word import WordTokenizer, words
+from tests.golden_facts import FACTS
 
-FACTS = {
-    fact["id"]: fact
-    for fact in json.loads((Path(__file__).parents[2] / "golden_facts_ch02.json").read_text(encoding="utf-8"))["facts"]
-}
 TEXTS = st.text(st.sampled_from("ab-,.:;?_!\"()' \n\t\x1c é中👍") | st.characters(exclude_categories=["Cs"]))
 
 
