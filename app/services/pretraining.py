@@ -60,7 +60,7 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Trans
     """The network that the job starts from: a new one, drawn from its seed, or a registered one to continue.
 
     Raises:
-        AppError: the model to continue is not there (any more).
+        AppError: the model to continue is not there (any more), or has another vocabulary than its tokenizer.
         BadConfig, BadWeights, BadCheckpoint: it cannot be made, or is damaged.
     """
     torch.manual_seed(job.seed)
@@ -73,6 +73,10 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Trans
     with runtime.database.read() as session:
         place = model_files.find(session, runtime.storage, base)
     weights = model_files.read(place)
+    ours, its = encoder.tokenizer.vocab_size, weights.config.vocab_size
+    if ours != its:
+        told = f"{base} has {its} tokens, but its tokenizer {job.tokenizer} {ours}"
+        raise InvalidRequest(f"model: {told}", param="model")
     meta = ModelMeta(
         config=weights.config,
         tokenizer=weights.tokenizer,
