@@ -89,7 +89,8 @@ run stop web worker # compose stops what depends on others first; not every comp
 run stop
 said "stopped, with a job at mid-run"
 ! curl --silent --max-time 5 "$base/healthz" >/dev/null || fail "stopped, and still it answers"
-run start
+run start postgres redis # not every compose starts first what others depend on
+run start web worker
 ready
 said "started again"
 
