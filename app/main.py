@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import gc
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -14,8 +16,9 @@ from starlette.types import ASGIApp
 from app.api import errors, pages, pieces
 from app.api.native import datasets as uploads
 from app.api.native import routers
+from app.api.request_log import RequestLog
 from app.config import Settings, get_settings
-from app.db.migrate import migrate
+from app.db.migrate import migrate_once_there
 from app.services import datasets
 from app.services.runtime import Runtime
 
@@ -25,7 +28,23 @@ JSON_OVERHEAD_BYTES = 1024 * 1024  # escapes and the fields beside the text
 
 class Inkling(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
-        return errors.OneShape(super().build_middleware_stack())
+        return RequestLog(errors.OneShape(super().build_middleware_stack()))
+
+
+@contextmanager
+def _uploads_spooled_in(folder: Path) -> Iterator[None]:
+    """Have a form's files wait where they will lie; the system's folder for temporary files may be memory."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _collect_garbage_less() -> None:
+    """A body of a million lists has the collector look at all objects again and again, while everybody waits."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -35,12 +54,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         runtime = Runtime.open(settings)
-        migrate(runtime.database)
+        await to_thread.run_sync(migrate_once_there, runtime.database)
         with runtime.database.write() as session:
             datasets.register_builtin(session, runtime.storage)
         app.state.runtime = runtime
         runtime.models.preload(settings.default_model)
-        yield
+        with _uploads_spooled_in(runtime.storage.scratch):
+            _collect_garbage_less()
+            yield
         runtime.close()
 
     app = Inkling(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{fact_id:32} {outcome}")
 
 
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    if NOTHING_SKIPPED and call.excinfo is not None and isinstance(call.excinfo.value, pytest.skip.Exception):
-        raise pytest.fail.Exception(f"{item.nodeid} would be skipped ({call.excinfo.value}), and nothing may be")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if NOTHING_SKIPPED and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} would be skipped ({call.excinfo and call.excinfo.value}), and nothing may be"
+    return report
 
 
 @pytest.fixture

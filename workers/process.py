@@ -6,17 +6,15 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery
 from celery.bootsteps import StartStopStep
 from celery.signals import setup_logging, worker_shutting_down
-from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
-from app.db.migrate import migrate
+from app.db.migrate import migrate_once_there
 from app.db.session import Database
 from app.log import configure_logging, get_logger
 from app.services.queue import Nudger, make_celery
@@ -26,8 +24,6 @@ from workers.supervise import TRAINER, Supervisor
 from workers.tasks import add_tasks
 
 log = get_logger(__name__)
-
-DATABASE_WAIT_S = 60.0
 
 
 def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
@@ -45,7 +41,7 @@ def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
     )
     supervisor = Supervisor(settings, database, trainer)
     add_tasks(celery, supervisor)
-    sweeper = Sweeper(settings, database, storage, Nudger(celery))
+    sweeper = Sweeper(settings, database, storage, Nudger(celery), is_busy=lambda: supervisor.is_busy)
     celery.steps["worker"].add(_life(database, supervisor, sweeper))
     return celery
 
@@ -91,7 +87,7 @@ def _life(database: Database, supervisor: Supervisor, sweeper: Sweeper) -> type[
             self._sweep = threading.Thread(target=sweeper.run, args=(self._stopping,), name="sweep", daemon=True)
 
         def start(self, _worker: Any) -> None:
-            _migrate(database)
+            migrate_once_there(database)
             self._sweep.start()
             log.info("worker_ready", worker_id=supervisor.worker_id)
 
@@ -106,16 +102,3 @@ def _life(database: Database, supervisor: Supervisor, sweeper: Sweeper) -> type[
             self.stop(worker)
 
     return Life
-
-
-def _migrate(database: Database) -> None:
-    """Bring the schema up to date; a database that is starting, too, is waited for."""
-    deadline = time.monotonic() + DATABASE_WAIT_S
-    while True:
-        try:
-            return migrate(database)
-        except OperationalError as error:
-            if time.monotonic() > deadline:
-                raise
-            log.warning("database_away", error=str(error.orig))
-            time.sleep(1)

@@ -42,6 +42,12 @@ class Supervisor:
         self._database = database
         self._command = tuple(command)
         self._stopping = threading.Event()
+        self._running = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a trainer is at work."""
+        return self._running
 
     def stop(self) -> None:
         """Have the running trainer write a checkpoint and give its job back; claim nothing more."""
@@ -61,9 +67,11 @@ class Supervisor:
         trainer = subprocess.Popen(
             [*self._command, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
         )
+        self._running = True
         try:
             status = _Wait(self, claim, trainer).until_it_ended()
         finally:
+            self._running = False
             _kill(trainer)
             if trainer.stdin:
                 trainer.stdin.close()

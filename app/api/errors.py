@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,7 +12,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import AppError
+from app.db.session import UNAVAILABLE
+from app.errors import AppError, MalformedBody, NoDiskSpace, NotReady, UnsupportedFormat
 from app.log import get_logger
 
 log = get_logger(__name__)
@@ -27,6 +29,8 @@ _CODES = {
 }
 
 
+_READ_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
+DATABASE_RETRY_AFTER_S = 5
 _READ_AWAY_BYTES = 64 * 1024 * 1024
 
 
@@ -93,23 +97,50 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     async def _refuse(_request: Request, error: AppError) -> JSONResponse:
-        headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
-        return JSONResponse(app_error_body(error), error.status, headers)
+        return _refusal(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if error.errors()[0]["loc"] == ("body",) and kind not in _READ_BODIES:
+            return _refusal(UnsupportedFormat(f"the body is {kind[:100]}, and JSON is read here"))
         return JSONResponse(*_validation_answer(error))
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 400 and (refusal := _unread_body(error.__cause__)):
+            return _refusal(refusal)
         body = error_body(str(error.detail), **_names(error.status_code))
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+    for unavailable in UNAVAILABLE:
+        app.exception_handler(unavailable)(_database_away)
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected_error", exc_info=error)
         body = error_body("something broke on our side; the log has it", kind="server_error", code="internal_error")
         return JSONResponse(body, 500)
+
+
+async def _database_away(_request: Request, error: Exception) -> JSONResponse:
+    log.error("database_away", error=str(error)[:500])
+    return _refusal(NotReady("the database does not answer; try again", retry_after_s=DATABASE_RETRY_AFTER_S))
+
+
+def _refusal(error: AppError) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
+    return JSONResponse(app_error_body(error), error.status, headers)
+
+
+def _unread_body(cause: BaseException | None) -> AppError | None:
+    """What FastAPI, which could not read a body, says of it in one sentence only."""
+    match cause:
+        case OSError(errno=errno.ENOSPC):
+            return NoDiskSpace("there is no room on the disk for what is being sent")
+        case ValueError() | RecursionError():  # numbers of thousands of digits, no UTF-8; too deep
+            return MalformedBody("the body is no JSON that can be read: too deep, too long a number, or no UTF-8")
+    return None
 
 
 def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], int]:

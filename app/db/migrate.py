@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from alembic import command
@@ -9,11 +10,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from app.db.session import Database
 from app.errors import AppError
+from app.log import get_logger
+
+log = get_logger(__name__)
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+WAIT_S = 60.0
 _LOCK = 0x1B_4B_11_46  # any constant; names the advisory lock on PostgreSQL
 
 
@@ -21,6 +27,24 @@ class SchemaUnknown(AppError):
     """The database was written by a newer Inkling."""
 
     code = "schema_unknown"
+
+
+def migrate_once_there(database: Database, wait_s: float = WAIT_S) -> None:
+    """As `migrate`; a database server that is starting, too, is waited for.
+
+    Raises:
+        SchemaUnknown: as `migrate`.
+        sqlalchemy.exc.OperationalError: it did not come within `wait_s` seconds.
+    """
+    deadline = time.monotonic() + (0 if database.is_sqlite else wait_s)
+    while True:
+        try:
+            return migrate(database)
+        except OperationalError as error:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("database_away", error=str(error.orig))
+            time.sleep(1)
 
 
 def migrate(database: Database) -> None:

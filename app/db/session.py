@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from app.log import get_logger
 
-__all__ = ["Database", "Session", "after_commit", "sqlite_journal_mode"]
+UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
+"""What is raised where the database is away, locked for too long, or all its connections are taken."""
+
+__all__ = ["UNAVAILABLE", "Database", "Session", "after_commit", "on_failure", "sqlite_journal_mode"]
 
 log = get_logger(__name__)
 
@@ -60,8 +65,13 @@ class Database:
         with Session(self._writer, expire_on_commit=False) as session:
             if self.is_sqlite:
                 session.connection()  # takes the write lock before the first read
-            yield session
-            session.commit()
+            try:
+                yield session
+                session.commit()
+            except BaseException:
+                for action in session.info.pop("on_failure", ()):
+                    action()
+                raise
         for action in session.info.pop("after_commit", ()):
             action()
 
@@ -78,6 +88,11 @@ class Database:
 def after_commit(session: Session, action: Callable[[], None]) -> None:
     """Do `action` once the session's transaction is committed; a rollback drops it."""
     session.info.setdefault("after_commit", []).append(action)
+
+
+def on_failure(session: Session, action: Callable[[], None]) -> None:
+    """Do `action` if the session's transaction is not committed, whatever keeps it from that."""
+    session.info.setdefault("on_failure", []).append(action)
 
 
 def sqlite_journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> str:

@@ -46,8 +46,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field in ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers"):
             _check_int(field, getattr(self, field), 1)
-        object.__setattr__(self, "n_kv_heads", self.n_kv_heads or self.n_heads)
-        object.__setattr__(self, "hidden_dim", self.hidden_dim or 4 * self.emb_dim)
+        object.__setattr__(self, "n_kv_heads", self.kv_heads)
+        object.__setattr__(self, "hidden_dim", self.mlp_dim)
         _check_int("n_kv_heads", self.kv_heads, 1)
         _check_int("hidden_dim", self.mlp_dim, 1)
         if self.emb_dim % self.n_heads:
@@ -66,12 +66,12 @@ class ModelConfig:
     @property
     def kv_heads(self) -> int:
         """Key and value heads, as a number (`n_kv_heads` may be given as None)."""
-        return self.n_kv_heads or self.n_heads
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
 
     @property
     def mlp_dim(self) -> int:
         """Width of the feed-forward layer, as a number."""
-        return self.hidden_dim or 4 * self.emb_dim
+        return 4 * self.emb_dim if self.hidden_dim is None else self.hidden_dim
 
     @property
     def head_dim(self) -> int:

@@ -1,5 +1,8 @@
 """What can go wrong in the library. Services translate these into `app.errors`; nothing here knows the web."""
 
+SHOWN_CHARACTERS = 200
+"""Of a word in a message: a megabyte without a space is one word."""
+
 
 class LLMError(ValueError):
     """Base of the library's refusals; the offending value stands in the text."""
@@ -13,7 +16,7 @@ class UnknownToken(LLMError):
     """A word that a tokenizer without an unknown token does not know (the book's V1 raises KeyError)."""
 
     def __init__(self, word: str) -> None:
-        super().__init__(f"the vocabulary has no entry for {word!r}")
+        super().__init__(f"the vocabulary has no entry for {word[:SHOWN_CHARACTERS]!r}")
         self.word = word
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
@@ -14,6 +14,17 @@ class In(BaseModel):
     """A request body: unknown fields refused, no coercion ("1" is no number), no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown_field(cls, body: Any) -> Any:
+        """Leave the first unknown field alone: a refusal tells of one, and a body may hold a million."""
+        if not isinstance(body, dict):
+            return body
+        unknown = next((name for name in body if name not in cls.model_fields), None)
+        if unknown is None:
+            return body
+        return {name: body[name] for name in (*cls.model_fields, unknown) if name in body}
 
 
 class Out(BaseModel):

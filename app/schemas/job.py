@@ -106,7 +106,7 @@ class JobCreate(In):
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: Literal[1] = 1
+    devices: int = Field(1, ge=1, le=1)
     priority: int = Field(0, ge=-100, le=100, description="Higher ones run first.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
 

@@ -16,7 +16,7 @@ from app.llm.tokenizer.base import Tokenizer
 from app.schemas.generate import Message
 from app.services import tokens
 
-_PRIVATE_USE = range(0xF0000, 0xFFFFE)  # characters that no standard gives a meaning
+_PRIVATE_USE = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))  # characters that no standard gives a meaning
 
 
 class ChatTemplate:
@@ -70,7 +70,10 @@ class ChatTemplate:
         written = {special for each in messages for special in self._special.findall(each.content)}
         used = set(self._source).union(*(each.content for each in messages)) if written else set()
         unused = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
-        return dict(zip(sorted(written), unused, strict=False))
+        stand_ins = dict(zip(sorted(written), unused, strict=False))
+        if len(stand_ins) < len(written):
+            raise InvalidRequest("messages: they use up all private characters of Unicode", param="messages")
+        return stand_ins
 
     def _hide(self, content: str, stand_ins: dict[str, str]) -> str:
         return self._special.sub(lambda match: stand_ins[match.group()], content) if stand_ins else content

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from sqlalchemy.orm import Session
 
 from app.db.base import new_id
-from app.db.session import after_commit
+from app.db.session import after_commit, on_failure
 from app.db.tables import dataset as rows
 from app.db.tables import job as jobs
 from app.db.tables.dataset import DatasetRow
@@ -72,9 +72,12 @@ def register(session: Session, storage: Storage, received: Received, name: str) 
     """Make a received file a dataset: its file takes its place, then its row is written."""
     dataset_id = new_id("ds")
     row = _row(dataset_id, name, "upload", received)
+    place = storage.dataset(dataset_id)
+    on_failure(session, lambda: received.path.unlink(missing_ok=True))
+    on_failure(session, lambda: place.unlink(missing_ok=True))
     session.add(row)
     session.flush()
-    _put(received.path, storage.dataset(dataset_id))
+    _put(received.path, place)
     return row
 
 

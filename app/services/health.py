@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,16 +20,24 @@ class Part:
 
 
 def readiness(runtime: Runtime) -> dict[str, Part]:
-    """The database and the default model: each ready, or why not."""
+    """The database, the broker and the default model: each ready, or why not."""
     problem = runtime.models.default_problem
     model = Part(problem is None, problem and f"{runtime.settings.default_model}: {problem}")
-    return {"database": _database(runtime), "model": model}
+    return {"database": _database(runtime), "broker": _broker(runtime), "model": model}
 
 
 def _database(runtime: Runtime) -> Part:
     try:
         with runtime.database.read() as session:
-            session.execute(text("SELECT 1"))
+            session.execute(text("SELECT version_num FROM alembic_version"))  # a constant needs no file and no lock
     except SQLAlchemyError as error:
         return Part(False, f"does not answer ({type(error).__name__})")
+    return Part(True)
+
+
+def _broker(runtime: Runtime) -> Part:
+    try:
+        runtime.nudger.check()
+    except (BrokerError, OSError) as error:
+        return Part(False, f"does not answer ({type(error).__name__}); jobs wait in the database meanwhile")
     return Part(True)

@@ -112,7 +112,7 @@ def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[Model
             told = f"{body.model} goes on with its own tokenizer, {tokenizer_name}; leave this out"
             raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
         return config, tokenizer_name
-    tokenizer_name = body.tokenizer or runtime.settings.default_tokenizer
+    tokenizer_name = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
     vocab_size = runtime.tokenizers.get(session, tokenizer_name).vocab_size
     return new_network(body.model, vocab_size, tokenizer_name), tokenizer_name
 

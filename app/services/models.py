@@ -30,7 +30,7 @@ from app.services.chat import ChatTemplate
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.model_files import BUILT_IN, BuiltIn, Place, Weights
-from app.services.storage import Storage
+from app.services.storage import NAME, Storage
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Models:
         """
         if name in BUILT_IN:
             return self._built_in_info(BUILT_IN[name])
-        row = model_table.get(session, name)
+        row = model_table.get(session, name) if NAME.fullmatch(name) else None
         if row is None:
             raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
         return self._row_info(row)
@@ -144,7 +144,7 @@ class Models:
             DataMissing: there is, but its files are gone or damaged.
             NotReady: it takes longer to load than `model_wait_s`, or all places in memory are at work.
         """
-        loading = self._loading(name or self._settings.default_model)
+        loading = self._loading(self._settings.default_model if name is None else name)
         try:
             return loading.result(self._settings.model_wait_s)
         except TimeoutError:
@@ -152,7 +152,7 @@ class Models:
 
     async def wait_for(self, name: str | None = None) -> LoadedModel:
         """As `get`, without holding a thread while the model is being loaded."""
-        loading = await asyncio.to_thread(self._loading, name or self._settings.default_model)
+        loading = await asyncio.to_thread(self._loading, self._settings.default_model if name is None else name)
         if not loading.done():
             waiting = asyncio.wrap_future(loading)
             waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits

@@ -67,6 +67,15 @@ class Nudger:
     def after_commit(self, session: Session, job_id: str) -> None:
         after_commit(session, lambda: self.send(job_id))
 
+    def check(self) -> None:
+        """See whether the broker answers.
+
+        Raises:
+            kombu.exceptions.OperationalError, OSError: it does not.
+        """
+        with self._celery.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)  # a channel to Redis pings
+
     def send(self, job_id: str) -> None:
         """Nudge now. A broker that is away loses nothing: the sweep of any worker finds the row."""
         try:

@@ -18,7 +18,7 @@ def check_name(name: str, param: str = "name") -> str:
     """
     if not NAME.fullmatch(name):
         raise InvalidRequest(
-            f"{name!r} is no name: a letter or digit, then at most 95 letters, digits, dots, dashes, underscores",
+            f"{name[:200]!r} is no name: a letter or digit, then at most 95 letters, digits, dots, dashes, underscores",
             param=param,
         )
     return name

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,11 +30,25 @@ OLD_SCRATCH_S = 24 * 3600.0  # what an upload that died left behind
 class Sweeper:
     """Takes back jobs whose lease ran out, nudges queued ones, removes files that nobody will read."""
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage, nudger: Nudger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        nudger: Nudger,
+        is_busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Sweep for this worker.
+
+        Args:
+            is_busy: whether it runs a job now. It nudges nobody then: when it is done it looks for the next by itself,
+                and with every worker busy, nudges would heap up in the broker.
+        """
         self._settings = settings
         self._database = database
         self._storage = storage
         self._nudger = nudger
+        self._is_busy = is_busy
         self._every_s = min(5.0, settings.lease_s / 3)
 
     def run(self, stopping: threading.Event) -> None:
@@ -50,16 +65,20 @@ class Sweeper:
         """One round."""
         for taken in leases.take_back_expired(self._database, self._settings.job_attempts):
             log.warning("job_taken_back", job_id=taken.job_id, status=taken.status, reason=taken.reason)
-        with self._database.write() as session:
-            due = job.due_for_nudge(session, NUDGE_AGAIN_AFTER_S)
-        for job_id in due:
-            self._nudger.send(job_id)
+        if not self._is_busy():
+            self._nudge()
         for folder, age_s in (
             (self._storage.queue / "processed", OLD_NUDGE_S),
             (self._storage.queue / "messages", OLD_NUDGE_S),
             (self._storage.scratch, OLD_SCRATCH_S),
         ):
             _remove_older(folder, age_s)
+
+    def _nudge(self) -> None:
+        with self._database.write() as session:
+            due = job.due_for_nudge(session, NUDGE_AGAIN_AFTER_S)
+        for job_id in due:
+            self._nudger.send(job_id)
 
 
 def _remove_older(folder: Path, age_s: float) -> None:

@@ -165,7 +165,7 @@ class Tokenizers:
             raise NameTaken(f"name: a tokenizer {name!r} is there already", param="name")
         dataset = datasets.get(session, dataset_id) if NAME.fullmatch(dataset_id) else None
         if dataset is None:
-            raise DatasetNotFound(f"dataset: there is no dataset {dataset_id!r}", param="dataset")
+            raise DatasetNotFound(f"dataset: there is no dataset {dataset_id[:200]!r}", param="dataset")
         return dataset
 
     def build_word(self, dataset: DatasetRow, version: Version) -> WordTokenizer:

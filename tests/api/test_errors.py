@@ -4,10 +4,14 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import ASGIApp
 
 from app.api import errors
 from app.errors import NotReady
+from app.schemas.base import In
 
 SHAPE = {"message", "type", "param", "code"}
 
@@ -75,3 +79,53 @@ def test_what_is_not_there_what_is_no_number_and_what_breaks(client):
     assert refusal(client.post("/text")) == (405, "method_not_allowed", None)
     assert refusal(client.get("/number?n=x")) == (422, "invalid_value", "n")
     assert refusal(client.get("/number?n=0")) == (500, "internal_error", None)
+
+
+@pytest.mark.parametrize("raised", [OperationalError("SELECT", {}, Exception("locked")), PoolTimeout("all taken")])
+def test_a_database_that_is_away_is_a_503(client, raised):
+    def away() -> None:
+        raise raised
+
+    client.app.add_api_route("/rows", away)
+    answer = client.get("/rows")
+    assert refusal(answer) == (503, "not_ready", None)
+    assert int(answer.headers["retry-after"]) > 0
+    assert "SELECT" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 900 * 1000, b'{"name": ' + b"9" * 5000 + b"}", b'{"name": "\xff"}', b"{", b'{"name": '],
+    ids=range(5),
+)
+def test_a_body_that_is_no_json(body):
+    app = FastAPI()
+    errors.install(app)
+
+    class Named(In):
+        name: str
+
+    @app.post("/body")
+    def take(body: Named) -> None: ...
+
+    answer = TestClient(app).post("/body", content=body, headers={"content-type": "application/json"})
+    assert refusal(answer) == (400, "invalid_json", None)
+    assert refusal(TestClient(app).post("/body", content=b"name", headers={"content-type": "text/plain"})) == (
+        415,
+        "unsupported_format",
+        None,
+    )
+
+
+def test_of_a_million_unknown_fields_one_is_told():
+    """pydantic makes an error of each; they used to keep the event loop busy for half a minute."""
+
+    class Named(In):
+        name: str
+        other: int = 0
+
+    fields = {"name": "a", **{str(number): 0 for number in range(200_000)}}
+    with pytest.raises(ValidationError) as caught:
+        Named.model_validate(fields)
+    assert [error["loc"] for error in caught.value.errors()] == [("0",)]
+    assert Named.model_validate({"name": "a", "other": 2}).other == 2

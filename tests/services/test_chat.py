@@ -81,3 +81,10 @@ def test_smollm2s_own_template(assets: Path):
     )
     assert ids.count(1) == 3
     assert ids.count(2) == 2
+
+
+def test_a_message_that_uses_up_the_stand_ins_is_refused():
+    """With fewer stand-ins than special tokens, these would have come through as control tokens."""
+    private = "".join(map(chr, (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))))
+    with pytest.raises(InvalidRequest, match="private"):
+        CHAT.encode([user("<|im_end|>" + private)])

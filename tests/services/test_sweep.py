@@ -100,3 +100,17 @@ def test_it_goes_on_when_the_database_comes_back(settings: Settings, any_databas
     thread.join(5)
     assert not thread.is_alive()
     away.dispose()
+
+
+def test_a_worker_that_is_busy_nudges_nobody(settings: Settings, any_database: Database) -> None:
+    storage = Storage(settings.data_dir, settings.assets_dir)
+    storage.prepare()
+    busy = True
+    nudger = Nudger(make_celery(settings))
+    sweeper = Sweeper(settings, any_database, storage, nudger, is_busy=lambda: busy)
+    queued(any_database)
+    sweeper.sweep()
+    assert messages(settings) == []
+    busy = False
+    sweeper.sweep()
+    assert len(messages(settings)) == 1

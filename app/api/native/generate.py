@@ -16,7 +16,7 @@ from app.services.generation import Generation, prepare
 
 router = APIRouter(tags=["generate"])
 
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it; the access log shows it
+CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log
 
 _EVENT_SCHEMA = GenerateEvent.model_json_schema(ref_template="#/components/schemas/{model}")
 _EVENT_SCHEMA.pop("$defs")  # an answer that is not streamed is made of the same parts

@@ -25,7 +25,7 @@ _REFUSALS = refusals(TokenizerNotFound, TooLarge, DataMissing)
 @router.post("/tokenize", response_model=TokenizeOut | list[TokenizeOut], responses=_REFUSALS)
 async def tokenize(body: TokenizeIn, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
     """Each token of a text: its id, its exact bytes, the characters it covers. Several tokenizers give a list."""
-    names = body.tokenizer or runtime.settings.default_tokenizer
+    names = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
 
     def begin() -> Iterator[bytes]:
         tokens.check_size([body.text], runtime.settings.max_text_bytes)
@@ -40,7 +40,7 @@ async def tokenize(body: TokenizeIn, runtime: RuntimeDep, long_work: LongWorkDep
 @router.post("/encode", response_model=EncodeOut, responses=_REFUSALS)
 async def encode(body: EncodeIn, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
     """The ids of a text, or of each text of a list."""
-    name = body.tokenizer or runtime.settings.default_tokenizer
+    name = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
     texts = [body.text] if isinstance(body.text, str) else body.text
 
     def begin() -> Iterator[bytes]:
@@ -61,7 +61,7 @@ async def encode(body: EncodeIn, runtime: RuntimeDep, long_work: LongWorkDep) ->
 @router.post("/decode", response_model=DecodeOut, responses=_REFUSALS)
 async def decode(body: DecodeIn, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
     """The text of ids, or of each list of ids; U+FFFD where their bytes are no UTF-8."""
-    name = body.tokenizer or runtime.settings.default_tokenizer
+    name = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
 
     def begin() -> Iterator[bytes]:
         tokenizer = _tokenizer(runtime, name, "tokenizer")

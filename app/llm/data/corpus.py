@@ -17,6 +17,7 @@ import numpy.typing as npt
 from app.llm.tokenizer.base import Tokenizer
 
 PIECE_CHARACTERS = 1 << 20
+LONGEST_PIECE = 1 << 24
 
 
 def write_ids(
@@ -59,16 +60,18 @@ def read_ids(path: Path, vocab_size: int) -> npt.NDArray[Any]:
 
 
 def pieces(chunks: Iterator[str]) -> Iterator[str]:
-    """The same text cut between a letter and the white space after it, about a chunk at a time.
+    """The same text in pieces of about a chunk, cut where every split rule begins a new part anyway.
 
-    All split rules (the book's and those of byte-pair encodings) begin a new part there, whatever comes before
-    or after; other places may lie inside a run of white space, which is split by what follows it.
+    All of them (the book's and those of byte-pair encodings) begin one between a letter or digit and the white space
+    after it, between anything and a space after it, and between a line's end that no white space precedes and a letter
+    or digit; a cut elsewhere may lie inside a run of white space, which is split by what follows it. A text without
+    such a place for `LONGEST_PIECE` characters is cut all the same, so that memory stays bounded.
     """
     held = ""
     for chunk in chunks:
-        searched = max(0, len(held) - 1)  # a chunk's first character may be the white space after held letters
+        searched = max(0, len(held) - 2)  # what was the last character may be one to cut at, now that more is known
         held += chunk
-        cut = _last_cut(held, searched)
+        cut = _last_cut(held, searched) or (len(held) if len(held) >= LONGEST_PIECE else 0)
         if cut:
             yield held[:cut]
             held = held[cut:]
@@ -77,11 +80,14 @@ def pieces(chunks: Iterator[str]) -> Iterator[str]:
 
 
 def _last_cut(text: str, low: int) -> int:
-    """The last place from `low` on with a letter before it and a space or line's end after it; 0 without any."""
+    """The last place to cut at, from `low` on; 0 without any."""
     at = len(text)
     while (at := max(text.rfind(" ", low, at), text.rfind("\n", low, at))) > 0:
-        if text[at - 1].isalpha():
+        before = text[at - 1]
+        if before.isalnum() or (text[at] == " " and not before.isspace()):
             return at
+        if not before.isspace() and text[at] == "\n" and text[at + 1 : at + 2].isalnum():
+            return at + 1
     return 0
 
 

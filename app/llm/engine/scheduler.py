@@ -43,13 +43,17 @@ class Scheduler:
     """Waiting and running requests within a budget of tokens.
 
     A running request holds its whole room (prompt and new tokens) from the start, so that it never has to be
-    interrupted. A long prompt is read in chunks, which begin at multiples of `prefill_chunk` whatever else is
+    interrupted. Long requests, those of more than a quarter of the budget, share three quarters
+    of it among them: a few of them, which run for many minutes, cannot keep everybody else waiting.
+
+    A long prompt is read in chunks, which begin at multiples of `prefill_chunk` whatever else is
     running: a request passes through the network in the same pieces, hence to the same numbers, alone or not.
     """
 
     def __init__(self, budget: int, prefill_chunk: int) -> None:
         self.budget, self.prefill_chunk = budget, prefill_chunk
         self.reserved = 0
+        self.reserved_by_long = 0
         self.waiting: OrderedDict[str, Request] = OrderedDict()
         self.running: OrderedDict[str, RunningRequest] = OrderedDict()
 
@@ -68,7 +72,7 @@ class Scheduler:
         self.waiting.pop(request_id, None)
         running = self.running.pop(request_id, None)
         if running is not None:
-            self.reserved -= running.request.most_tokens
+            self._reserve(running.request, -1)
 
     def schedule(self) -> list[Work]:
         """Admit what fits, then: a token for each request that is past its prompt, and some prompt for the others.
@@ -89,11 +93,24 @@ class Scheduler:
         return work
 
     def _admit(self) -> None:
-        while self.waiting:
-            request = next(iter(self.waiting.values()))
+        for request in list(self.waiting.values()):
+            if self._is_long(request) and not self._long_has_room(request):
+                continue  # it waits for another long one: shorter ones may pass
             if self.reserved + request.most_tokens > self.budget:
                 break  # nobody overtakes, else a long request might wait for ever
             del self.waiting[request.id]
-            self.reserved += request.most_tokens
+            self._reserve(request, 1)
             generator = torch.Generator().manual_seed(request.params.seed)
             self.running[request.id] = RunningRequest(request, generator)
+
+    def _reserve(self, request: Request, sign: int) -> None:
+        self.reserved += sign * request.most_tokens
+        if self._is_long(request):
+            self.reserved_by_long += sign * request.most_tokens
+
+    def _is_long(self, request: Request) -> bool:
+        return request.most_tokens > self.budget // 4
+
+    def _long_has_room(self, request: Request) -> bool:
+        """One long request always has, whatever its length."""
+        return self.reserved_by_long == 0 or self.reserved_by_long + request.most_tokens <= self.budget * 3 // 4

@@ -223,3 +223,13 @@ def test_pages(client):
     assert ([row["id"] for row in second["data"]], second["has_more"]) == ([ids[0], "the-tide-clock"], False)
     assert refusal(client.get("/datasets", params={"after": "nope"})) == (404, "dataset_not_found", "after")
     assert refusal(client.get("/datasets", params={"limit": 0})) == (422, "invalid_value", "limit")
+
+
+def test_an_upload_whose_row_is_not_committed_leaves_no_file(client, monkeypatch):
+    def broken(*_: object) -> None:
+        raise OSError("the disk of the database is full")
+
+    monkeypatch.setattr("sqlalchemy.orm.Session.commit", broken)
+    assert upload(client, b"text").status_code == 500
+    assert files_of(client) == ["the-tide-clock"]
+    assert list(client.app.state.runtime.storage.scratch.iterdir()) == []

@@ -1,5 +1,6 @@
 """Alive, and able to work: two questions."""
 
+import sqlite3
 import threading
 
 from fastapi.testclient import TestClient
@@ -31,7 +32,7 @@ def test_alive_while_the_model_is_being_loaded(settings, database):
     eventually(lambda: client.get("/readyz").status_code == 200)
     assert client.get("/readyz").json() == {
         "ready": True,
-        "parts": {"database": {"ready": True, "detail": None}, "model": {"ready": True, "detail": None}},
+        "parts": {part: {"ready": True, "detail": None} for part in ("database", "broker", "model")},
     }
     runtime.models.close()
 
@@ -57,3 +58,20 @@ def test_a_database_that_is_away(settings, database):
     assert (answer.status_code, answer.json()["parts"]["database"]["ready"]) == (503, False)
     assert "nowhere" not in answer.text
     assert client.get("/healthz").status_code == 200
+
+
+def test_a_broker_that_is_away(settings, database):
+    settings = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+    client = TestClient(app_of(scripted_runtime(settings, database, ScriptedModel())))
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["parts"]["broker"]["ready"]) == (503, False)
+    assert answer.json()["parts"]["database"]["ready"]
+
+
+def test_a_database_that_somebody_holds(settings, database):
+    """A constant needs neither file nor lock: it used to be asked for, and the database called ready."""
+    runtime = scripted_runtime(settings, database, ScriptedModel())
+    holder = sqlite3.connect(settings.data_dir / "inkling.db", isolation_level=None)
+    holder.execute("DROP TABLE alembic_version")
+    holder.close()
+    assert not TestClient(app_of(runtime)).get("/readyz").json()["parts"]["database"]["ready"]

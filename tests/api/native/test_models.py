@@ -58,3 +58,12 @@ def test_what_is_not_there_and_what_is_not_known(settings, database):
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
     for query in ("limit=0", "limit=x", "page=2"):
         assert client.get(f"/models?{query}").status_code == 422
+
+
+def test_a_name_that_is_none_is_not_the_default(settings, any_database):
+    client = client_of(settings, any_database)
+    for path in ("/models/%00", "/models/..%2Fx"):
+        assert client.get(path).status_code == 404
+    for name in ("", "\0"):
+        answer = client.post("/generate", json={"model": name, "prompt": "a"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (404, "model")

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import regex
 
+from app.llm.data import corpus
 from app.llm.data.corpus import pieces, read_ids, write_ids
 from app.llm.errors import UnknownToken
 from app.llm.tokenizer.base import Tokenizer
-from app.llm.tokenizer.tiktoken_data import load
+from app.llm.tokenizer.tiktoken_data import PUBLISHED, load
 from app.llm.tokenizer.word import WordTokenizer
 
 HARD = "It's 3  pm.\r\n\n  naïve  \té́ x !!\n\n\nÄ b... 12 345 don't 'tis\u00a0here 日本 語 \n"
@@ -42,8 +44,25 @@ def test_pieces_have_the_ids_of_the_whole_text(gpt2, verdict, seed):
         assert [token for piece in cut for token in tokenizer.encode(piece)] == tokenizer.encode(text)
 
 
-def test_a_text_without_a_place_to_cut_stays_whole():
-    assert list(pieces(iter(["aaa", "aaa", "1 2 3"]))) == ["aaaaaa1 2 3"]
+def test_a_text_without_a_place_to_cut_stays_whole_up_to_a_length(monkeypatch):
+    assert list(pieces(iter(["aaa", "aaa", "a.\n\n"]))) == ["aaaaaaa.\n\n"]
+    monkeypatch.setattr(corpus, "LONGEST_PIECE", 5)
+    assert list(pieces(iter(["aaa", "aaa", "aaa", "aa"]))) == ["aaaaaa", "aaaaa"]
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n" * 50, "\u6771\u4eac\u306f\u3002\n" * 50, "-- -- ... !!\n" * 50])
+def test_numbers_signs_and_chinese_are_cut_too(text):
+    """A table of numbers used to be one piece, however long."""
+    assert len(list(pieces(chunks_of(text, 1)))) > 10
+
+
+@pytest.mark.parametrize("name", ["gpt2", "cl100k_base", "o200k_base"])
+@pytest.mark.parametrize("seed", range(20))
+def test_pieces_are_split_as_the_whole_text(name, seed):
+    generator = random.Random(seed)
+    text = "".join(generator.choices(HARD + "\u3002\u3001,;/'s\n\r\t  0123", k=500))
+    split = [part for piece in pieces(chunks_of(text, seed)) for part in regex.findall(PUBLISHED[name].pattern, piece)]
+    assert split == regex.findall(PUBLISHED[name].pattern, text)
 
 
 def test_a_file_holds_the_ids_of_its_characters(tmp_path: Path, gpt2, verdict):

@@ -27,14 +27,43 @@ def a_step(scheduler: Scheduler) -> list[tuple[str, int, bool]]:
 
 
 def test_requests_run_in_the_order_they_came_as_far_as_the_budget_goes() -> None:
-    scheduler = Scheduler(budget=10, prefill_chunk=8)
-    for each in (a_request("a", 3, 2), a_request("b", 2, 4), a_request("c", 1), a_request("d", 1)):
-        scheduler.add(each)
-    assert a_step(scheduler) == [("a", 3, True)]  # b's 6 do not fit beside a's 5, and nobody overtakes it
-    assert (scheduler.reserved, list(scheduler.waiting)) == (5, ["b", "c", "d"])
+    scheduler = Scheduler(budget=24, prefill_chunk=100)
+    for name, prompt in (("a", 5), ("b", 5), ("c", 5), ("d", 4), ("e", 5), ("f", 1)):
+        scheduler.add(a_request(name, prompt))
+    assert [name for name, _, _ in a_step(scheduler)] == ["a", "b", "c", "d"]
+    assert scheduler.reserved == 23
+    assert list(scheduler.waiting) == ["e", "f"]  # e's 6 do not fit any more, and f does not overtake it
     scheduler.remove("a")
-    assert a_step(scheduler) == [("b", 2, True), ("c", 1, True), ("d", 1, True)]
-    assert (scheduler.reserved, len(scheduler.waiting)) == (10, 0)
+    assert a_step(scheduler) == [("b", 1, True), ("c", 1, True), ("d", 1, True), ("e", 5, True)]
+    scheduler.remove("d")
+    assert a_step(scheduler)[-1] == ("f", 1, True)
+    assert (scheduler.reserved, len(scheduler.waiting)) == (20, 0)
+
+
+def test_short_requests_pass_a_long_one_that_waits_for_another_long_one() -> None:
+    """Two requests of half the budget used to hold all of it: a request for a word waited half an hour."""
+    scheduler = Scheduler(budget=100, prefill_chunk=50)
+    for each in (a_request("long-1", 1, 49), a_request("long-2", 1, 49), a_request("short", 1, 24)):
+        scheduler.add(each)
+    assert a_step(scheduler) == [("long-1", 1, True), ("short", 1, True)]
+    scheduler.add(a_request("another", 1, 24))
+    assert a_step(scheduler)[2] == ("another", 1, True)
+    scheduler.remove("long-1")
+    assert a_step(scheduler)[2] == ("long-2", 1, True)
+    for name in ("short", "another", "long-2"):
+        scheduler.remove(name)
+    assert (scheduler.reserved, scheduler.reserved_by_long) == (0, 0)
+
+
+def test_a_long_request_that_waits_for_short_ones_is_not_passed() -> None:
+    scheduler = Scheduler(budget=100, prefill_chunk=50)
+    for each in (a_request("short", 1, 24), a_request("whole", 1, 99), a_request("later", 1, 1)):
+        scheduler.add(each)
+    assert a_step(scheduler) == [("short", 1, True)]
+    scheduler.remove("short")
+    assert a_step(scheduler) == [("whole", 1, True)]
+    scheduler.remove("whole")
+    assert a_step(scheduler) == [("later", 1, True)]
 
 
 def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on() -> None:
