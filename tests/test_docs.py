@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from app.cli import cli
 from app.config import Settings
 from app.errors import AppError
+from app.llm.config import PRESETS
 from app.main import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,10 @@ def test_every_route_of_the_api_page_is_there(settings: Settings) -> None:
     claimed = re.findall(r"`(GET|POST|DELETE|PUT) (/\S*)`", documented("api.md"))
     assert claimed
     assert [c for c in claimed if c[1] not in paths or c[0].lower() not in paths[c[1]]] == []
+
+
+def test_every_preset_is_named() -> None:
+    assert [name for name in PRESETS if f"`{name}`" not in documented("api.md")] == []
 
 
 def test_every_page_has_its_line(settings: Settings) -> None:
