@@ -12,7 +12,9 @@ from app.llm.config import ModelConfig
 from app.llm.lessons.block import TransformerBlock
 from app.llm.lessons.embeddings import InputEmbedding
 from app.llm.lessons.layer_norm import LayerNorm
-from app.llm.train.losses import IGNORED
+
+NOT_HIDDEN = -100
+"""The target of a word that is not to be predicted: what `F.cross_entropy` passes over."""
 
 
 class MaskedWordEncoder(nn.Module):
@@ -54,7 +56,7 @@ def hide_words(
         share: of the words, how many are chosen, on average.
 
     Returns:
-        Inputs, and targets that are `IGNORED` wherever nothing is to be predicted, (B, T) each.
+        Inputs, and targets that are `NOT_HIDDEN` wherever nothing is to be predicted, (B, T) each.
     """
     draws = torch.rand(ids.shape, generator=generator)
     chosen = (draws < share) | (draws == draws.min(dim=1, keepdim=True).values)
@@ -62,4 +64,4 @@ def hide_words(
     others = torch.randint(0, vocab_size, ids.shape, generator=generator)
     inputs = torch.where(chosen & (fate < 0.8), mask_id, ids)
     inputs = torch.where(chosen & (fate >= 0.9), others, inputs)
-    return inputs, torch.where(chosen, ids, IGNORED)
+    return inputs, torch.where(chosen, ids, NOT_HIDDEN)

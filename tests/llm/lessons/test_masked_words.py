@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from app.llm.config import ModelConfig
-from app.llm.lessons.masked_words import MaskedWordEncoder, hide_words
-from app.llm.train.losses import IGNORED
+from app.llm.lessons.masked_words import NOT_HIDDEN, MaskedWordEncoder, hide_words
 from tests.llm.lessons.book import practise, seeded
 
 TEXTS = ("the dog barks at noon", "the cat meows at night", "the owl hoots at dusk", "the cock crows at dawn")
@@ -25,7 +24,7 @@ def trained() -> MaskedWordEncoder:
 
     def loss(step: int) -> Tensor:
         inputs, targets = hide_words(IDS.repeat(8, 1), MASK, len(WORDS), chance)
-        return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten(), ignore_index=NOT_HIDDEN)
 
     practise(model, loss, steps=150, learning_rate=3e-3)
     return model
@@ -65,7 +64,7 @@ def test_padding_is_not_looked_at() -> None:
 def test_words_are_hidden_as_told() -> None:
     ids = torch.randint(0, 100, (500, 40))
     inputs, targets = hide_words(ids, mask_id=100, vocab_size=100, generator=torch.Generator().manual_seed(3))
-    chosen = targets != IGNORED
+    chosen = targets != NOT_HIDDEN
     assert chosen.any(dim=1).all()
     assert torch.equal(targets[chosen], ids[chosen])
     assert torch.equal(inputs[~chosen], ids[~chosen])
@@ -76,4 +75,4 @@ def test_words_are_hidden_as_told() -> None:
     again, _ = hide_words(ids, mask_id=100, vocab_size=100, generator=torch.Generator().manual_seed(3))
     assert torch.equal(again, inputs)
     _, alone = hide_words(ids, 100, 100, torch.Generator().manual_seed(3), share=0.0)
-    assert ((alone != IGNORED).sum(dim=1) == 1).all()
+    assert ((alone != NOT_HIDDEN).sum(dim=1) == 1).all()
