@@ -51,7 +51,9 @@ def test_the_engine_writes_chapter_5s_tokens(golden: Any, chapter5: GPT) -> None
 @torch.no_grad()
 def test_weights_are_shared_and_complete(qkv_bias: bool) -> None:
     gpt = GPT(replace(SMALL, qkv_bias=qkv_bias))
+    before = torch.get_rng_state()
     network, ids = as_network(gpt), torch.arange(18).view(2, 9)
+    assert torch.equal(torch.get_rng_state(), before)  # the book's dropout draws go on where its layers' ended
     assert {p.data_ptr() for p in network.parameters()} == {p.data_ptr() for p in gpt.parameters()}
     assert all(parameter.requires_grad for parameter in network.parameters())
     torch.testing.assert_close(network.eval()(ids), gpt.eval()(ids))
