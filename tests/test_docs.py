@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 from fastapi.routing import APIRoute
 
-from app.api import pages
+import app.api.pages
 from app.cli import cli
 from app.config import Settings
 from app.errors import AppError
+from app.llm.config import PRESETS
 from app.main import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,11 +42,22 @@ def test_every_route_of_the_api_page_is_there(settings: Settings) -> None:
     assert [c for c in claimed if c[1] not in paths or c[0].lower() not in paths[c[1]]] == []
 
 
+def test_every_preset_is_named() -> None:
+    assert [name for name in PRESETS if f"`{name}`" not in documented("api.md")] == []
+
+
+def pages() -> list[str]:
+    """Paths of all HTML pages, as their modules declare them: the app holds routers, not the routes in them."""
+    modules = [import_module(f"app.api.pages.{module.name}") for module in iter_modules(app.api.pages.__path__)]
+    routers = [module.router for module in modules if hasattr(module, "router")]
+    found = [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    assert found
+    return found
+
+
 def test_every_page_has_its_line() -> None:
     api = documented("api.md")
-    addresses = [route.path for part in pages.parts for route in part.routes if isinstance(route, APIRoute)]
-    assert "/ui/jobs" in addresses
-    assert [path for path in addresses if f"`{path}`" not in api] == []
+    assert [path for path in pages() if f"`{path}`" not in api] == []
 
 
 def test_the_readme_holds_no_place_for_a_number_that_is_to_come() -> None:
@@ -53,6 +67,43 @@ def test_the_readme_holds_no_place_for_a_number_that_is_to_come() -> None:
 def test_every_command_stands_in_the_readme_or_its_page() -> None:
     text = documented("commands.md")
     assert [c.name for c in cli.registered_commands if f"`inkling {c.name}" not in text] == []
+
+
+def places_of_the_lifecycle(pattern: str) -> set[str]:
+    """What of a kind docs/lifecycle.md names; never nothing, so that a changed form of the page is noticed."""
+    found = set(re.findall(pattern, documented("lifecycle.md")))
+    assert found
+    return found
+
+
+def test_every_file_of_the_lifecycle_is_there() -> None:
+    assert [path for path in places_of_the_lifecycle(r"`((?:app|tests)/[^`]*)`") if not (ROOT / path).exists()] == []
+
+
+def test_every_route_of_the_lifecycle_is_there(settings: Settings) -> None:
+    paths = create_app(settings).openapi()["paths"]
+    there = {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
+    assert places_of_the_lifecycle(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`") - there == set()
+
+
+def test_every_page_of_the_lifecycle_is_there() -> None:
+    assert places_of_the_lifecycle(r"`(/[^`]*)`") - set(pages()) == set()
+
+
+def test_every_command_of_the_lifecycle_is_there() -> None:
+    there = {command.name for command in cli.registered_commands}
+    assert places_of_the_lifecycle(r"`inkling ([a-z0-9]+)`") - there == set()
+
+
+def test_the_lifecycle_goes_through_the_book() -> None:
+    """Every chapter and the appendices with code, each with a table; every lesson has its row."""
+    parts = documented("lifecycle.md").split("\n## ")[1:]
+    assert [part.split(":")[0] for part in parts] == [f"Chapter {n}" for n in range(1, 8)] + [
+        f"Appendix {letter}" for letter in "ADE"
+    ]
+    assert all("| idea | file | endpoint | page or command |" in part for part in parts)
+    lessons = {path.name for path in (ROOT / "app/llm/lessons").glob("[a-z]*.py")}
+    assert {name for name in lessons if f"`app/llm/lessons/{name}`" not in documented("lifecycle.md")} == set()
 
 
 def test_every_make_target_is_told() -> None:

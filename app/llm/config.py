@@ -85,14 +85,17 @@ class ModelConfig:
         return asdict(self)
 
 
+_GPT2 = dict(context_length=1024, drop_rate=0.1, qkv_bias=True, tied=True)  # what the released sizes have in common
+
 PRESETS: dict[str, dict[str, Any]] = {
     # name: everything but vocab_size, which the tokenizer gives
     "gpt-tiny": dict(context_length=64, emb_dim=64, n_heads=4, n_layers=2, drop_rate=0.0, tied=True),
     "gpt-mini": dict(context_length=128, emb_dim=128, n_heads=4, n_layers=4, drop_rate=0.1, tied=True),
     "gpt-small": dict(context_length=256, emb_dim=384, n_heads=6, n_layers=6, drop_rate=0.1, tied=True),
-    "gpt2-124m": dict(
-        context_length=1024, emb_dim=768, n_heads=12, n_layers=12, drop_rate=0.1, qkv_bias=True, tied=True
-    ),
+    "gpt2-124m": dict(_GPT2, emb_dim=768, n_heads=12, n_layers=12),
+    "gpt2-355m": dict(_GPT2, emb_dim=1024, n_heads=16, n_layers=24),
+    "gpt2-774m": dict(_GPT2, emb_dim=1280, n_heads=20, n_layers=36),
+    "gpt2-1558m": dict(_GPT2, emb_dim=1600, n_heads=25, n_layers=48),
     "llama-tiny": dict(
         context_length=64,
         emb_dim=64,

@@ -4,8 +4,6 @@ from fastapi import APIRouter
 
 from app.api.pages import docs, home, jobs
 
-parts = [home.router, jobs.router, docs.router]
-
 router = APIRouter(include_in_schema=False)
-for part in parts:
-    router.include_router(part)
+for page in (home, jobs, docs):
+    router.include_router(page.router)

@@ -8,6 +8,7 @@ from tiktoken_ext import openai_public
 from app.llm.errors import MissingData
 from app.llm.tokenizer import tiktoken_data
 from app.llm.tokenizer.tiktoken_data import PUBLISHED
+from tests.conftest import SHARED_DATA
 from tests.golden_facts import FACTS
 
 HERE = ["gpt2", "r50k_base", "p50k_base"]
@@ -63,6 +64,19 @@ def test_the_verdict_in_the_other_encodings(fact, assets, verdict):
     assert "r50k_base" in present
     for name in present:
         assert len(tiktoken_data.load(name, assets / "tiktoken").encode(verdict)) == expected[name]
+
+
+@pytest.mark.parametrize("fact", ["data.shakespeare"])
+def test_tiny_shakespeare(fact, assets):
+    """Its usual split keeps back the last tenth of the characters."""
+    path = SHARED_DATA / "tinyshakespeare.txt"
+    if not path.exists():
+        pytest.skip("needs the tinyshakespeare.txt of the shared data")
+    text, expected = path.read_text(), FACTS[fact]["expected"]
+    assert (path.stat().st_size, len(set(text))) == (expected["bytes"], expected["unique_chars"])
+    gpt2, cut = tiktoken_data.load("gpt2", assets / "tiktoken"), int(0.9 * len(text))
+    counts = [len(gpt2.encode(part)) for part in (text, text[:cut], text[cut:])]
+    assert counts == [expected[f"gpt2_tokens{part}"] for part in ("", "_90pct", "_10pct")]
 
 
 @pytest.mark.parametrize("fact", ["ch02.bpe.files"])
