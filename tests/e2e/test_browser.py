@@ -312,7 +312,7 @@ def test_a_running_job_is_cancelled_from_its_page(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("address", ["/", "/ui/jobs", "/ui/jobs/job_0", "/docs"])
+@pytest.mark.parametrize("address", ["/", "/ui/tokenizers", "/ui/jobs", "/ui/jobs/job_0", "/docs"])
 def test_no_page_is_wider_than_the_window(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(address)
@@ -329,7 +329,7 @@ def test_the_api_page_lists_the_routes_without_a_network(page: Page) -> None:
 def test_pages_say_what_they_are_without_script(chromium: Browser, service: Service) -> None:
     context = chromium.new_context(base_url=service.url, java_script_enabled=False)
     page = context.new_page()
-    for address in ("/", "/ui/jobs", "/docs"):
+    for address in ("/", "/ui/tokenizers", "/ui/jobs", "/docs"):
         page.goto(address)
         notice = page.locator("noscript p")  # Playwright reads no text of a noscript itself
         expect(notice).to_be_visible()
