@@ -13,7 +13,6 @@ export class MergePlayer {
     this.select = byId("merge-tokenizer");
     this.slider = byId("merge-step");
     this.asking = null;
-    this.words = [];
     this.text.addEventListener("input", debounce(() => this.refresh(), PAUSE_MS));
     this.select.addEventListener("change", () => this.refresh());
     this.slider.addEventListener("input", () => this.#draw());
