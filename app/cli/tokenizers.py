@@ -59,7 +59,7 @@ def _told(made: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return show.as_json(made)
     told = f"{made['name']}: {made['vocab_size']:,} ids from {made['trained_bytes']:,} bytes of text"
-    show.output.print(f"{told}; try: inkling tokenize --tokenizer {made['name']} 'The'", markup=False)
+    show.output.print(f"{told}; try: inkling tokenize --tokenizer {made['name']} 'The'", markup=False, soft_wrap=True)
 
 
 def _source(row: dict[str, Any]) -> str:

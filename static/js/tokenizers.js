@@ -13,7 +13,10 @@ const player = new MergePlayer();
 const report = new TokenizerReport(preferred);
 
 function from(row) {
-  if (!row.available) return h("span", { class: "note" }, row.hint ?? "its data is not on this machine");
+  if (!row.available) {
+    const hint = h("span", { class: "note" }, row.hint ?? "its data is not on this machine");
+    return h("details", {}, h("summary", {}, "needs its data first"), hint);
+  }
   return row.source === "dataset" ? (row.dataset ?? "a deleted text") : row.source === "model" ? "its model" : "tiktoken";
 }
 
@@ -24,7 +27,7 @@ function line(row) {
     "tr",
     {},
     h("td", {}, row.name),
-    h("td", {}, row.kind === "bpe" ? "byte pairs" : `words, V${row.version}`),
+    h("td", { class: "kind" }, row.kind === "bpe" ? "byte pairs" : `words, V${row.version}`),
     h("td", { class: "number" }, count(row.vocab_size)),
     h("td", {}, from(row)),
     h("td", {}, row.source === "dataset" ? remove : null),

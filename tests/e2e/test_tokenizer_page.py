@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import Service
+from tests.e2e.conftest import ROOT, Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
@@ -133,3 +136,25 @@ def test_a_model_is_trained_with_ones_own_tokenizer_and_writes(service: Service)
         assert all(token["id"] < 500 for token in answer["choices"][0]["tokens"])
         refused = client.delete("/tokenizers/own-tide").json()["error"]
         assert "model own-model" in refused["message"]
+
+
+def test_the_command_trains_lists_and_deletes(service: Service) -> None:
+    def inkling(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "app.cli", "tokenizers", *words]
+        environment = os.environ | {"INKLING_URL": service.url}
+        run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        return run.returncode, run.stdout + run.stderr
+
+    made = inkling(
+        "--train", "samples/the-tide-clock.txt", "--name", "cli-tide", "--vocab-size", "300", "--special", "<|a|>"
+    )
+    assert made[0] == 0
+    assert "cli-tide: 300 ids from 22,823 bytes" in made[1]
+    assert "cli-tide" in inkling()[1]
+    assert inkling("--train", "the-tide-clock", "--name", "cli-tide")[0] == 1
+    assert inkling("--train", "the-tide-clock") == (
+        1,
+        "inkling: --train wants --name, what the tokenizer is to be called\n",
+    )
+    assert inkling("--delete", "cli-tide") == (0, "deleted cli-tide\n")
+    assert "(tokenizer_not_found)" in inkling("--delete", "cli-tide")[1]
