@@ -38,6 +38,12 @@ class MalformedBody(InvalidRequest):
     code = "invalid_json"
 
 
+class MissingField(InvalidRequest):
+    """A field that is needed because of what another one says."""
+
+    code = "missing_field"
+
+
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
 

@@ -10,6 +10,7 @@ from app.db.base import new_id
 from app.db.session import Database
 from app.db.tables.dataset import DatasetRow
 from app.db.tables.job import JobRow
+from app.db.tables.model import ModelRow
 
 
 def a_job(session: Session, **fields: Any) -> JobRow:
@@ -62,3 +63,19 @@ def a_dataset(session: Session, dataset_id: str = "ds_1", **fields: Any) -> Data
     session.add(row)
     session.flush()
     return row
+
+
+def a_model(name: str, **fields: Any) -> ModelRow:
+    """The row of a registered model whose files are nowhere."""
+    return ModelRow(
+        **{
+            "name": name,
+            "family": "gpt2",
+            "config": {"vocab_size": 280, "context_length": 8, "emb_dim": 4, "n_heads": 1, "n_layers": 1},
+            "tokenizer": "gpt2",
+            "parameters": 1,
+            "size_bytes": 1,
+            "sha256": "0" * 64,
+        }
+        | fields
+    )

@@ -36,6 +36,22 @@ class BadVocabulary(LLMError):
     """A vocabulary that contradicts itself, or of a kind that is not read."""
 
 
+class BadSpecialToken(BadVocabulary):
+    """A special token that cannot be one. `index` is its place in the list; None: the list itself."""
+
+    def __init__(self, index: int | None, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+class TooFewPairs(LLMError):
+    """A text out of which fewer tokens can be learnt than were asked for; `found` is how many there would be."""
+
+    def __init__(self, found: int, asked: int) -> None:
+        super().__init__(f"the text has pairs that occur twice for {found:,} ids, not for {asked:,}")
+        self.found = found
+
+
 class MissingData(LLMError):
     """The files of an encoding are not in its folder, or are not the ones that were published."""
 

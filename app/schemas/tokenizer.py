@@ -11,6 +11,8 @@ from app.schemas.base import In, Out, StoredText, Text
 
 MAX_BATCH = 4096  # texts or id lists in one call
 MAX_COMPARED = 8  # tokenizers side by side
+MAX_VOCABULARY = 1 << 17
+MAX_MERGED_CHARACTERS = 64
 
 
 def _check_text(value: object, where: str = "") -> str:
@@ -130,10 +132,20 @@ class DecodeOut(Out):
 
 
 class TokenizerCreate(In):
+    """`version` belongs to `word`, `vocab_size` and `special_tokens` to `bpe`."""
+
     name: StoredText
-    kind: Literal["word"]
-    version: int = Field(ge=1, le=2, description="1 raises on an unknown word, 2 writes `<|unk|>` for it.")
+    kind: Literal["word", "bpe"]
     dataset: StoredText
+    version: int | None = Field(None, ge=1, le=2, description="1 raises on an unknown word, 2 writes `<|unk|>` for it.")
+    vocab_size: int | None = Field(
+        None, ge=1, le=MAX_VOCABULARY, description="Ids in all: 256 bytes, the merges, the special tokens."
+    )
+    special_tokens: list[StoredText] | None = Field(None, description="Omitted: `<|endoftext|>` alone.")
+
+    @property
+    def special_names(self) -> list[str]:
+        return ["<|endoftext|>"] if self.special_tokens is None else self.special_tokens
 
 
 class TokenizerOut(Out):
@@ -142,11 +154,19 @@ class TokenizerOut(Out):
     kind: Literal["word", "bpe"]
     version: int | None
     vocab_size: int | None
+    special_tokens: list[str] | None = Field(description="null: of a model's tokenizer, which tells once it is read.")
     source: Literal["tiktoken", "model", "dataset"]
     dataset: str | None
+    trained_bytes: int | None = Field(description="Bytes of the dataset that were read to make it.")
     available: bool
     hint: str | None = Field(description="How to get the data that is not on this machine.")
     created_at: int | None
+
+
+class TokenizerDeletedOut(Out):
+    object: Literal["tokenizer"] = "tokenizer"
+    name: str
+    deleted: Literal[True] = True
 
 
 class VocabularyEntry(Out):
@@ -154,6 +174,83 @@ class VocabularyEntry(Out):
     text: str
     bytes: Annotated[list[int], BeforeValidator(list)]
     special: bool
+    merged_from: tuple[int, int] | None = Field(description="The two ids that byte-pair merging makes it of.")
+
+
+class MergesQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: Text = Field(min_length=1, max_length=MAX_MERGED_CHARACTERS)
+
+
+class PieceOut(Out):
+    text: str = Field(description="U+FFFD only where the bytes are no UTF-8 by themselves.")
+    bytes: list[int]
+
+
+class MergeStepOut(Out):
+    left: PieceOut
+    right: PieceOut
+    at: int = Field(description="Place of `left` among the pieces before this step.")
+    rank: int = Field(description="Merges that were learnt before this one.")
+    id: int = Field(description="The id of what the two become.")
+    pieces: list[PieceOut] = Field(description="All pieces after this step.")
+
+
+class MergedTokenOut(PieceOut):
+    id: int
+
+
+class MergedWordOut(Out):
+    text: str
+    start: int
+    end: int
+    bytes: list[PieceOut] = Field(description="The pieces before the first merge: single bytes.")
+    steps: list[MergeStepOut]
+    tokens: list[MergedTokenOut]
+    whole: bool = Field(description="The word stands in the vocabulary and is taken whole; its merges end before.")
+
+
+class MergesOut(Out):
+    tokenizer: str
+    count: int = Field(description="Tokens in all.")
+    words: list[MergedWordOut] = Field(description="What the text is split into before anything merges.")
+
+
+class ReportIn(In):
+    """A text, or a dataset of which up to 256 KiB are looked at, spread over it."""
+
+    text: Text | None = Field(None, min_length=1)
+    dataset: StoredText | None = None
+    tokenizers: list[str] = Field(min_length=1, max_length=MAX_COMPARED)
+
+
+class FailureOut(Out):
+    line: int
+    text: str
+    decoded: str | None
+    unknown_word: str | None
+
+
+class TokenizerReportOut(Out):
+    tokenizer: str
+    kind: Literal["word", "bpe"]
+    vocab_size: int
+    tokens: int | None = Field(description="null: it cannot encode the text, for it does not know a word of it.")
+    characters_per_token: float | None
+    unknown: int = Field(description="Words that a word tokenizer does not know.")
+    unknown_rate: float = Field(description="Their share of all words; 0 for byte-pair tokenizers.")
+    unknown_examples: list[str]
+    lines: int = Field(description="Lines of the text that are not blank; each is encoded and decoded by itself.")
+    round_trip_failures: int = Field(description="Those that do not come back as they were.")
+    round_trip_examples: list[FailureOut]
+
+
+class ReportOut(Out):
+    dataset: str | None
+    characters: int
+    bytes: int
+    data: list[TokenizerReportOut]
 
 
 class _Query(BaseModel):

@@ -10,19 +10,20 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric
+from app.db.tables import checkpoint, dataset, event, metric, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import Ending, JobRow
 from app.db.tables.metric import MetricRow
-from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken
+from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
 from app.schemas.job import JobCreate
 from app.services import datasets, job_checks
 from app.services.job_checks import Plan
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
+from app.services.tokenizers import is_built_in
 
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
@@ -133,6 +134,8 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     for dataset_id, param in sorted(needed):
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
+    if not is_built_in(row.tokenizer) and tokenizer.lock(session, row.tokenizer) is None:
+        raise TokenizerNotFound(f"tokenizer: there is no tokenizer {row.tokenizer!r} any more", param="tokenizer")
     _check_free(session, runtime, row.name)
     session.add(row)
 

@@ -1,47 +1,35 @@
-"""The tokenizers of this machine by name: what there is, loading, building one from a dataset.
+"""The tokenizers of this machine by name: what there is, and loading them.
 
-Knows names, files and rows; what a tokenizer does with text is the library's (and services/tokens').
+Knows names, files and rows; what a tokenizer does with text is the library's (and services/tokens'), and making one of
+one's own is services/tokenizer_making's.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db.base import new_id
-from app.db.tables import dataset as datasets
 from app.db.tables import tokenizer as rows
-from app.db.tables.dataset import DatasetRow
 from app.db.tables.tokenizer import TokenizerRow
-from app.errors import (
-    DataMissing,
-    DatasetNotFound,
-    InvalidRequest,
-    NameTaken,
-    TokenizerNotFound,
-    TokenOutOfRange,
-    TooLarge,
-)
+from app.errors import DataMissing, TokenizerNotFound, TokenOutOfRange
 from app.llm.errors import BadVocabulary, BadWeights, MissingData
 from app.llm.tokenizer import gguf_bpe, tiktoken_data
 from app.llm.tokenizer.base import Tokenizer
+from app.llm.tokenizer.bpe import BytePairTokenizer
+from app.llm.tokenizer.merging import parts_of
 from app.llm.tokenizer.tiktoken_data import PUBLISHED
-from app.llm.tokenizer.word import Version, WordTokenizer
-from app.services.storage import NAME, Storage, check_name
+from app.llm.tokenizer.trained import TrainedTokenizer
+from app.llm.tokenizer.word import WordTokenizer
+from app.services.storage import NAME, Storage
 
 _OF_MODELS = {"smollm2": ("SmolLM2-135M-Instruct.Q4_1.gguf", 49_152)}  # name: the model's file, size of its vocabulary
 _AT_INSTALL = {"gpt2", "r50k_base", "p50k_base", *_OF_MODELS}  # `make assets` brings the data of these
-_MAX_WORD_TEXT_BYTES = 64 * 1024 * 1024  # the caller waits while the words of a dataset are collected
-_READ_AT_ONCE = 1024 * 1024  # characters of lines
-_WORD_TOKENIZERS_HELD = 16
+_OWN_TOKENIZERS_HELD = 16
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,9 @@ class TokenizerInfo:
     available: bool
     hint: str | None = None
     version: int | None = None
+    special_tokens: tuple[str, ...] | None = None
     dataset: str | None = None
+    trained_bytes: int | None = None
     created_at: int | None = None
 
 
@@ -67,6 +57,7 @@ class Entry:
     text: str
     bytes: bytes
     special: bool
+    merged_from: tuple[int, int] | None
 
 
 class Tokenizers:
@@ -75,7 +66,7 @@ class Tokenizers:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._built_in: dict[str, Tokenizer] = {}
-        self._words: dict[str, Tokenizer] = {}  # in the order of loading
+        self._own: dict[tuple[str, str], Tokenizer] = {}  # by name and hash of the file, in the order of loading
         self._loading = threading.Lock()
 
     def get(self, session: Session, name: str, param: str = "tokenizer") -> Tokenizer:
@@ -85,19 +76,31 @@ class Tokenizers:
             TokenizerNotFound: there is none.
             DataMissing: there is, but its data is not on this machine; the message says how to get it.
         """
-        found = self._built_in.get(name) or self._words.get(name)
-        if found is not None:
-            return found
-        with self._loading:
-            if name in PUBLISHED or name in _OF_MODELS:
+        if is_built_in(name):
+            with self._loading:
                 if name not in self._built_in:
                     self._built_in[name] = self._load_built_in(name, param)
                 return self._built_in[name]
-            if name not in self._words:
-                self._words[name] = self._load_word(session, name, param)
-                if len(self._words) > _WORD_TOKENIZERS_HELD:
-                    del self._words[next(iter(self._words))]
-            return self._words[name]
+        row = self._row(session, name, param)  # each time: the name may have been deleted and given anew
+        key = (name, row.sha256)
+        with self._loading:
+            if key not in self._own:
+                self._own[key] = self._load_own(row, param)
+                if len(self._own) > _OWN_TOKENIZERS_HELD:
+                    del self._own[next(iter(self._own))]
+            return self._own[key]
+
+    def one(self, session: Session, name: str) -> TokenizerInfo:
+        """What can be said of the tokenizer `name`.
+
+        Raises:
+            TokenizerNotFound: there is none.
+        """
+        if name in PUBLISHED:
+            return self._info(name, PUBLISHED[name].vocab_size, "tiktoken")
+        if name in _OF_MODELS:
+            return self._info(name, _OF_MODELS[name][1], "model")
+        return self.info(self._row(session, name, "name"))
 
     def list(self, session: Session) -> list[TokenizerInfo]:
         """All tokenizers: the built-in ones first, then those made here, by name."""
@@ -122,13 +125,15 @@ class Tokenizers:
         available = self._storage.tokenizer(row.name).exists()
         return TokenizerInfo(
             name=row.name,
-            kind="word",
+            kind="word" if row.kind == "word" else "bpe",
             vocab_size=row.vocab_size,
             source="dataset",
             available=available,
             hint=None if available else "its file is gone from the data directory; build it anew under another name",
             version=row.version,
+            special_tokens=tuple(row.special_tokens),
             dataset=row.dataset_id,
+            trained_bytes=row.trained_bytes,
             created_at=int(row.created_at),
         )
 
@@ -147,82 +152,16 @@ class Tokenizers:
         specials = frozenset(tokenizer.special_tokens.values())
         contents = ((token_id, tokenizer.token_bytes(token_id)) for token_id in ids)
         entries = [
-            Entry(token_id, content.decode("utf-8", errors="replace"), content, token_id in specials)
+            Entry(
+                id=token_id,
+                text=content.decode("utf-8", errors="replace"),
+                bytes=content,
+                special=token_id in specials,
+                merged_from=parts_of(tokenizer, token_id) if isinstance(tokenizer, BytePairTokenizer) else None,
+            )
             for token_id, content in contents
         ]
         return entries, ids.stop < tokenizer.vocab_size
-
-    def check_new(self, session: Session, name: str, dataset_id: str) -> DatasetRow:
-        """The dataset that a tokenizer of this name may be built from.
-
-        Raises:
-            InvalidRequest: `name` cannot be a name.
-            NameTaken: a tokenizer has it.
-            DatasetNotFound: there is no such dataset.
-        """
-        check_name(name)
-        if name in PUBLISHED or name in _OF_MODELS or rows.get(session, name) is not None:
-            raise NameTaken(f"name: a tokenizer {name!r} is there already", param="name")
-        dataset = datasets.get(session, dataset_id) if NAME.fullmatch(dataset_id) else None
-        if dataset is None:
-            raise DatasetNotFound(f"dataset: there is no dataset {dataset_id[:200]!r}", param="dataset")
-        return dataset
-
-    def build_word(self, dataset: DatasetRow, version: Version) -> WordTokenizer:
-        """The book's word tokenizer over the words of a dataset. Takes seconds, needs no transaction.
-
-        Raises:
-            TooLarge: the dataset is longer than a caller would wait for.
-            InvalidRequest: it holds no word.
-            DataMissing: its file is gone.
-        """
-        if dataset.size_bytes > _MAX_WORD_TEXT_BYTES:
-            told = f"{dataset.size_bytes:,} bytes; a word tokenizer is built from at most {_MAX_WORD_TEXT_BYTES:,}"
-            raise TooLarge(f"dataset: {dataset.id} has {told}", param="dataset")
-        try:
-            with self._storage.dataset(dataset.id).open(encoding="utf-8") as file:
-                # A thread that lets go of the interpreter at each small read, only to take it back, starves others.
-                lines = chain.from_iterable(iter(lambda: file.readlines(_READ_AT_ONCE), []))
-                return WordTokenizer.build(lines, version)
-        except FileNotFoundError as error:
-            raise DataMissing(f"dataset: the file of {dataset.id} is gone", param="dataset") from error
-        except BadVocabulary as error:
-            raise InvalidRequest(f"dataset: {dataset.id} holds no word", param="dataset") from error
-
-    def register_word(self, session: Session, name: str, tokenizer: WordTokenizer, dataset_id: str) -> TokenizerRow:
-        """Keep a tokenizer under `name`: its row in the caller's transaction, its file complete or absent.
-
-        Raises:
-            NameTaken, DatasetNotFound: as `check_new`; somebody was faster.
-        """
-        self.check_new(session, name, dataset_id)
-        content = tokenizer.to_json().encode()
-        row = TokenizerRow(
-            name=name,
-            kind=tokenizer.kind,
-            version=tokenizer.version,
-            vocab_size=tokenizer.vocab_size,
-            dataset_id=dataset_id,
-            sha256=hashlib.sha256(content).hexdigest(),
-        )
-        session.add(row)
-        try:
-            session.flush()  # the name is ours before the file takes its place
-        except IntegrityError as error:
-            raise NameTaken(f"name: a tokenizer {name!r} is there already", param="name") from error
-        self._write(name, content)
-        return row
-
-    def _write(self, name: str, content: bytes) -> None:
-        aside = self._storage.scratch / new_id("tokenizer")
-        try:
-            with aside.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._storage.tokenizer(name))
-        finally:
-            aside.unlink(missing_ok=True)
 
     def _info(self, name: str, vocab_size: int, source: Literal["tiktoken", "model"]) -> TokenizerInfo:
         if name in self._built_in:
@@ -231,7 +170,9 @@ class Tokenizers:
             available = tiktoken_data.is_present(name, self._storage.tiktoken_cache)
         else:
             available = self._storage.asset(_OF_MODELS[name][0]).exists()
-        return TokenizerInfo(name, "bpe", vocab_size, source, available, None if available else _hint(name))
+        specials = tuple(PUBLISHED[name].special_tokens) if source == "tiktoken" else None
+        hint = None if available else _hint(name)
+        return TokenizerInfo(name, "bpe", vocab_size, source, available, hint, special_tokens=specials)
 
     def _load_built_in(self, name: str, param: str) -> Tokenizer:
         try:
@@ -248,18 +189,26 @@ class Tokenizers:
         data = read_metadata(self._storage.asset(file_name))
         return gguf_bpe.from_vocabulary(data.tokens, data.token_types, data.merges, data.pre, data.eos_id)
 
-    def _load_word(self, session: Session, name: str, param: str) -> Tokenizer:
+    def _row(self, session: Session, name: str, param: str) -> TokenizerRow:
         row = rows.get(session, name) if NAME.fullmatch(name) else None
         if row is None:
             raise TokenizerNotFound(f"{param}: there is no tokenizer {name[:200]!r}", param=param)
+        return row
+
+    def _load_own(self, row: TokenizerRow, param: str) -> Tokenizer:
         try:
-            content = self._storage.tokenizer(name).read_bytes()
+            content = self._storage.tokenizer(row.name).read_bytes()
         except FileNotFoundError:
             content = b""
         if hashlib.sha256(content).hexdigest() != row.sha256:
             told = "is gone from the data directory, or was changed; build it anew under another name"
-            raise DataMissing(f"{param}: the file of tokenizer {name} {told}", param=param)
-        return WordTokenizer.from_json(content.decode())
+            raise DataMissing(f"{param}: the file of tokenizer {row.name} {told}", param=param)
+        kind = WordTokenizer if row.kind == "word" else TrainedTokenizer
+        return kind.from_json(content.decode())
+
+
+def is_built_in(name: str) -> bool:
+    return name in PUBLISHED or name in _OF_MODELS
 
 
 def _hint(name: str) -> str:

@@ -59,3 +59,20 @@ def test_processes_that_start_together_migrate_once(kind: str, tmp_path: Path, r
     with database.connect() as connection:
         assert "jobs" in inspect(connection).get_table_names()
     database.dispose()
+
+
+def test_word_tokenizers_of_the_first_schema_keep_their_special_tokens(any_database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    columns, values = "name, kind, version, vocab_size, sha256, created_at", ":name, 'word', :v, 9, '', 0"
+    insert = f"INSERT INTO tokenizers ({columns}) VALUES ({values})"
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        for version in (1, 2):
+            connection.execute(text(insert), {"name": f"words-{version}", "v": version})
+    migrate(any_database)
+    with any_database.read() as session:
+        rows = tokenizer.by_name(session)
+        assert [(row.version, row.special_tokens) for row in rows] == [(1, []), (2, ["<|endoftext|>", "<|unk|>"])]
+        assert [row.trained_bytes for row in rows] == [None, None]

@@ -1,21 +1,35 @@
-"""The whole service as a person starts it: `inkling up` on a free port and an empty data directory."""
+"""The whole service as a person starts it: `inkling up` on a free port and an empty data directory.
+
+And a real Chromium for the tests of pages, with an eye kept on what each page does.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 60_000  # a busy machine is slow, not wrong
+NOTE_VIOLATIONS = """
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => {
+  window.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+});
+"""
 
 
 @dataclass
@@ -80,3 +94,59 @@ def service(tmp_path_factory: pytest.TempPathFactory, assets: Path) -> Iterator[
     running = start_service(tmp_path_factory.mktemp("service"))
     yield running
     assert running.stop() == 0, running.log.read_text()
+
+
+@pytest.fixture(scope="module")  # while Playwright runs, its event loop is this thread's: no other test can have one
+def chromium() -> Iterator[Browser]:
+    path = next((found for name in CHROMIUMS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("needs Chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watch:
+    """What a page must not do: complain, break its policy, ask another host."""
+
+    home: str
+    complaints: list[str] = field(default_factory=list)
+
+    def over(self, page: Page) -> None:
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        page.on("request", lambda request: self._ask(request.url))
+        page.add_init_script(NOTE_VIOLATIONS)
+
+    def _note(self, kind: str, text: str) -> None:
+        # Chromium writes a line for each refusal that a page handles; the page shows it in words.
+        if kind in ("error", "warning") and "Failed to load resource" not in text:
+            self.complaints.append(f"{kind}: {text}")
+
+    def _ask(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != urlsplit(self.home).netloc:
+            self.complaints.append(f"request to another host: {url}")
+
+
+@pytest.fixture
+def context(chromium: Browser, service: Service) -> Iterator[BrowserContext]:
+    made = chromium.new_context(base_url=service.url, viewport={"width": 1280, "height": 900})
+    made.set_default_timeout(PATIENCE_MS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, service: Service) -> Iterator[Page]:
+    made = context.new_page()
+    watch = Watch(service.url)
+    watch.over(made)
+    yield made
+    watch.complaints += [f"policy: {broken}" for broken in made.evaluate("window.violations ?? []")]
+    assert watch.complaints == []

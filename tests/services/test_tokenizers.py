@@ -18,6 +18,7 @@ from app.errors import (
 )
 from app.llm.tokenizer import tiktoken_data
 from app.services.storage import Storage
+from app.services.tokenizer_making import check_new, make_word, register
 from app.services.tokenizers import Tokenizers
 from tests.jobs_made import a_dataset
 
@@ -44,13 +45,13 @@ def dataset(any_database: Database, storage: Storage) -> Iterator[DatasetRow]:
         return a_dataset(session, "ds_1", size_bytes=len(TEXT))
 
 
-def create(database: Database, tokenizers: Tokenizers, name: str, dataset: DatasetRow, version: int = 1) -> None:
+def create(database: Database, storage: Storage, name: str, dataset: DatasetRow, version: int = 1) -> None:
     with database.write() as session:
-        tokenizers.register_word(session, name, tokenizers.build_word(dataset, 1 if version == 1 else 2), dataset.id)
+        register(session, storage, name, make_word(storage, dataset, 1 if version == 1 else 2), dataset.id)
 
 
 def test_a_word_tokenizer_is_built_kept_and_found_again(any_database, storage, tokenizers, dataset):
-    create(any_database, tokenizers, "tides", dataset, version=2)
+    create(any_database, storage, "tides", dataset, version=2)
     with any_database.read() as session:
         again = Tokenizers(storage).get(session, "tides")
         listed = tokenizers.list(session)[-1]
@@ -63,14 +64,14 @@ def test_a_word_tokenizer_is_built_kept_and_found_again(any_database, storage, t
 
 def test_the_verdict_gives_the_books_vocabulary(any_database, storage, tokenizers, dataset, verdict):
     storage.dataset("ds_1").write_text(verdict)
-    assert [tokenizers.build_word(dataset, version).vocab_size for version in (1, 2)] == [1130, 1132]
+    assert [make_word(storage, dataset, version).vocab_size for version in (1, 2)] == [1130, 1132]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "o200k_base", "smollm2", "tides"])
-def test_a_name_is_given_once(any_database, tokenizers, dataset, name):
-    create(any_database, tokenizers, "tides", dataset)
+def test_a_name_is_given_once(any_database, storage, tokenizers, dataset, name):
+    create(any_database, storage, "tides", dataset)
     with any_database.read() as session, pytest.raises(NameTaken):
-        tokenizers.check_new(session, name, "ds_1")
+        check_new(session, name, "ds_1")
 
 
 def test_of_two_at_once_one_gets_the_name(any_database, storage, tokenizers, dataset):
@@ -78,11 +79,11 @@ def test_of_two_at_once_one_gets_the_name(any_database, storage, tokenizers, dat
     start = threading.Barrier(2)
 
     def race(version: int) -> str:
-        tokenizer = tokenizers.build_word(dataset, 1 if version == 1 else 2)
+        tokenizer = make_word(storage, dataset, 1 if version == 1 else 2)
         start.wait()
         try:
             with any_database.write() as session:
-                tokenizers.register_word(session, "tides", tokenizer, "ds_1")
+                register(session, storage, "tides", tokenizer, "ds_1")
         except NameTaken:
             return "taken"
         return "made"
@@ -96,31 +97,31 @@ def test_of_two_at_once_one_gets_the_name(any_database, storage, tokenizers, dat
 @pytest.mark.parametrize("name", ["", "../up", "a b", "x" * 97, "naïve", "nul\0"])
 def test_what_is_no_name_is_refused(any_database, tokenizers, dataset, name):
     with any_database.read() as session, pytest.raises(InvalidRequest):
-        tokenizers.check_new(session, name, "ds_1")
+        check_new(session, name, "ds_1")
 
 
 @pytest.mark.parametrize("dataset_id", ["ds_2", "", "../ds_1", "nul\0", "\ud800"])
 def test_a_dataset_that_is_not_there(any_database, tokenizers, dataset, dataset_id):
     with any_database.read() as session, pytest.raises(DatasetNotFound):
-        tokenizers.check_new(session, "tides", dataset_id)
+        check_new(session, "tides", dataset_id)
 
 
 def test_a_dataset_without_words_makes_no_tokenizer(any_database, storage, tokenizers, dataset):
     storage.dataset("ds_1").write_text(" \n\n ")
     with pytest.raises(InvalidRequest, match="no word"):
-        tokenizers.build_word(dataset, 1)
+        make_word(storage, dataset, 1)
 
 
 def test_a_dataset_whose_file_is_gone(any_database, storage, tokenizers, dataset):
     storage.dataset("ds_1").unlink()
     with pytest.raises(DataMissing):
-        tokenizers.build_word(dataset, 1)
+        make_word(storage, dataset, 1)
 
 
-def test_a_dataset_that_takes_too_long_to_read(any_database, tokenizers, dataset):
+def test_a_dataset_that_takes_too_long_to_read(any_database, storage, tokenizers, dataset):
     dataset.size_bytes = 64 * 1024 * 1024 + 1
     with pytest.raises(TooLarge):
-        tokenizers.build_word(dataset, 1)
+        make_word(storage, dataset, 1)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "", "../x", "a\0", "\ud800", "x" * 10_000])
@@ -132,14 +133,14 @@ def test_an_unknown_tokenizer(any_database, tokenizers, name):
 
 
 def test_a_vocabulary_file_that_was_changed_is_not_believed(any_database, storage, tokenizers, dataset):
-    create(any_database, tokenizers, "tides", dataset)
+    create(any_database, storage, "tides", dataset)
     storage.tokenizer("tides").write_text('{"kind": "word", "version": 1, "vocabulary": ["a"]}')
     with any_database.read() as session, pytest.raises(DataMissing):
         tokenizers.get(session, "tides")
 
 
 def test_a_vocabulary_file_that_is_gone_is_said_to_be(any_database, storage, tokenizers, dataset):
-    create(any_database, tokenizers, "tides", dataset)
+    create(any_database, storage, "tides", dataset)
     storage.tokenizer("tides").unlink()
     with any_database.read() as session:
         assert not tokenizers.list(session)[-1].available
@@ -205,10 +206,10 @@ def test_many_threads_load_a_tokenizer_once(database, assets, tmp_path):
         assert len(set(pool.map(get, range(16)))) == 1
 
 
-def test_only_so_many_vocabularies_are_held(any_database, tokenizers, dataset):
+def test_only_so_many_vocabularies_are_held(any_database, storage, tokenizers, dataset):
     names = [f"tides-{n}" for n in range(18)]
     for name in names:
-        create(any_database, tokenizers, name, dataset)
+        create(any_database, storage, name, dataset)
     with any_database.read() as session:
         first = tokenizers.get(session, names[0])
         assert tokenizers.get(session, names[0]) is first
@@ -217,8 +218,8 @@ def test_only_so_many_vocabularies_are_held(any_database, tokenizers, dataset):
         assert tokenizers.get(session, names[0]) is not first
 
 
-def test_pages_of_a_vocabulary(any_database, tokenizers, dataset):
-    create(any_database, tokenizers, "tides", dataset, version=2)
+def test_pages_of_a_vocabulary(any_database, storage, tokenizers, dataset):
+    create(any_database, storage, "tides", dataset, version=2)
     with any_database.read() as session:
         entries, more = tokenizers.vocab(session, "tides", None, 9)
         assert ([entry.text for entry in entries[:3]], more) == ([",", "--", "."], True)
@@ -233,8 +234,8 @@ def test_pages_of_a_vocabulary(any_database, tokenizers, dataset):
             tokenizers.vocab(session, "tides", 11, 9)
 
 
-def test_pages_of_the_list(any_database, tokenizers, dataset):
-    create(any_database, tokenizers, "tides", dataset)
+def test_pages_of_the_list(any_database, storage, tokenizers, dataset):
+    create(any_database, storage, "tides", dataset)
     with any_database.read() as session:
         names, after, more = [], None, True
         while more:

@@ -31,6 +31,7 @@ from app.services import leases, training
 from app.services.checkpoints import kept
 from app.services.leases import Loss
 from app.services.runtime import Runtime
+from app.services.tokenizer_making import Made, register
 from tests.jobs_made import a_dataset, a_job
 
 TEXT = "the cat sat on the mat , and the dog sat on the cat . " * 12
@@ -56,7 +57,7 @@ class House:
         self.add_text("ds_1", TEXT)
         self.tokenizer = WordTokenizer.build(TEXT, version=2)
         with self.database.write() as session:
-            runtime.tokenizers.register_word(session, "words", self.tokenizer, "ds_1")
+            register(session, runtime.storage, "words", Made.of(self.tokenizer, len(TEXT)), "ds_1")
 
     def add_text(self, dataset_id: str, text: str) -> None:
         self.runtime.storage.dataset(dataset_id).write_text(text)
@@ -375,7 +376,7 @@ def test_a_job_that_cannot_work_fails_with_what_to_change(house: House, fields, 
     house.add_text("short", "the cat sat")
     with house.database.write() as session:
         first = WordTokenizer.build("the cat", version=1)
-        house.runtime.tokenizers.register_word(session, "first", first, "ds_1")
+        register(session, house.runtime.storage, "first", Made.of(first, 7), "ds_1")
     for name, vocab_size in [("broken", 0), ("of-another-size", 5), ("infinite", 0)]:
         add_model(house, name, vocab_size or house.tokenizer.vocab_size)
     (house.runtime.storage.model("broken") / "model.json").unlink()

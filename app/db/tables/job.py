@@ -102,6 +102,12 @@ def live(session: Session) -> list[JobRow]:
     return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
 
 
+def kept_with_tokenizer(session: Session, tokenizer: str) -> list[str]:
+    """Ids of the jobs that have checkpoints which read and write with a tokenizer."""
+    has_checkpoint = exists().where(CheckpointRow.job_id == JobRow.id)
+    return list(session.scalars(select(JobRow.id).where(JobRow.tokenizer == tokenizer, has_checkpoint)))
+
+
 def lock(session: Session, job_id: str) -> JobRow | None:
     """The row as it is now, locked until the transaction ends (on SQLite, the write scope is the lock)."""
     query = select(JobRow).where(JobRow.id == job_id).with_for_update()

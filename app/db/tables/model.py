@@ -31,3 +31,8 @@ def get(session: Session, name: str) -> ModelRow | None:
 
 def newest_first(session: Session) -> list[ModelRow]:
     return list(session.scalars(select(ModelRow).order_by(ModelRow.created_at.desc(), ModelRow.name)))
+
+
+def with_tokenizer(session: Session, tokenizer: str) -> list[str]:
+    """Names of the models that read and write with a tokenizer."""
+    return list(session.scalars(select(ModelRow.name).where(ModelRow.tokenizer == tokenizer).order_by(ModelRow.name)))

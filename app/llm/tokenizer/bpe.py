@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
 import regex
@@ -39,6 +41,7 @@ class BytePairTokenizer:
     def __init__(self, encoding: Encoding, *, eos_id: int | None, vocab_size: int | None = None) -> None:
         self._encoding = encoding
         self._specials = {name: encoding.encode_single_token(name) for name in sorted(encoding.special_tokens_set)}
+        self._ranks: Mapping[bytes, int] = encoding._mergeable_ranks
         self._special_ids = frozenset(self._specials.values())
         self._bytes = [_bytes_of(encoding, token_id) for token_id in range(vocab_size or encoding.n_vocab)]
         single = {byte: encoding.encode_single_token(bytes([byte])) for byte in range(256)}
@@ -99,6 +102,30 @@ class BytePairTokenizer:
 
     def stream(self) -> TextStream:
         return ByteStream(self.token_bytes)
+
+    def words(self, text: str) -> Iterator[tuple[int, int, bytes]]:
+        """What `text` is split into before anything merges: start and end in code points, and the bytes that merge.
+
+        Special tokens in it are plain text. Bytes that the vocabulary lacks are left out.
+        """
+        missing = bytes(self._missing)
+        for match in regex.finditer(self._encoding._pat_str, text):
+            kept = match.group().encode().translate(None, missing)
+            if kept:
+                yield match.start(), match.end(), kept
+
+    def id_of(self, token: bytes) -> int | None:
+        """The id of a token that is no special one; None if there is no such token."""
+        token_id = self._ranks.get(token)
+        return token_id if token_id is None or token_id < len(self._bytes) else None
+
+    def merge_rank(self, token_id: int) -> int:
+        """How many merges were learnt before the one that makes this token."""
+        return bisect_left(self._merged_ids, token_id)
+
+    @cached_property
+    def _merged_ids(self) -> list[int]:
+        return sorted(token_id for token, token_id in self._ranks.items() if len(token) > 1)
 
     def _lacks_bytes_of(self, text: str) -> bool:
         return bool(text.encode().translate(None, self._present))

@@ -14,6 +14,7 @@ from app.db.tables.tokenizer import TokenizerRow
 from app.llm.tokenizer.word import WordTokenizer
 from app.main import create_app
 from app.schemas.tokenizer import TokenOut
+from app.services.tokenizer_making import Made, register
 from tests.jobs_made import a_dataset
 
 BOOK = "Hello, do you like tea? <|endoftext|> In the sunlit terracesof someunknownPlace."
@@ -34,9 +35,8 @@ def client(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         with runtime.database.write() as session:
             for version in (1, 2):
                 tokenizer = WordTokenizer.build("do you like tea , ? the", 1 if version == 1 else 2)
-                runtime.tokenizers.register_word(
-                    session, f"words-{version}", tokenizer, a_dataset(session, f"ds_{version}").id
-                )
+                dataset = a_dataset(session, f"ds_{version}")
+                register(session, runtime.storage, f"words-{version}", Made.of(tokenizer, 1), dataset.id)
         yield made
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from app.api.pages import docs, home, jobs
+from app.api.pages import docs, home, jobs, tokenizers
 from app.api.pages.render import STRICT_POLICY, STYLED_POLICY, TEMPLATES, PageContext, render
 
 STATIC = Path(__file__).resolve().parents[3] / "static"
@@ -19,6 +19,7 @@ PAGES: dict[str, PageContext] = {
     "jobs": jobs.JobsPage(default_tokenizer="gpt2", presets=(jobs.Preset("gpt-tiny", "2 layers"),)),
     "job": jobs.JobPage(job_id="job_1", name="tide", status="queued"),
     "missing": jobs.MissingPage("No such job", "there is none", "/ui/jobs", "All jobs"),
+    "tokenizers": tokenizers.TokenizersPage(default_tokenizer="gpt2"),
     "docs": docs.DocsPage(),
 }
 every_page = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
