@@ -58,6 +58,10 @@ class DatasetTooShort(LLMError):
     """Fewer tokens than one window of input and target."""
 
 
+class BadPosition(LLMError):
+    """A saved place in the data that was taken of another corpus, order or batch size."""
+
+
 class TrainingStopped(Exception):
     """Raised by a callback to end a run between two steps; `reason` is `cancelled`, `lost` or `shutdown`."""
 
