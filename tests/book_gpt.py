@@ -20,8 +20,6 @@ from app.llm.train.loop import Report, TrainState
 
 GPT_124M = ModelConfig(50257, 256, 768, 12, 12, drop_rate=0.1)
 """Chapter 5's, with the context of 256 that it trains with."""
-TINY = ModelConfig(50257, 120, 12, 2, 1)
-"""The network of the book's own tests of chapters 6 and 7."""
 
 
 def book_network(config: ModelConfig) -> Transformer:
@@ -66,11 +64,29 @@ class LoadedBatches:
 
 
 @dataclass
+class BatchTask:
+    """What the loop needs to train on batches in order, with a loss of one batch."""
+
+    model: nn.Module
+    batches: LoadedBatches
+    batch_loss: Callable[[Any], Tensor]
+
+    def loss(self, step: int) -> tuple[Tensor, int]:
+        return self.batch_loss(self.batches[step]), 1
+
+    def validation_loss(self, check: Callable[[], None]) -> float | None:
+        return None
+
+    def sample(self, check: Callable[[], None]) -> str:
+        return ""
+
+
+@dataclass
 class Trace:
     """Evaluates as the book does: after the first update and every `every` ones from there, on both loaders."""
 
     model: nn.Module
-    every: int
+    every: int | None  # None: never, so that nothing is drawn for it
     batches: int  # of each loader, at most
     train: LoadedBatches
     validation: LoadedBatches
@@ -84,7 +100,7 @@ class Trace:
 
     def on_report(self, report: Report) -> None:
         self.reports.append(report)
-        if report.step > 0 and (report.step - 1) % self.every == 0:
+        if self.every and report.step > 0 and (report.step - 1) % self.every == 0:
             self.rows.append((report.step - 1, *self.evaluate()))
 
     def on_sample(self, step: int, text: str) -> None:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.llm.config import TrainConfig
-from app.llm.data.windows import Windows
+from app.llm.data.windows import Batches, Windows
 from app.llm.evaluate import write_greedily
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import load
@@ -62,7 +62,7 @@ class Run:
     def __init__(self, book: Book, batch_size: int, every: int, batches: int) -> None:
         self.model = book_network(GPT_124M)
         self._book = book
-        self._train = LoadedBatches(book.train, batch_size, shuffle=True)
+        self._train = LoadedBatches(book.train, batch_size, shuffle=len(book.train) > 1)
         validation = LoadedBatches(book.validation, batch_size, shuffle=False)
         self.trace = Trace(self.model, every, batches, self._train, validation, self._loss)
 
@@ -74,6 +74,13 @@ class Run:
             resume = replace(resume, rng={"cpu": torch.Generator().manual_seed(123).get_state()})
         train(task, config, self.trace, resume)
 
+    @torch.no_grad()
+    def loss_of(self, windows: Windows) -> float:
+        """Mean loss over all of them, in evaluation mode."""
+        self.model.eval()
+        batches = Batches(windows, 2, seed=None)
+        return sum(self._loss(batch).item() for batch in batches) / len(batches)
+
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         inputs, targets = batch
         return F.cross_entropy(self.model(inputs).flatten(0, 1), targets.flatten())
@@ -82,6 +89,70 @@ class Run:
         tokenizer = self._book.tokenizer
         ids = tokenizer.encode(PROMPT)
         return tokenizer.decode(ids + write_greedily(self.model, ids, 50, check=check)).replace("\n", " ")
+
+
+def test_the_story_is_split_as_in_the_book(golden, book):
+    expected = golden("ch05.split")["expected"]
+    assert [len(book.train), len(book.validation)] == [expected["train_windows"], expected["val_windows"]]
+    batches = [
+        Batches(part, golden("ch05.split")["inputs"]["batch"], seed=123) for part in (book.train, book.validation)
+    ]
+    assert [len(part) for part in batches] == [expected["train_batches"], expected["val_batches"]]
+    tokens = [sum(part[step][0].numel() for step in range(len(part))) for part in batches]
+    assert tokens == [expected["tokens_in_train_batches"], expected["tokens_in_val_batches"]]
+
+
+def test_the_network_is_the_books(golden, book):
+    """Chapter 4's logits: the starting weights are drawn in the book's order."""
+    fact = golden("ch04.gpt.logits.eval")
+    torch.manual_seed(fact["inputs"]["seed"])
+    model = book_network(replace(GPT_124M, context_length=1024)).eval()
+    ids = torch.tensor([book.tokenizer.encode(text) for text in ("Every effort moves you", "Every day holds a")])
+    with torch.no_grad():
+        logits = model(ids)
+    ends = torch.cat((logits[..., :3], logits[..., -3:]), dim=-1)
+    torch.testing.assert_close(ends, torch.tensor(fact["expected"]), atol=fact["tolerance"], rtol=0)
+
+
+def test_chapter_5_begins_as_in_the_book(golden, book):
+    """Losses of the fresh network, then of the network after its first update; appendix D's look at its gradient."""
+    fact = golden("ch05.initial_losses")
+    torch.manual_seed(fact["inputs"]["seed"])
+    run = Run(book, batch_size=2, every=5, batches=5)
+    for name, part in (("train", book.train), ("val", book.validation)):
+        assert run.loss_of(part) == pytest.approx(fact["expected"][name], abs=fact["tolerance"])
+    run.go(constant(4e-4, 1))
+    first = golden("ch05.train.cpu")["expected"][0]
+    assert run.trace.rows[0] == pytest.approx(first, abs=golden("ch05.train.cpu")["tolerance"]["strict"])
+    largest = max(parameter.grad.max().item() for parameter in run.model.parameters())
+    clipped = largest / run.trace.reports[-1].grad_norm
+    print("CLIP", largest, clipped, run.trace.rows)
+    known = golden("appD.clip.max")["expected"].values()
+    assert min(pair[0] for pair in known) * 0.8 < largest < max(pair[0] for pair in known) * 1.2
+    assert min(pair[1] for pair in known) * 0.8 < clipped < max(pair[1] for pair in known) * 1.2
+
+
+@pytest.mark.parametrize(
+    ("fact", "names", "every", "config"),
+    [
+        ("ch05.train.smoke", ("train_loss_first_rounded1", "val_loss_first_rounded1"), 1, dict(rate=5e-4, steps=2)),
+        (
+            "appD.smoke",
+            ("train_rounded1", "val_rounded1"),
+            5,
+            dict(rate=1e-3, steps=6, min_learning_rate=1e-5, warmup_steps=1, grad_clip=1.0),
+        ),
+    ],
+)
+def test_the_books_own_smoke_tests(golden, book, fact, names, every, config):
+    """One window is learnt over and over."""
+    known = golden(fact)
+    torch.manual_seed(known["inputs"]["seed"])
+    run = Run(Book(book.tokenizer, book.train[:1], book.validation[:1]), batch_size=1, every=every, batches=1)
+    run.go(constant(**config))
+    first, *_, last = run.trace.rows
+    assert [round(loss, 1) for loss in first[1:]] == [known["expected"][name] for name in names]
+    assert last[1] < first[1]
 
 
 @pytest.mark.proof
