@@ -28,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--facts", action="store_true", help="list the book's facts and how their tests went")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Proofs take an hour and are asked for by name: no other run contains them, whatever else it selects."""
+    proofs = [item for item in items if item.get_closest_marker("proof")]
+    if proofs and "proof" not in config.getoption("markexpr"):
+        config.hook.pytest_deselected(items=proofs)
+        items[:] = [item for item in items if item not in proofs]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.getoption("--facts"):
         return

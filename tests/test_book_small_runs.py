@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import LoRAConfig, ModelConfig, TrainConfig
 from app.llm.data.examples import cut
 from app.llm.data.instructions import encode_instructions, join_instructions, read_instructions
 from app.llm.data.labelled import balanced, encode_labelled, join_labelled, longest, read_labelled, shuffled
@@ -126,7 +126,7 @@ def test_appendix_es_smoke_test(golden, spam):
     """The last block and the final norm learn beside what LoRA added."""
     assert golden("appE.smoke")["inputs"]["seed"] == 123
     classifier = fresh_classifier()
-    apply_lora(classifier, rank=16, alpha=16.0)
+    apply_lora(classifier, LoRAConfig(rank=16, alpha=16.0))
     for part in (classifier.body.blocks[-1], classifier.body.final_norm):
         part.requires_grad_(True)
     check_smoke(golden, "appE.smoke", classify(classifier, spam, steps=6, decay=0.1))

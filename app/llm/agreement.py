@@ -11,7 +11,9 @@ Numbers = npt.NDArray[np.float64]
 
 
 def pearson(one: Sequence[float], other: Sequence[float]) -> float:
-    """Linear correlation, from -1 to 1; NaN where one of them never varies."""
+    """Linear correlation, from -1 to 1; NaN without scores, or where one judge's never vary."""
+    if not len(one):
+        return float("nan")
     a, b = (np.asarray(scores, dtype=np.float64) - np.mean(scores) for scores in (one, other))
     return _ratio(float(a @ b), float(a @ a) * float(b @ b))
 
@@ -28,9 +30,9 @@ def kendall_tau_b(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _ranks(scores: Sequence[float]) -> Numbers:
-    values, places, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
+    _, places, counts = np.unique(np.asarray(scores), return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
-    means: Numbers = (ends - (counts - 1) / 2)[places] if len(values) else np.empty(0)
+    means: Numbers = (ends - (counts - 1) / 2)[places]
     return means
 
 

@@ -55,7 +55,7 @@ class BadCheckpoint(LLMError):
 
 
 class DatasetTooShort(LLMError):
-    """Fewer tokens than one window of input and target."""
+    """Fewer tokens than one window of input and target, or no example."""
 
 
 class BadPosition(LLMError):

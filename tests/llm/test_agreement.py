@@ -52,3 +52,4 @@ def test_ranks_share_ties():
 @pytest.mark.parametrize("measure", [pearson, spearman, kendall_tau_b])
 def test_a_judge_who_never_varies_agrees_with_nobody(measure):
     assert math.isnan(measure([5, 5, 5], [1, 2, 3]))
+    assert math.isnan(measure([], []))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from app.llm.data.order import EpochOrder
-from app.llm.errors import BadExample
+from app.llm.errors import BadExample, DatasetTooShort
 
 IGNORED = -100
 """A target that does not count, as in `F.cross_entropy`."""
@@ -49,7 +49,13 @@ class ExampleBatches(Sequence[Batch], Generic[Row, Batch]):
         *,
         drop_last: bool = True,
     ) -> None:
-        """There must be a row. Fewer than `batch_size` make one smaller batch an epoch."""
+        """See `rows` in batches; fewer than `batch_size` make one smaller batch an epoch.
+
+        Raises:
+            DatasetTooShort: there is no row.
+        """
+        if not rows:
+            raise DatasetTooShort("there is no example to make a batch of")
         self._rows, self._join = rows, join
         self.batch_size = min(batch_size, len(rows))
         self._drop_last = drop_last

@@ -112,7 +112,7 @@ def join_instructions(
     comes behind that is `IGNORED`, and with `mask_prompt` so is what is predicted within the prompt.
 
     Args:
-        max_length: the most tokens a row keeps; of a longer one the end is cut off.
+        max_length: the most tokens a row keeps; of a longer one the end is cut off, perhaps all that counts.
     """
     length = max(len(row.ids) for row in rows)
     if max_length is not None:

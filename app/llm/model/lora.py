@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from app.llm.config import LoRAConfig
+
 Layer = TypeVar("Layer", bound=nn.Module)
 
 LANGUAGE_HEAD = "output"
@@ -18,12 +20,12 @@ LANGUAGE_HEAD = "output"
 class LoRALinear(nn.Module):
     """A linear layer, and what is learnt on top of it: x W + (alpha / rank) x A B."""
 
-    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
+    def __init__(self, linear: nn.Linear, config: LoRAConfig) -> None:
         """Stand in for `linear`. B is zero at the start, so that nothing changes before something is learnt."""
         super().__init__()
-        like = linear.weight
+        like, rank = linear.weight, config.rank
         self.linear = linear
-        self.scale = alpha / rank
+        self.scale = config.alpha / rank
         self.lora_a = nn.Parameter(torch.empty(linear.in_features, rank, device=like.device, dtype=like.dtype))
         self.lora_b = nn.Parameter(torch.zeros(rank, linear.out_features, device=like.device, dtype=like.dtype))
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # as nn.Linear starts
@@ -39,7 +41,7 @@ class LoRALinear(nn.Module):
         return self.linear
 
 
-def apply_lora(model: nn.Module, rank: int, alpha: float) -> int:
+def apply_lora(model: nn.Module, config: LoRAConfig) -> int:
     """Freeze all weights and wrap each linear layer but a language head, in place; how many weights learn now.
 
     Raises:
@@ -48,7 +50,7 @@ def apply_lora(model: nn.Module, rank: int, alpha: float) -> int:
     if any(isinstance(module, LoRALinear) for module in model.modules()):
         raise ValueError("the model has LoRA layers already: merge them first")
     model.requires_grad_(False)
-    _replace(model, nn.Linear, lambda linear: LoRALinear(linear, rank, alpha))
+    _replace(model, nn.Linear, lambda linear: LoRALinear(linear, config))
     return sum(parameter.numel() for parameter in lora_weights(model).values())
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from app.llm.data.examples import ExampleBatches, checked_text, cut, pad
-from app.llm.errors import BadExample
+from app.llm.errors import BadExample, DatasetTooShort
 
 
 @pytest.mark.parametrize("drop_last", [True, False])
@@ -37,6 +37,11 @@ def test_a_batch_depends_on_seed_and_step_alone():
     expected = [straight[step] for step in range(20)]
     assert [jumping[step] for step in reversed(range(20))] == expected[::-1]
     assert len({expected[0], expected[6], expected[12]}) == 3
+
+
+def test_no_row_makes_no_batch():
+    with pytest.raises(DatasetTooShort, match="no example"):
+        ExampleBatches([], list, 2, seed=1)
 
 
 def test_a_cut_rounds_down_and_loses_nothing():
