@@ -33,7 +33,7 @@ class Proof:
     def record(self, name: str, what: str, *paragraphs: str) -> None:
         """Set the section `name` of docs/proofs.md, with date, commit, torch's version and the minutes it took."""
         minutes = (time.monotonic() - self._started) / 60
-        where = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+        where = f"torch {torch.__version__}, threads: {torch.get_num_threads()}"
         said = (
             f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC at commit {self._commit} in {minutes:.0f} min ({where})."
         )
