@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 EXTRAS ?= dev
 
-.PHONY: run install assets test check bench format parity clean
+.PHONY: run install assets test proof-book check bench format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -33,6 +33,10 @@ parity: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# The book's long training runs, an hour on two cores; what they measure goes into docs/proofs.md.
+proof-book: $(INSTALLED)
+	nice -n 10 $(BIN)/python -m pytest -m proof
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from app.db.session import Database
 from tests.golden_facts import FACTS
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+PROOFS = Path(__file__).resolve().parents[1] / "docs" / "proofs.md"
 NOTHING_SKIPPED = os.environ.get("INKLING_TEST_ALL") == "1"  # set by .ci/run: a skip is then a failure
 
 
@@ -27,13 +28,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--facts", action="store_true", help="list the book's facts and how their tests went")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Proofs take an hour and are asked for by name: no other run contains them, whatever else it selects."""
+    proofs = [item for item in items if item.get_closest_marker("proof")]
+    if proofs and "proof" not in config.getoption("markexpr"):
+        config.hook.pytest_deselected(items=proofs)
+        items[:] = [item for item in items if item not in proofs]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.getoption("--facts"):
         return
+    proofs = PROOFS.read_text()
     passed = {report.nodeid for report in terminalreporter.stats.get("passed", [])}
     for fact_id in FACTS.here():
         asked_by = FACTS.asked_by.get(fact_id, set())
         outcome = "pass" if asked_by and asked_by <= passed else "FAIL" if asked_by else "not checked"
+        if not asked_by and f"## {fact_id}\n" in proofs:
+            outcome = "by hand (docs/proofs.md)"
         terminalreporter.write_line(f"{fact_id:32} {outcome}")
 
 
@@ -70,6 +82,19 @@ def verdict() -> str:
     if not path.exists():
         pytest.skip("needs the-verdict.txt of the shared data")
     return path.read_text()
+
+
+@pytest.fixture(scope="session")
+def shared_file() -> Callable[[str], Path]:
+    """The path of a file of the shared data."""
+
+    def path_of(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"needs {name} of the shared data")
+        return path
+
+    return path_of
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ FACTS = Facts()
 
 def _needs_elsewhere(fact: dict[str, Any]) -> bool:
     needs = " ".join(fact["requires"])
-    return "weights" in needs or "judge" in needs or fact["tolerance"] == "hardware" or fact["id"] in ELSEWHERE
+    return "weights" in needs or needs.endswith(" judge") or fact["tolerance"] == "hardware" or fact["id"] in ELSEWHERE
 
 
 ELSEWHERE = {

@@ -141,6 +141,19 @@ class SamplingParams:
 
 
 @dataclass(frozen=True)
+class LoRAConfig:
+    """How narrow the matrices are that learn beside each frozen layer, and how much they count (appendix E)."""
+
+    rank: int = 16
+    alpha: float = 16.0
+
+    def __post_init__(self) -> None:
+        _check_int("rank", self.rank, 1, 4096)
+        if not 0.0 < self.alpha <= 1e6:  # also refuses NaN
+            raise BadConfig("alpha", f"must be above 0 and at most 1,000,000, not {self.alpha!r}")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run of the training loop (chapter 5 and appendix D).
 

@@ -74,7 +74,20 @@ class BadCheckpoint(LLMError):
 
 
 class DatasetTooShort(LLMError):
-    """Fewer tokens than one window of input and target."""
+    """Fewer tokens than one window of input and target, or no example."""
+
+
+class BadPosition(LLMError):
+    """A saved place in the data that was taken of another corpus, order or batch size."""
+
+
+class BadExample(LLMError):
+    """An example of a dataset that cannot be read or learnt from; `number` is its line or its place, from 1."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"example {number}: {reason}")
+        self.number = number
+        self.reason = reason
 
 
 class TrainingStopped(Exception):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from app.llm.data.order import EpochOrder
 from app.llm.errors import DatasetTooShort
 
 Ids = Tensor | npt.NDArray[Any]
@@ -65,17 +66,18 @@ class Mixture(Sequence[tuple[Tensor, Tensor]]):
     def __init__(self, parts: Sequence[Windows], weights: Sequence[float]) -> None:
         total = sum(len(part) for part in parts)
         self.parts = parts
-        self._ends = [round(total * share / sum(weights)) for share in accumulate(weights)]
+        self.ends = [round(total * share / sum(weights)) for share in accumulate(weights)]
+        """Of each text, the number of the first window behind its own."""
 
     def __len__(self) -> int:
-        return self._ends[-1]
+        return self.ends[-1]
 
     def __getitem__(self, index: Any) -> Any:
         """Input and target of window `index`, (T,) each, int64."""
         index = range(len(self))[index]
-        which = bisect_right(self._ends, index)
-        start = self._ends[which - 1] if which else 0
-        part, slot, slots = self.parts[which], index - start, self._ends[which] - start
+        which = bisect_right(self.ends, index)
+        start = self.ends[which - 1] if which else 0
+        part, slot, slots = self.parts[which], index - start, self.ends[which] - start
         return part[slot % len(part) if slots >= len(part) else slot * len(part) // slots]
 
 
@@ -83,38 +85,32 @@ class Batches(Sequence[tuple[Tensor, Tensor]]):
     """The batch of each step of a run, a pure function of (seed, step), so that a resumed run needs no loader state.
 
     An epoch goes through all windows in a new order; those left over at its end are dropped, as the book's
-    loader does. Fewer windows than `batch_size` make one smaller batch an epoch. The orders are those of
-    `DataLoader(shuffle=True)` made right after `torch.manual_seed(seed)`; without a seed nothing is shuffled.
+    loader does, or with `drop_last=False` make a smaller batch. Fewer windows than `batch_size` make one smaller
+    batch an epoch. The orders are those of `EpochOrder`: up to `order.LARGE` windows, of `DataLoader(shuffle=True)`
+    made right after `torch.manual_seed(seed)`; without a seed nothing is shuffled.
     """
 
-    def __init__(self, windows: Windows | Mixture, batch_size: int, seed: int | None) -> None:
+    def __init__(
+        self, windows: Windows | Mixture, batch_size: int, seed: int | None, *, drop_last: bool = True
+    ) -> None:
         self.windows = windows
         self.batch_size = min(batch_size, len(windows))
-        self.seed = seed
-        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # the last epoch asked for: steps come in order
+        self.drop_last = drop_last
+        self.order = EpochOrder(len(windows), seed)
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return len(self.windows) // self.batch_size
+        whole, left = divmod(len(self.windows), self.batch_size)
+        return whole if self.drop_last or not left else whole + 1
 
     def indices(self, step: int) -> list[int]:
         """Numbers of the windows in the batch of `step`; any step from 0 on, however many epochs that is."""
         epoch, batch = divmod(step, len(self))
         start = batch * self.batch_size
-        return [int(index) for index in self._epoch_order(epoch)[start : start + self.batch_size]]
+        found: list[int] = self.order.numbers(epoch, start, start + self.batch_size).tolist()
+        return found
 
     def __getitem__(self, step: Any) -> Any:
         """Inputs and targets of `step`, (B, T) each, int64."""
         pairs = [self.windows[index] for index in self.indices(step)]
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
-
-    def _epoch_order(self, epoch: int) -> Tensor:
-        if self.seed is None:
-            return torch.arange(len(self.windows))
-        if self._order[0] != epoch:
-            # DataLoader draws two numbers an epoch from the global generator; the second one seeds its sampler.
-            draws = torch.empty(2 * epoch + 2, dtype=torch.int64)
-            draws.random_(generator=torch.Generator().manual_seed(self.seed))
-            order = torch.Generator().manual_seed(int(draws[-1]))
-            self._order = (epoch, torch.randperm(len(self.windows), generator=order))
-        return self._order[1]

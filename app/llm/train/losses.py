@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-IGNORED = -100
-"""A target that does not count, as in `F.cross_entropy`."""
+from app.llm.data.examples import IGNORED
 
 LOGITS_AT_ONCE = 1 << 23
 """Logits held at one time (32 MB of float32): 166 tokens of GPT-2's vocabulary. Whole batches of 2,048 tokens
@@ -45,6 +44,11 @@ def next_token_loss(
     pieces = zip(torch.split(states, rows), torch.split(wanted, rows), strict=True)
     total = sum((_summed_loss(head(piece), ids) for piece, ids in pieces), states.new_zeros(()))
     return total / _count(wanted)
+
+
+def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of class numbers (B,) under logits (B, C): chapter 6's."""
+    return F.cross_entropy(logits, labels)
 
 
 def _summed_loss(logits: Tensor, targets: Tensor) -> Tensor:

@@ -17,3 +17,8 @@ def learning_rate(
         return initial + step * (peak - initial) / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return minimum + (peak - minimum) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def warmup_steps(total_steps: int, share: float) -> int:
+    """How many steps of a run are its warm-up: `share` of them, from 0 to 1, rounded down."""
+    return int(share * total_steps)

@@ -70,11 +70,14 @@ def test_shuffled_numbers_are_in_the_order_of_the_books_loader(golden):
     assert batches[len(batches) - 1][0].tolist() == golden("ch02.loader.numbers.shuffle")["expected"]["x"]
 
 
-def test_epochs_follow_torchs_loader():
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("count", [11, 12])
+def test_epochs_follow_torchs_loader(count, drop_last):
     torch.manual_seed(7)
-    loader = DataLoader(list(range(11)), batch_size=3, shuffle=True, drop_last=True)
+    loader = DataLoader(list(range(count)), batch_size=3, shuffle=True, drop_last=drop_last)
     theirs = [batch.tolist() for _ in range(4) for batch in loader]
-    ours = Batches(Windows(torch.arange(12), 1, 1), 3, seed=7)
+    ours = Batches(Windows(torch.arange(count + 1), 1, 1), 3, seed=7, drop_last=drop_last)
+    assert len(ours) == len(loader)
     assert [ours.indices(step) for step in range(len(theirs))] == theirs
 
 

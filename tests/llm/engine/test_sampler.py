@@ -118,6 +118,15 @@ def test_greedy_takes_the_likeliest_and_leaves_the_generator(golden: Any) -> Non
     assert [token.sampled_logprob for token in drawn.top] == [0.0, None, None]
 
 
+def test_either_of_the_books_settings_leaves_nothing_to_chance(golden: Any) -> None:
+    """Exercise 5.3."""
+    expected = golden("ch05.deterministic")["expected"]
+    certain = (params(temperature=expected["temperature"]), params(temperature=5.0, top_k=expected["or_top_k"]))
+    drawn = [{draw(NINE_WORDS, each, (), seeded(seed)).token_id for seed in range(200)} for each in certain]
+    assert drawn == [{3}, {3}]
+    assert len({draw(NINE_WORDS, params(temperature=5.0), (), seeded(seed)).token_id for seed in range(200)}) > 3
+
+
 def test_greedy_heeds_the_penalty() -> None:
     assert draw(NINE_WORDS, params(temperature=0.0, repetition_penalty=1.2), (3,), seeded()).token_id == 7
 

@@ -127,6 +127,20 @@ def test_without_a_clip_the_norm_is_still_told():
     assert recorder.reports[1].grad_norm == pytest.approx(expected)
 
 
+def test_a_gradient_is_clipped_to_its_length(golden):
+    """Appendix D's example, as the gradient of the sum of four weights times its numbers."""
+    fact, task = golden("appD.clip.example"), Regression()
+    task.model = layer = nn.Linear(2, 2, bias=False)
+    task.validation_loss = lambda _check: None
+    slopes = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
+    task.loss = lambda _step: ((layer.weight * slopes).sum(), 1)
+    recorder = Recorder()
+    train(task, TrainConfig(max_steps=1, grad_clip=fact["inputs"]["max_norm"]), recorder)
+    assert recorder.reports[-1].grad_norm == pytest.approx(fact["expected"]["norm"], abs=fact["tolerance"])
+    for ours, theirs in zip(layer.weight.grad, fact["expected"]["clipped"], strict=True):
+        assert ours.tolist() == pytest.approx(theirs, abs=fact["tolerance"])
+
+
 def test_one_batch_is_learnt_by_heart():
     task, recorder = Regression(drop_rate=0.0), Recorder()
     whole_batch = task.loss

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from app.llm.train.losses import IGNORED, LOGITS_AT_ONCE, next_token_loss
+from app.llm.data.examples import IGNORED
+from app.llm.train.losses import LOGITS_AT_ONCE, class_loss, next_token_loss
 
 B, T, E, V = 3, 7, 5, 11
 
@@ -55,6 +57,24 @@ def test_ignored_targets_do_not_count():
     hidden, weight, targets = inputs()
     targets[0, 2:] = IGNORED
     torch.testing.assert_close(our_loss(hidden, weight, targets), torch_loss(hidden, weight, targets))
+
+
+def loss_of(logits, targets):
+    return next_token_loss(torch.tensor([logits]), torch.tensor([targets]), lambda states: states, [], 2).item()
+
+
+def test_the_books_example_of_an_ignored_target(golden):
+    fact = golden("ch07.ignore_index")
+    rows, expected = fact["inputs"]["logits"], fact["expected"]
+    assert loss_of(rows[:2], [0, 1]) == pytest.approx(expected["two_rows"], abs=fact["tolerance"])
+    assert loss_of(rows, [0, 1, 1]) == pytest.approx(expected["three_rows"], abs=fact["tolerance"])
+    assert loss_of(rows, [0, 1, IGNORED]) == pytest.approx(expected["third_ignored"], abs=fact["tolerance"])
+
+
+def test_a_class_costs_the_logarithm_of_its_probability():
+    logits = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]])
+    expected = (math.log(2.0) + math.log(4.0)) / 2
+    assert class_loss(logits, torch.tensor([1, 1])).item() == pytest.approx(expected)
 
 
 def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(golden):
