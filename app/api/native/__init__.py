@@ -1,13 +1,14 @@
 """The native API at the root: one router a resource."""
 
-from app.api.native import datasets, generate, health, jobs, models, tokenizers, tokens
+from app.api.native import datasets, generate, health, jobs, models, tokenizers, tokens, windows
 
-__all__ = ["datasets", "generate", "health", "jobs", "models", "routers", "tokenizers", "tokens"]
+__all__ = ["datasets", "generate", "health", "jobs", "models", "routers", "tokenizers", "tokens", "windows"]
 
 routers = [
     health.router,
     tokens.router,
     tokenizers.router,
+    windows.router,
     models.router,
     generate.router,
     datasets.router,
