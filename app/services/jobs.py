@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric
+from app.db.tables import checkpoint, dataset, event, metric, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import Ending, JobRow
 from app.db.tables.metric import MetricRow
 from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken
+from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import datasets, job_checks
 from app.services.job_checks import Plan
@@ -36,13 +36,15 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
     job_id = new_id("job")
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
-        name = _free_name(session, runtime, body, job_id)
+        name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
+    plan = job_checks.with_tokenizer(runtime.tokenizers, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     row = _row(job_id, name, plan, body)
     try:
         with runtime.database.write() as session:
             _add(session, runtime, row)
             session.flush()
+            _add_tokenizer(session, runtime, plan)
             add_status(session, row, "queued")
             runtime.nudger.after_commit(session, row.id)
     except IntegrityError as error:  # somebody was faster
@@ -137,14 +139,21 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     session.add(row)
 
 
-def _free_name(session: Session, runtime: Runtime, body: JobCreate, job_id: str) -> str:
-    """The name asked for, or one made of what it starts from and the end of the job's id."""
-    if body.name is not None:
-        name = check_name(body.name)
-        _check_free(session, runtime, name)
-        return name
-    start = body.model if isinstance(body.model, str) else body.model.preset or "gpt"
-    return f"{start.partition('@')[0][:80]}-{job_id[-6:]}"
+def _add_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
+    """Register the tokenizer that was made along, unless another job did so meanwhile."""
+    name, made = plan.asked.tokenizer_name, plan.tokenizer
+    if plan.asked.makes_tokenizer and tokenizer.get(session, name) is None:
+        assert isinstance(made, WordTokenizer), "no other kind is made along"
+        runtime.tokenizers.register_word(session, name, made, plan.shares[0].dataset.id)
+
+
+def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str) -> str:
+    """The name asked for, or the one made up of what it starts from and the end of the job's id."""
+    if body.name is None:
+        return made_up
+    name = check_name(body.name)
+    _check_free(session, runtime, name)
+    return name
 
 
 def _check_free(session: Session, runtime: Runtime, name: str) -> None:
@@ -161,10 +170,6 @@ def _taken(name: str) -> NameTaken:
 
 
 def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
-    asked = body.model if isinstance(body.model, str) else body.model.model_dump(exclude_none=True)
-    model: dict[str, Any] = (
-        {"name": asked} if isinstance(asked, str) else asked or {"preset": job_checks.DEFAULT_PRESET}
-    )
     shares = [{"dataset": share.dataset.id, "weight": share.weight} for share in plan.shares]
     return JobRow(
         id=job_id,
@@ -172,14 +177,14 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         name=name,
         status="queued",
         datasets=shares,
-        model=model,
-        tokenizer=plan.tokenizer_name,
+        model=plan.asked.model,
+        tokenizer=plan.asked.tokenizer_name,
         validation={"dataset": plan.validation.id} if plan.validation else {"fraction": plan.fraction},
-        train=asdict(plan.train),
+        train=asdict(plan.asked.train),
         device=body.device,
         devices=body.devices,
         priority=body.priority,
         seed=secrets.randbelow(DRAWN_SEEDS) if body.seed is None else body.seed,
-        total_steps=plan.train.max_steps,
+        total_steps=plan.asked.train.max_steps,
         nudged_at=db_now(),
     )
