@@ -32,7 +32,7 @@ class WordVectors(nn.Module):
         """
         vectors = self.token_embedding(middle)  # (P, E)
         right = (vectors * self.context_embedding(beside)).sum(-1)  # (P,)
-        wrong = (self.context_embedding(by_chance) @ vectors[:, :, None]).squeeze(-1)  # (P, K)
+        wrong = (vectors[:, None] * self.context_embedding(by_chance)).sum(-1)  # (P, K)
         likelihood = F.logsigmoid(right).sum() + F.logsigmoid(-wrong).sum()
         return -likelihood / max(1, len(middle))
 

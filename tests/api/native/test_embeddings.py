@@ -156,9 +156,9 @@ def test_neighbours_are_the_nearest_by_cosine(client, model):
         cosines[token_id] = -2
         assert [each["id"] for each in near] == np.argsort(-cosines)[:4].tolist()
         assert [each["score"] for each in near] == pytest.approx(np.sort(-cosines)[:4] * -1, abs=1e-5)
-        assert client.post(
-            "/encode", json={"text": near[0]["text"], "tokenizer": "tides", "specials": "parse"}
-        ).json()["ids"] == [near[0]["id"]]
+        assert client.post("/encode", json={"text": near[0]["text"], "tokenizer": "tides", "specials": "parse"}).json()[
+            "ids"
+        ] == [near[0]["id"]]
 
 
 def test_a_set_is_laid_into_a_plane(client):
