@@ -33,6 +33,12 @@ class InvalidRequest(AppError):
     type = "invalid_request_error"
 
 
+class UnknownField(InvalidRequest):
+    """A field that is known, but not here."""
+
+    code = "unknown_field"
+
+
 class MalformedBody(InvalidRequest):
     status = 400
     code = "invalid_json"
@@ -56,6 +62,12 @@ class UnknownWord(InvalidRequest):
 
 class TokenOutOfRange(InvalidRequest):
     code = "token_out_of_range"
+
+
+class WrongModel(InvalidRequest):
+    """The model is there, but of a kind that cannot do what is asked."""
+
+    code = "wrong_model"
 
 
 class NoChatTemplate(InvalidRequest):

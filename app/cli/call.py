@@ -118,7 +118,7 @@ def train(
 
 
 def models(as_json: Json = False, url: Url = None) -> None:
-    """List the models that can generate."""
+    """List the models; word vectors have no context."""
     with _client(url) as client:
         answer = _ask(client, "GET", "/models")
     if as_json:
@@ -126,7 +126,7 @@ def models(as_json: Json = False, url: Url = None) -> None:
     show.rows(
         ("name", "family", "parameters", "context", "tokenizer"),
         (
-            (m["name"], m["family"], f"{m['parameters']:,}", m["config"]["context_length"], m["tokenizer"])
+            (m["name"], m["family"], f"{m['parameters']:,}", m["config"].get("context_length", ""), m["tokenizer"])
             for m in answer["data"]
         ),
     )

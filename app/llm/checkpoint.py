@@ -24,9 +24,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.llm.config import ModelConfig
+from app.llm.config import ModelConfig, NetworkConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.transformer import Transformer
+from app.llm.model.word_vectors import WordVectors
 from app.llm.train.loop import Report, TrainState
 
 FORMAT = 1
@@ -34,12 +35,14 @@ MANIFEST = "manifest.json"
 WEIGHTS, MODEL = "model.safetensors", "model.json"
 TRAINER_TENSORS, TRAINER = "trainer.safetensors", "trainer.json"
 
+Network = Transformer | WordVectors
+
 
 @dataclass(frozen=True)
 class ModelMeta:
     """What generation needs beside the weights, and where they come from."""
 
-    config: ModelConfig
+    config: NetworkConfig
     tokenizer: str
     eos_id: int | None = None
     chat_template: str | None = None
@@ -56,7 +59,7 @@ class Saved:
     weights_sha256: str
 
 
-def save_model(folder: Path, model: Transformer, meta: ModelMeta) -> Saved:
+def save_model(folder: Path, model: Network, meta: ModelMeta) -> Saved:
     """Write weights and `meta` to a new `folder`, at once or not at all.
 
     Raises:
@@ -68,7 +71,7 @@ def save_model(folder: Path, model: Transformer, meta: ModelMeta) -> Saved:
         return _seal(aside)
 
 
-def load_model(folder: Path) -> tuple[Transformer, ModelMeta]:
+def load_model(folder: Path) -> tuple[Network, ModelMeta]:
     """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode.
 
     Raises:
@@ -77,10 +80,10 @@ def load_model(folder: Path) -> tuple[Transformer, ModelMeta]:
     _verify(folder, (WEIGHTS, MODEL))
     meta = _read_meta(folder / MODEL)
     tensors = _read_tensors(folder / WEIGHTS)
-    if meta.config.n_layers > len(tensors):  # before a million blocks are made
+    if isinstance(meta.config, ModelConfig) and meta.config.n_layers > len(tensors):  # before a million are made
         raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {meta.config.n_layers} layers")
     with torch.device("meta"):  # shapes alone: nothing is drawn or allocated for weights that are replaced at once
-        model = Transformer(meta.config)
+        model: Network = Transformer(meta.config) if isinstance(meta.config, ModelConfig) else WordVectors(meta.config)
     wanted = {name: (parameter.dtype, parameter.shape) for name, parameter in model.named_parameters()}
     found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
     if found != wanted:
@@ -90,7 +93,7 @@ def load_model(folder: Path) -> tuple[Transformer, ModelMeta]:
     return model.eval(), meta
 
 
-def save_checkpoint(folder: Path, model: Transformer, meta: ModelMeta, state: TrainState) -> Saved:
+def save_checkpoint(folder: Path, model: Network, meta: ModelMeta, state: TrainState) -> Saved:
     """Write all that a run needs to go on, to a new `folder`, at once or not at all.
 
     Raises:
@@ -106,7 +109,7 @@ def save_checkpoint(folder: Path, model: Transformer, meta: ModelMeta, state: Tr
         return _seal(aside)
 
 
-def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Transformer, ModelMeta, TrainState]:
+def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network, ModelMeta, TrainState]:
     """Read back what `save_checkpoint` wrote; the tensors are on the CPU.
 
     Raises:
@@ -204,16 +207,17 @@ def _verify(folder: Path, names: tuple[str, ...], sha256: str | None = None) -> 
     return entries
 
 
-def _write_model(folder: Path, model: Transformer, meta: ModelMeta) -> None:
+def _write_model(folder: Path, model: Network, meta: ModelMeta) -> None:
     # Tied weights appear once: named_parameters names a shared tensor a single time.
     _write_tensors(folder / WEIGHTS, dict(model.named_parameters()))
-    _write_json(folder / MODEL, asdict(meta))
+    _write_json(folder / MODEL, asdict(meta) | {"family": meta.config.family})
 
 
 def _read_meta(path: Path) -> ModelMeta:
     fields = _read_json(path)
     try:
-        return ModelMeta(**{**fields, "config": ModelConfig(**fields["config"])})
+        config = network_config(fields.pop("family", ""), fields["config"])
+        return ModelMeta(**{**fields, "config": config})
     except (TypeError, KeyError, LLMError) as error:
         raise BadCheckpoint(f"{path.name}: {error}") from error
 

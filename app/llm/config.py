@@ -6,8 +6,9 @@ Names are the book's: vocab_size, context_length, emb_dim, n_heads, n_layers, dr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from app.llm.errors import BadConfig
 
@@ -154,46 +155,36 @@ class LoRAConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One run of the training loop (chapter 5 and appendix D).
+class LoopConfig:
+    """What the training loop itself goes by, whatever is trained (chapter 5 and appendix D).
 
-    Exactly one of `max_steps` and `epochs` counts; with neither, 1 epoch. `trainable` names which weights
-    learn: all, or the last block with the final norm (the head too, where it is not tied to the embedding).
+    At most one of `max_steps` and `epochs` counts; with neither, `default_epochs`.
     """
+
+    default_epochs: ClassVar[int] = 1
 
     max_steps: int | None = None
     epochs: int | None = None
     batch_size: int = 8
-    context_length: int | None = None  # tokens a window; None: the model's own, at most 256
-    stride: int | None = None  # None: the window's length, so that no token is seen twice an epoch
     learning_rate: float = 5e-4
     min_learning_rate: float = 0.0
     weight_decay: float = 0.1
     warmup_steps: int = 0
     grad_clip: float | None = 1.0
-    trainable: Literal["all", "last_block"] = "all"
     eval_every: int = 20
     eval_batches: int = 8
     sample_every: int = 50
     sample_prompt: str = "The"
-    sample_tokens: int = 40
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.epochs is not None:
             raise BadConfig("epochs", "give either max_steps or epochs, not both")
-        for field in ("max_steps", "epochs", "context_length", "stride"):
+        for field in ("max_steps", "epochs"):
             if getattr(self, field) is not None:
                 _check_int(field, getattr(self, field), 1, 10**9)
-        for field in (
-            "batch_size",
-            "eval_every",
-            "eval_batches",
-            "sample_every",
-            "sample_tokens",
-            "checkpoint_every",
-        ):
+        for field in ("batch_size", "eval_every", "eval_batches", "sample_every", "checkpoint_every"):
             _check_int(field, getattr(self, field), 1)
         _check_int("keep_checkpoints", self.keep_checkpoints, 1, 100)
         _check_int("warmup_steps", self.warmup_steps, 0, 10**9)
@@ -205,9 +196,100 @@ class TrainConfig:
             raise BadConfig("weight_decay", f"must be from 0 to 10, not {self.weight_decay!r}")
         if self.grad_clip is not None and not 0.0 < self.grad_clip <= 1e6:
             raise BadConfig("grad_clip", f"must be above 0, not {self.grad_clip!r}")
+
+    def with_steps(self, max_steps: int) -> Self:
+        """The same run, its length said in steps."""
+        return replace(self, max_steps=max_steps, epochs=None)
+
+    def steps(self, batches_an_epoch: int) -> int:
+        """Updates of the run."""
+        return self.max_steps or (self.epochs or self.default_epochs) * batches_an_epoch
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """One run on windows of text (chapter 5).
+
+    `trainable` names which weights learn: all, or the last block with the final norm (the head too, where it is
+    not tied to the embedding).
+    """
+
+    context_length: int | None = None  # tokens a window; None: the model's own, at most 256
+    stride: int | None = None  # None: the window's length, so that no token is seen twice an epoch
+    trainable: Literal["all", "last_block"] = "all"
+    sample_tokens: int = 40
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("context_length", "stride"):
+            if getattr(self, field) is not None:
+                _check_int(field, getattr(self, field), 1, 10**9)
+        _check_int("sample_tokens", self.sample_tokens, 1)
         if not self.sample_prompt.strip():
             raise BadConfig("sample_prompt", "must hold some text")
 
-    def with_steps(self, max_steps: int) -> TrainConfig:
-        """The same run, its length said in steps."""
-        return replace(self, max_steps=max_steps, epochs=None)
+
+@dataclass(frozen=True)
+class SkipGramConfig(LoopConfig):
+    """One run of word2vec: words predict the words around them, against words drawn by chance (Mikolov et al. 2013).
+
+    A batch has `batch_size` words in the middle. `sample_prompt` holds the words whose neighbours are shown; the
+    most frequent ones where it is empty.
+    """
+
+    default_epochs: ClassVar[int] = 5
+
+    batch_size: int = 256
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    eval_every: int = 100
+    sample_every: int = 200
+    sample_prompt: str = ""
+    checkpoint_every: int = 500
+    window: int = 5  # words to each side, at most; how many is drawn for each word
+    negatives: int = 5  # words drawn by chance for each pair
+    subsample: float | None = 1e-3  # words more frequent than this share of the text are left out at times
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_int("window", self.window, 1, 100)
+        _check_int("negatives", self.negatives, 1, 100)
+        if self.subsample is not None and not 0.0 < self.subsample <= 1.0:
+            raise BadConfig("subsample", f"must be above 0 and at most 1, not {self.subsample!r}")
+
+    @property
+    def window_length(self) -> int:
+        """Inputs of a window that has `window` words to each side of its middle, the last of them its target."""
+        return 2 * self.window
+
+
+@dataclass(frozen=True)
+class Word2VecConfig:
+    """The shape of word vectors: one of `emb_dim` numbers for each token."""
+
+    vocab_size: int
+    emb_dim: int = 100
+
+    def __post_init__(self) -> None:
+        _check_int("vocab_size", self.vocab_size, 1)
+        _check_int("emb_dim", self.emb_dim, 1, 4096)
+
+    @property
+    def family(self) -> Literal["word2vec"]:
+        return "word2vec"
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+NetworkConfig = ModelConfig | Word2VecConfig
+
+
+def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
+    """The configuration that `to_dict` of a network of `family` gave.
+
+    Raises:
+        TypeError: a field is missing or unknown.
+        BadConfig: the values do not fit together.
+    """
+    return Word2VecConfig(**fields) if family == "word2vec" else ModelConfig(**fields)

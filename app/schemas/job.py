@@ -45,7 +45,7 @@ Fraction = Annotated[float, Field(ge=0, le=0.9)]
 
 
 class NetworkSpec(In):
-    """A new network: a preset, fields over a preset, or all fields; in the book's names."""
+    """A new network: a preset, fields over a preset, or all fields, in the book's names; for word2vec `emb_dim`."""
 
     preset: str | None = None
     vocab_size: int | None = Field(None, description="Only as many as the tokenizer has; it gives this number anyway.")
@@ -66,7 +66,10 @@ class NetworkSpec(In):
 
 
 class TrainSpec(In):
-    """How to train; what is left out has the default that the job then shows."""
+    """How to train; what is left out has the recipe's default (here: pretrain's), which the job then shows.
+
+    A setting that the recipe does not have is refused.
+    """
 
     max_steps: int | None = Field(None, description="This or `epochs`; with neither, one epoch.")
     epochs: int | None = Field(None, le=MAX_EPOCHS)
@@ -86,12 +89,15 @@ class TrainSpec(In):
     sample_tokens: int = Field(40, le=MAX_SAMPLE_TOKENS)
     checkpoint_every: int = 100
     keep_checkpoints: int = 2
+    window: int = Field(5, description="word2vec: words to each side, at most.")
+    negatives: int = Field(5, description="word2vec: words by chance for each pair.")
+    subsample: float | None = Field(1e-3, description="word2vec: more frequent words are left out at times.")
 
 
 class JobCreate(In):
     """A training job."""
 
-    recipe: Literal["pretrain"]
+    recipe: Literal["pretrain", "word2vec"]
     dataset: Annotated[str | list[DatasetShare], NameOr(Shares)] = Field(
         description="A dataset's id, or several with their shares."
     )
@@ -99,7 +105,10 @@ class JobCreate(In):
         default_factory=NetworkSpec,
         description="A new network (gpt-tiny if nothing is said), or a model (or `job_id@step`) to go on from.",
     )
-    tokenizer: str | None = Field(None, description="Of a new network; one that goes on keeps its own.")
+    tokenizer: str | None = Field(
+        None,
+        description="Of a new network; one that goes on keeps its own. word2vec, omitted: the words of the text.",
+    )
     validation: Annotated[float | str, NameOr(Fraction)] = Field(
         0.1, description="The share of each text that is kept back to measure on (0: none), or a dataset's id."
     )

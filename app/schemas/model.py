@@ -29,11 +29,18 @@ class ModelConfigOut(Out):
     rope_base: float
 
 
+class WordVectorsConfigOut(Out):
+    """Word vectors: how many, and how many numbers each."""
+
+    vocab_size: int
+    emb_dim: int
+
+
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
-    family: Literal["gpt2", "llama"]
-    config: ModelConfigOut
+    family: Literal["gpt2", "llama", "word2vec"] = Field(description="`word2vec` models do not generate.")
+    config: ModelConfigOut | WordVectorsConfigOut
     tokenizer: str
     parameters: int
     size_bytes: int

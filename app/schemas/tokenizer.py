@@ -33,6 +33,10 @@ def _one_text_or_many(value: object) -> str | list[str]:
     return [_check_text(text, f"item {index}: ") for index, text in enumerate(value)]
 
 
+def _one_id_list(value: object) -> list[int]:
+    return _check_ids(value)
+
+
 def _one_id_list_or_many(value: object) -> list[int] | list[list[int]]:
     if not isinstance(value, list):
         raise PydanticCustomError("ids_type", "must be a list of token ids, or a list of such lists")
@@ -72,6 +76,7 @@ IdsOrIdLists = Annotated[
     list[int] | list[list[int]],
     PlainValidator(_one_id_list_or_many, json_schema_input_type=list[int] | list[list[int]]),
 ]
+IdList = Annotated[list[int], PlainValidator(_one_id_list, json_schema_input_type=list[int])]
 NameOrNames = Annotated[str | list[str], PlainValidator(_one_name_or_many, json_schema_input_type=str | list[str])]
 
 Specials = Annotated[

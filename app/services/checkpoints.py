@@ -12,9 +12,8 @@ from app.db.session import Database
 from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
-from app.llm.checkpoint import ModelMeta
+from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadCheckpoint
-from app.llm.model.transformer import Transformer
 from app.llm.train.loop import TrainState
 from app.services.progress import Progress
 from app.services.storage import Storage
@@ -34,7 +33,7 @@ class Checkpoints:
         """Step and folder of the last one saved or resumed from."""
         return self._newest
 
-    def resume(self) -> tuple[Transformer, ModelMeta, TrainState] | None:
+    def resume(self) -> tuple[Network, ModelMeta, TrainState] | None:
         """The newest checkpoint that is whole, or None. Any that is not is taken off the list and told of.
 
         Raises:
@@ -56,7 +55,7 @@ class Checkpoints:
         self._sweep()
         return None
 
-    def save(self, model: Transformer, meta: ModelMeta, state: TrainState) -> None:
+    def save(self, model: Network, meta: ModelMeta, state: TrainState) -> None:
         """Write, list, and drop those that are not to be kept; a step that is saved already is left alone.
 
         Raises:

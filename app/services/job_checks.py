@@ -7,8 +7,8 @@ minutes later. The trainer judges again, exactly.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -17,15 +17,17 @@ from app.errors import DataMissing, InvalidRequest
 from app.llm.config import PRESETS, ModelConfig, TrainConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
+from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate, NetworkSpec
-from app.services import datasets, model_files, tokens
+from app.services import datasets, model_files, tokens, word2vec_checks
 from app.services.corpus import split_point
+from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config
 from app.services.runtime import Runtime
 from app.services.storage import Storage
+from app.services.tokenizer_making import make_word
 
 DEFAULT_PRESET = "gpt-tiny"
 MAX_PARAMETERS = 20_000_000_000
-MAX_BATCH_TOKENS = 1 << 20
 LOOKED_AT_CHARACTERS = 1 << 20  # a part longer than this holds a window, but for texts that only the trainer can judge
 CHARACTERS_A_TOKEN = 16  # generous: so much text holds the tokens of a window, nearly always
 
@@ -45,10 +47,8 @@ class Plan:
     shares: tuple[Share, ...]
     validation: DatasetRow | None
     fraction: float  # of each text, kept back to measure on; 0 where there is a validation dataset
-    tokenizer_name: str
-    tokenizer: Tokenizer
-    train: TrainConfig
-    window: int  # tokens
+    asked: Asked
+    tokenizer: Tokenizer | None  # None: still to be made
 
 
 def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
@@ -57,8 +57,6 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
     Raises:
         AppError: they do not, or something is not there; `param` says which field.
     """
-    from app.services.pretraining import window_length  # torch, which a server needs only once it generates
-
     if isinstance(body.dataset, str):
         shares: tuple[Share, ...] = (Share(datasets.read(session, body.dataset, "dataset"), 1.0),)
     else:
@@ -67,34 +65,40 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
             for index, share in enumerate(body.dataset)
         )
     validation = body.validation if isinstance(body.validation, str) else None
-    config, tokenizer_name = _network(session, runtime, body)
-    train = _train(body)
-    window = window_length(train, config.context_length)
-    if train.batch_size * window > MAX_BATCH_TOKENS:
-        told = f"{train.batch_size} windows of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
-        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
-    tokenizer = runtime.tokenizers.get(session, tokenizer_name)
-    if not tokens.encode(tokenizer, train.sample_prompt, parse_special=False, param="train.sample_prompt"):
-        raise InvalidRequest("train.sample_prompt: there is no token in it", param="train.sample_prompt")
+    asked = RECIPES[body.recipe](session, runtime, body)
     return Plan(
         shares=shares,
         validation=None if validation is None else datasets.read(session, validation, "validation"),
         fraction=body.validation if isinstance(body.validation, float) else 0.0,
-        tokenizer_name=tokenizer_name,
-        tokenizer=tokenizer,
-        train=train,
-        window=window,
+        asked=asked,
+        tokenizer=None if asked.makes_tokenizer else runtime.tokenizers.get(session, asked.tokenizer_name),
     )
+
+
+def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
+    """The plan with its tokenizer, made of the text where it is to be made: that takes seconds, no transaction waits.
+
+    Raises:
+        TooLarge, InvalidRequest, DataMissing: as `tokenizer_making.make_word`.
+    """
+    if plan.tokenizer:
+        return plan
+    made = make_word(storage, plan.shares[0].dataset, 2)
+    return replace(plan, tokenizer=WordTokenizer.from_json(made.content.decode()))
 
 
 def check_texts(storage: Storage, plan: Plan) -> None:
     """See whether every text, and every part that is kept back, holds a window of input and target.
 
     Raises:
-        InvalidRequest: one is too short; `param` says which.
+        InvalidRequest: one is too short, or the samples' prompt has no token; `param` says which.
         UnknownWord: the tokenizer does not know a word of it.
         DataMissing: its file is gone.
     """
+    assert plan.tokenizer is not None, "with_tokenizer() comes first"
+    prompt = plan.asked.train.sample_prompt
+    if prompt and not tokens.encode(plan.tokenizer, prompt, parse_special=False, param="train.sample_prompt"):
+        raise InvalidRequest("train.sample_prompt: there is no token in it", param="train.sample_prompt")
     for share in plan.shares:
         cut = split_point(share.dataset.characters, plan.fraction) if plan.fraction else None
         _check_part(storage, plan, share.dataset, (0, cut), "dataset")
@@ -102,6 +106,30 @@ def check_texts(storage: Storage, plan: Plan) -> None:
             _check_part(storage, plan, share.dataset, (cut, None), "validation")
     if plan.validation is not None:
         _check_part(storage, plan, plan.validation, (0, None), "validation")
+
+
+def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
+    """The request as `pretrain` understands it."""
+    from app.services.pretraining import window_length  # torch, which a server needs only once it generates
+
+    config, tokenizer_name = _network(session, runtime, body)
+    train = train_config(body, TrainConfig)
+    window = window_length(train, config.context_length)
+    if train.batch_size * window > MAX_BATCH_TOKENS:
+        told = f"{train.batch_size} windows of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
+        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
+    if isinstance(body.model, str):
+        model, called = {"name": body.model}, body.model.partition("@")[0][:80]
+    else:
+        model = body.model.model_dump(exclude_none=True) or {"preset": DEFAULT_PRESET}
+        called = body.model.preset or "gpt"
+    return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window)
+
+
+RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
+    "pretrain": _pretrain,
+    "word2vec": word2vec_checks.check,
+}
 
 
 def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[ModelConfig, str]:
@@ -121,6 +149,7 @@ def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[Model
     place = model_files.find(session, runtime.storage, name)
     if "@" not in name:
         info = runtime.models.info(session, name)
+        assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
         return info.config, info.tokenizer
     try:
         about = json.loads((place.path / "model.json").read_bytes())
@@ -165,16 +194,9 @@ def _parameters(config: ModelConfig) -> int:
     return config.emb_dim * tables + config.n_layers * (attention + mlp)
 
 
-def _train(body: JobCreate) -> TrainConfig:
-    fields: dict[str, Any] = body.train.model_dump()
-    try:
-        return TrainConfig(**fields)
-    except BadConfig as error:
-        raise InvalidRequest(f"train.{error}", param=f"train.{error.field}") from error
-
-
 def _check_part(storage: Storage, plan: Plan, row: DatasetRow, part: tuple[int, int | None], param: str) -> None:
-    needed = plan.window + 1
+    assert plan.tokenizer is not None, "with_tokenizer() comes first"
+    needed = plan.asked.window + 1
     start, end = part
     length = (row.characters if end is None else end) - start
     for looked_at in (needed * CHARACTERS_A_TOKEN, LOOKED_AT_CHARACTERS):
@@ -183,5 +205,5 @@ def _check_part(storage: Storage, plan: Plan, row: DatasetRow, part: tuple[int, 
         if found >= needed or (looked_at == LOOKED_AT_CHARACTERS and length > looked_at):
             return
     kept = "the part of it that is kept back" if param == "validation" and plan.validation is None else row.id
-    told = f"{kept} has {found:,} tokens; a window of {plan.window} and the token after it need {needed:,}"
+    told = f"{kept} has {found:,} tokens; a window of {plan.asked.window} and the token after it need {needed:,}"
     raise InvalidRequest(f"{param}: {told}", param=param)

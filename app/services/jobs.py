@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict
-from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -17,12 +16,14 @@ from app.db.tables.event import EventRow
 from app.db.tables.job import Ending, JobRow
 from app.db.tables.metric import MetricRow
 from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
+from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import datasets, job_checks
+from app.services import datasets, job_checks, tokenizer_making
 from app.services.job_checks import Plan
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
+from app.services.tokenizer_making import Made
 from app.services.tokenizers import is_built_in
 
 DRAWN_SEEDS = 2**31  # a number that every client can hold
@@ -37,13 +38,15 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
     job_id = new_id("job")
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
-        name = _free_name(session, runtime, body, job_id)
+        name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
+    plan = job_checks.with_tokenizer(runtime.storage, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     row = _row(job_id, name, plan, body)
     try:
         with runtime.database.write() as session:
             _add(session, runtime, row)
             session.flush()
+            _hold_tokenizer(session, runtime, plan)
             add_status(session, row, "queued")
             runtime.nudger.after_commit(session, row.id)
     except IntegrityError as error:  # somebody was faster
@@ -134,20 +137,28 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     for dataset_id, param in sorted(needed):
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
-    if not is_built_in(row.tokenizer) and tokenizer.lock(session, row.tokenizer) is None:
-        raise TokenizerNotFound(f"tokenizer: there is no tokenizer {row.tokenizer!r} any more", param="tokenizer")
     _check_free(session, runtime, row.name)
     session.add(row)
 
 
-def _free_name(session: Session, runtime: Runtime, body: JobCreate, job_id: str) -> str:
-    """The name asked for, or one made of what it starts from and the end of the job's id."""
-    if body.name is not None:
-        name = check_name(body.name)
-        _check_free(session, runtime, name)
-        return name
-    start = body.model if isinstance(body.model, str) else body.model.preset or "gpt"
-    return f"{start.partition('@')[0][:80]}-{job_id[-6:]}"
+def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
+    """Keep the tokenizer there until the commit. One that was made along is registered, unless another job was faster."""
+    name, made = plan.asked.tokenizer_name, plan.tokenizer
+    if plan.asked.makes_tokenizer and tokenizer.get(session, name) is None:
+        assert isinstance(made, WordTokenizer), "no other kind is made along"
+        source = plan.shares[0].dataset
+        tokenizer_making.register(session, runtime.storage, name, Made.of(made, source.size_bytes), source.id)
+    elif not is_built_in(name) and tokenizer.lock(session, name) is None:
+        raise TokenizerNotFound(f"tokenizer: there is no tokenizer {name!r} any more", param="tokenizer")
+
+
+def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str) -> str:
+    """The name asked for, or the one made up of what it starts from and the end of the job's id."""
+    if body.name is None:
+        return made_up
+    name = check_name(body.name)
+    _check_free(session, runtime, name)
+    return name
 
 
 def _check_free(session: Session, runtime: Runtime, name: str) -> None:
@@ -164,10 +175,6 @@ def _taken(name: str) -> NameTaken:
 
 
 def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
-    asked = body.model if isinstance(body.model, str) else body.model.model_dump(exclude_none=True)
-    model: dict[str, Any] = (
-        {"name": asked} if isinstance(asked, str) else asked or {"preset": job_checks.DEFAULT_PRESET}
-    )
     shares = [{"dataset": share.dataset.id, "weight": share.weight} for share in plan.shares]
     return JobRow(
         id=job_id,
@@ -175,14 +182,14 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         name=name,
         status="queued",
         datasets=shares,
-        model=model,
-        tokenizer=plan.tokenizer_name,
+        model=plan.asked.model,
+        tokenizer=plan.asked.tokenizer_name,
         validation={"dataset": plan.validation.id} if plan.validation else {"fraction": plan.fraction},
-        train=asdict(plan.train),
+        train=asdict(plan.asked.train),
         device=body.device,
         devices=body.devices,
         priority=body.priority,
         seed=secrets.randbelow(DRAWN_SEEDS) if body.seed is None else body.seed,
-        total_steps=plan.train.max_steps,
+        total_steps=plan.asked.train.max_steps,
         nudged_at=db_now(),
     )

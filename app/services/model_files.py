@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
 from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import model as model_table
-from app.errors import CheckpointNotFound, DataMissing, ModelNotFound
+from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongModel
 from app.llm.config import ModelConfig
+from app.llm.errors import BadCheckpoint
 from app.services.storage import NAME, Storage
 
 if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
@@ -92,7 +93,21 @@ class Weights:
 
 
 def find(session: Session, storage: Storage, name: str) -> Place:
-    """The place of a model, or of a checkpoint `job_id@step`.
+    """The place of a model that writes, or of a checkpoint of one, `job_id@step`.
+
+    Raises:
+        WrongModel: it holds word vectors alone.
+        ModelNotFound, CheckpointNotFound, DataMissing: as `find_any`.
+    """
+    place = find_any(session, storage, name)
+    if family(place) == "word2vec":
+        told = "holds word vectors, which write nothing; POST /embeddings reads them"
+        raise WrongModel(f"model: {name} {told}", param="model")
+    return place
+
+
+def find_any(session: Session, storage: Storage, name: str) -> Place:
+    """The place of a model of any kind, or of a checkpoint.
 
     Raises:
         ModelNotFound, CheckpointNotFound: there is none of that name.
@@ -135,18 +150,33 @@ def read(place: Place) -> Weights:
         known = BUILT_IN[place.name]
         return Weights(network, network.config, known.tokenizer, about.eos_id, about.chat_template, known.licence)
     from app.llm.checkpoint import load_model
+    from app.llm.model.transformer import Transformer
 
-    network, meta = load_model(place.path)
-    network.requires_grad_(False)
-    return Weights(network, meta.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence)
+    found, meta = load_model(place.path)
+    if not isinstance(found, Transformer):
+        raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
+    found.requires_grad_(False)
+    return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence)
 
 
 def has_chat_template(place: Path) -> bool:
     """Whether the model in a folder takes messages, without reading its weights."""
+    return _about(place).get("chat_template") is not None
+
+
+def family(place: Place) -> str | None:
+    """What kind of network lies there, without reading its weights; None where that is not said."""
+    found = None if place.is_gguf else _about(place.path).get("family")
+    return found if isinstance(found, str) else None
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What a model says of itself; nothing where that is damaged: whoever loads it is told."""
     try:
-        return json.loads((place / "model.json").read_bytes())["chat_template"] is not None
-    except (OSError, ValueError, KeyError, TypeError):  # damaged: whoever loads it is told
-        return False
+        about = json.loads((folder / "model.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def _short(name: str) -> str:

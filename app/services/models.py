@@ -21,7 +21,7 @@ from app.db.session import Database
 from app.db.tables import model as model_table
 from app.db.tables.model import ModelRow
 from app.errors import AppError, DataMissing, ModelNotFound, NotReady
-from app.llm.config import ModelConfig
+from app.llm.config import ModelConfig, NetworkConfig, network_config
 from app.llm.errors import LLMError
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
@@ -64,8 +64,8 @@ class ModelInfo:
     """What can be said of a model without loading it."""
 
     name: str
-    family: Literal["gpt2", "llama"]
-    config: ModelConfig
+    family: Literal["gpt2", "llama", "word2vec"]
+    config: NetworkConfig
     tokenizer: str
     parameters: int
     size_bytes: int
@@ -314,7 +314,7 @@ class Models:
         )
 
     def _row_info(self, row: ModelRow) -> ModelInfo:
-        config = ModelConfig(**row.config)
+        config = network_config(row.family, row.config)
         folder = self._storage.model(row.name)
         available = folder.exists()
         return ModelInfo(

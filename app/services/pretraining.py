@@ -1,42 +1,34 @@
-"""From a job's row to what the training loop needs: the network, its data, the length of the run.
+"""The recipe `pretrain`, from a job's row to what the training loop needs: the network, its data, its task.
 
 Knows no lease, metric or checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
-from app.db.tables import dataset as dataset_table
-from app.db.tables.dataset import DatasetRow
 from app.db.tables.job import JobRow
-from app.errors import DatasetNotFound, InvalidRequest
-from app.llm.checkpoint import ModelMeta
+from app.errors import InvalidRequest
+from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import PRESETS, ModelConfig, TrainConfig
-from app.llm.data.windows import Batches, Mixture, Windows
-from app.llm.errors import DatasetTooShort
 from app.llm.evaluate import write_greedily
 from app.llm.model.transformer import Transformer
 from app.llm.train.pretrain import Pretraining
 from app.services import model_files
-from app.services.corpus import Encoder, ids_of, split_point
+from app.services.corpus import Encoder
+from app.services.job_data import Check, Cut, Data, read_data
+from app.services.recipe import Run
 from app.services.runtime import Runtime
 
 DEFAULT_WINDOW = 256
 """Tokens a window where the job says nothing and the model could take more."""
 
-Check = Callable[[], None]
 
-
-@dataclass(frozen=True)
-class Data:
-    """What is learnt from, and what is measured on."""
-
-    train: Batches
-    validation: Batches | None
+def read_config(train: dict[str, Any]) -> TrainConfig:
+    """The settings of a job's row."""
+    return TrainConfig(**train)
 
 
 def window_length(config: TrainConfig, context_length: int) -> int:
@@ -51,16 +43,11 @@ def window_length(config: TrainConfig, context_length: int) -> int:
     return config.context_length or min(context_length, DEFAULT_WINDOW)
 
 
-def total_steps(config: TrainConfig, batches_an_epoch: int) -> int:
-    """Updates of a run; one epoch where nothing is said."""
-    return config.max_steps or (config.epochs or 1) * batches_an_epoch
-
-
-def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Transformer, ModelMeta]:
+def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Network, ModelMeta]:
     """The network that the job starts from: a new one, drawn from its seed, or a registered one to continue.
 
     Raises:
-        AppError: the model to continue is not there (any more), or has another vocabulary than its tokenizer.
+        AppError: the model to continue is not there (any more), or its tokenizer is not for it.
         BadConfig, BadWeights, BadCheckpoint: it cannot be made, or is damaged.
     """
     torch.manual_seed(job.seed)
@@ -73,10 +60,9 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Trans
     with runtime.database.read() as session:
         place = model_files.find(session, runtime.storage, base)
     weights = model_files.read(place)
-    ours, its = encoder.tokenizer.vocab_size, weights.config.vocab_size
-    if ours != its:
-        told = f"{base} has {its} tokens, but its tokenizer {job.tokenizer} {ours}"
-        raise InvalidRequest(f"model: {told}", param="model")
+    if weights.config.vocab_size != encoder.tokenizer.vocab_size:
+        sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {job.tokenizer} {encoder.tokenizer.vocab_size}"
+        raise InvalidRequest(f"model: {base} has {sizes}", param="model")
     meta = ModelMeta(
         config=weights.config,
         tokenizer=weights.tokenizer,
@@ -88,49 +74,26 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Trans
     return weights.network, meta
 
 
-def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, config: TrainConfig, length: int, check: Check) -> Data:
-    """The job's texts as batches of windows of `length` tokens.
+def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, meta: ModelMeta, check: Check) -> Run:
+    """The data and the task for a network that lies on its device.
 
     Raises:
-        InvalidRequest: there is not one window to learn from, or to measure on.
-        DatasetNotFound: a dataset was deleted.
-        UnknownToken: the tokenizer does not know a word of them.
-        TrainingStopped: by `check`.
+        InvalidRequest: a window does not fit the context, a text holds none, or the samples' prompt has no token.
+        DatasetNotFound, UnknownToken, TrainingStopped: as `read_data`.
     """
-
-    def windows(row: DatasetRow, start: int, end: int | None, stride: int, param: str) -> Windows:
-        ids = ids_of(runtime.storage, encoder, row, start, end, check)
-        try:
-            return Windows(ids, length, stride)
-        except DatasetTooShort as error:
-            part = "validation" if param == "validation" else "training"
-            raise InvalidRequest(f"{row.id} is too short for {part}: {error}", param=param) from error
-
-    fraction = job.validation.get("fraction") or 0.0
-    rows = [_dataset(runtime, entry["dataset"], "dataset") for entry in job.datasets]
-    weights = [float(entry["weight"]) for entry in job.datasets]
-    cuts = [split_point(row.characters, fraction) if fraction else None for row in rows]
-    learnt = [windows(row, 0, cut, config.stride or length, "dataset") for row, cut in zip(rows, cuts, strict=True)]
-    held_out: Mixture | None = None
-    if fraction:
-        parts = [windows(row, cut or 0, None, length, "validation") for row, cut in zip(rows, cuts, strict=True)]
-        held_out = Mixture(parts, weights)
-    elif "dataset" in job.validation:
-        other = _dataset(runtime, job.validation["dataset"], "validation")
-        held_out = Mixture([windows(other, 0, None, length, "validation")], [1.0])
-    return Data(
-        Batches(Mixture(learnt, weights), config.batch_size, job.seed),
-        None if held_out is None else Batches(held_out, config.batch_size, job.seed),
-    )
+    assert isinstance(network, Transformer), "only such networks are made or read here"
+    config = read_config(job.train)
+    length = window_length(config, network.config.context_length)
+    cut = Cut(length, config.stride or length, length, config.batch_size)
+    data = read_data(runtime, job, encoder, cut, check)
+    config = config.with_steps(config.steps(len(data.train)))
+    task = _make_task(network, config, data, encoder, meta.eos_id)
+    return Run(task, config, data.train, tokens_a_window=length)
 
 
-def make_task(model: Transformer, config: TrainConfig, data: Data, encoder: Encoder, eos_id: int | None) -> Pretraining:
-    """The recipe on this network and data.
-
-    Raises:
-        InvalidRequest: the prompt of the samples has no token.
-        UnknownToken: the tokenizer does not know a word of it.
-    """
+def _make_task(
+    model: Transformer, config: TrainConfig, data: Data, encoder: Encoder, eos_id: int | None
+) -> Pretraining:
     tokenizer = encoder.tokenizer
     prompt = tokenizer.encode(config.sample_prompt)
     if not prompt:
@@ -141,16 +104,3 @@ def make_task(model: Transformer, config: TrainConfig, data: Data, encoder: Enco
         return tokenizer.decode([*prompt, *written])
 
     return Pretraining(model, config, data.train, data.validation, write)
-
-
-def with_steps(config: TrainConfig, data: Data) -> TrainConfig:
-    """The same run, its length said in steps."""
-    return replace(config, max_steps=total_steps(config, len(data.train)), epochs=None)
-
-
-def _dataset(runtime: Runtime, dataset_id: str, param: str) -> DatasetRow:
-    with runtime.database.read() as session:
-        row = dataset_table.get(session, dataset_id)
-    if row is None:
-        raise DatasetNotFound(f"{param}: there is no dataset {dataset_id!r} any more", param=param)
-    return row

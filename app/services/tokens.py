@@ -58,6 +58,27 @@ def decode(tokenizer: Tokenizer, lists: Sequence[Sequence[int]], max_bytes: int,
     return [tokenizer.decode(ids) for ids in lists]
 
 
+def text_of(tokenizer: Tokenizer, token_id: int) -> str:
+    """A token's own text, U+FFFD where its bytes are no UTF-8.
+
+    Raises:
+        TokenIdOutOfRange: the id is outside the vocabulary.
+    """
+    return tokenizer.token_bytes(token_id).decode("utf-8", errors="replace")
+
+
+def check_ids(ids: Sequence[int], vocab_size: int, param: str = "ids") -> None:
+    """Pass ids that are in a vocabulary.
+
+    Raises:
+        TokenOutOfRange: one is not; its place is told as `ids.<place>`.
+    """
+    for place, token_id in enumerate(ids):
+        if not 0 <= token_id < vocab_size:
+            told = f"{param}.{place}: {_shortened(TokenIdOutOfRange(token_id, vocab_size))}"
+            raise TokenOutOfRange(told, param=f"{param}.{place}")
+
+
 def _shortened(error: TokenIdOutOfRange) -> str:
     """The refusal, without the thousands of digits that a number in a request may have."""
     message = str(error)

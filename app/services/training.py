@@ -17,19 +17,20 @@ from app.db.tables import model as model_table
 from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
 from app.errors import AppError, NameTaken
-from app.llm.checkpoint import ModelMeta, copy_model, publish
-from app.llm.config import TrainConfig
+from app.llm.checkpoint import ModelMeta, Network, copy_model, publish
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
-from app.llm.model.transformer import Transformer
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import pretraining
+from app.services import job_data, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.progress import Progress
+from app.services.recipe import Recipe, Run
 from app.services.runtime import Runtime
 
 log = get_logger(__name__)
+
+RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec}
 
 REPORTED_STEPS = 5_000
 """About so many steps of a run are recorded; each has a row and an event for ever."""
@@ -93,9 +94,10 @@ class _Attempt:
             tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
             self._encoder = Encoder.of(session, row.tokenizer, tokenizer)
         self._job: JobRow = row
-        self._config = TrainConfig(**row.train)
-        self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config.keep_checkpoints)
-        self._network: tuple[Transformer, ModelMeta] | None = None
+        self._recipe = RECIPES[row.recipe]
+        keep = self._recipe.read_config(row.train).keep_checkpoints
+        self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, keep)
+        self._network: tuple[Network, ModelMeta] | None = None
         self._reported_at = 0.0
 
     def run(self) -> None:
@@ -106,18 +108,16 @@ class _Attempt:
         self.check()
         resumed = self._checkpoints.resume()
         if resumed is None:
-            model, meta = pretraining.make_network(self._runtime, self._job, self._encoder)
+            model, meta = self._recipe.make_network(self._runtime, self._job, self._encoder)
         else:
             model, meta = resumed[:2]
         self.check()
-        length = pretraining.window_length(self._config, meta.config.context_length)
-        data = pretraining.read_data(self._runtime, self._job, self._encoder, self._config, length, self.check)
-        config = pretraining.with_steps(self._config, data)
         model.to(device)
         self._network = (model, meta)
-        task = pretraining.make_task(model, config, data, self._encoder, meta.eos_id)
-        self._tell_start(config, model, device, resumed[2] if resumed else None)
-        train(task, config, self, resume=resumed[2] if resumed else None)
+        run = self._recipe.make_run(self._runtime, self._job, self._encoder, model, meta, self.check)
+        self._tell_start(run, model, device, resumed[2] if resumed else None)
+        report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
+        self._tell_end(run, report)
         self._finish(model, meta)
 
     def check(self) -> None:
@@ -140,18 +140,25 @@ class _Attempt:
         assert self._network is not None, "the loop runs only once there is a network"
         self._checkpoints.save(*self._network, state)
 
-    def _tell_start(
-        self, config: TrainConfig, model: Transformer, device: torch.device, resume: TrainState | None
-    ) -> None:
-        weights = model.parameter_count()
+    def _tell_start(self, run: Run, model: Network, device: torch.device, resume: TrainState | None) -> None:
+        weights, steps = model.parameter_count(), run.config.max_steps or 0
         learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         begin = "training" if resume is None else f"going on from step {resume.report.step}, training"
+        sources = job_data.sources(self._job, run.batches, steps, run.tokens_a_window)
         self._progress.message(
-            f"{begin} {learning:,} of {weights:,} weights for {config.max_steps:,} steps on {device.type}",
-            data={"weights": weights, "learning": learning, "device": device.type},
+            f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {device.type}",
+            data={"weights": weights, "learning": learning, "device": device.type, "sources": sources},
         )
 
-    def _finish(self, model: Transformer, meta: ModelMeta) -> None:
+    def _tell_end(self, run: Run, report: Report) -> None:
+        sources = job_data.sources(self._job, run.batches, report.step, run.tokens_a_window)
+        read = ", ".join(
+            f"{each['dataset']} {each['tokens_read']:,} of {each['tokens']:,} tokens ({each['epochs']:.2f} epochs)"
+            for each in sources
+        )
+        self._progress.message(f"read: {read}", data={"sources": sources})
+
+    def _finish(self, model: Network, meta: ModelMeta) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""
         job, storage = self._job, self._runtime.storage
         assert self._checkpoints.newest is not None, "the loop saves at its end"

@@ -36,14 +36,16 @@ export async function fillTokenizers(select, note, preferred) {
 }
 
 /**
- * Models; those whose files are not on the machine are disabled, and their hints stand in `note`. A name that
+ * Models; word vectors are disabled, and those whose files are not on the machine, whose hints stand in `note`. A name that
  * is asked for and in no list (a checkpoint) gets an entry of its own.
  */
 export async function fillModels(select, note, preferred, asked = null) {
   const rows = await all("/models", { key: "name" });
   const options = rows.map((row) => {
-    const about = row.available ? compact(row.parameters) : "not on this machine";
-    return h("option", { value: row.name, disabled: !row.available }, `${row.name} (${about})`);
+    const writes = row.family !== "word2vec";
+    const size = writes ? compact(row.parameters) : "word vectors, which write nothing";
+    const about = row.available ? size : "not on this machine";
+    return h("option", { value: row.name, disabled: !row.available || !writes }, `${row.name} (${about})`);
   });
   if (asked && !rows.some((row) => row.name === asked)) {
     options.unshift(h("option", { value: asked }, asked.includes("@") ? `${asked} (checkpoint)` : asked));

@@ -5,7 +5,7 @@ import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
-import { isFinal, steps, tryAddress } from "./job_status.js";
+import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
@@ -62,7 +62,7 @@ class JobPage {
   }
 
   async checkpoints() {
-    drawCheckpoints((await call(`${this.path}/checkpoints`)).data);
+    drawCheckpoints((await call(`${this.path}/checkpoints`)).data, writes(this.job));
   }
 
   async #setup() {
@@ -115,7 +115,7 @@ class JobPage {
     byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
     byId("cancel").hidden = isFinal(job);
     if (isFinal(job)) byId("cancel-sure").hidden = true;
-    const model = job.result?.model;
+    const model = writes(job) && job.result?.model;
     byId("try").hidden = !model;
     if (model) byId("try").href = tryAddress(model);
     drawVitals(job, this.newest, Date.now() / 1000);

@@ -69,7 +69,8 @@ export function addEvent(event) {
   prepend(byId("events"), h("li", {}, time, h("span", { class: `level-${event.level}` }, event.message)), MOST_EVENTS);
 }
 
-export function drawCheckpoints(checkpoints) {
+/** Each with a link that has it write, where it is a model that `writes`. */
+export function drawCheckpoints(checkpoints, writes) {
   byId("checkpoints-empty").hidden = checkpoints.length > 0;
   byId("checkpoints-table").hidden = checkpoints.length === 0;
   const cell = (text) => h("td", { class: "figure" }, text);
@@ -81,7 +82,7 @@ export function drawCheckpoints(checkpoints) {
         cell(count(one.step)),
         cell(loss(one.metrics?.val_loss ?? one.metrics?.loss)),
         cell(size(one.size_bytes)),
-        h("td", {}, h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it")),
+        h("td", {}, writes ? h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it") : null),
       ),
     ),
   );

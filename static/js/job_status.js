@@ -18,6 +18,11 @@ export function steps(job) {
   return job.total_steps ? `${count(job.step)} of ${count(job.total_steps)}` : count(job.step);
 }
 
+/** Whether what the job makes can be tried in the playground: word vectors cannot. */
+export function writes(job) {
+  return job.recipe !== "word2vec";
+}
+
 /** Where a model is tried; it may be a registered model or a checkpoint. */
 export function tryAddress(model) {
   return `/?model=${encodeURIComponent(model).replace("%40", "@")}#generate`;

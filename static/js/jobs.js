@@ -48,7 +48,7 @@ class JobList {
 function row(job) {
   const bar = h("progress", { max: "1", "aria-label": `Steps of ${job.name}` });
   bar.value = job.total_steps ? job.step / job.total_steps : 0;
-  const from = typeof job.model === "string" ? `continues ${job.model}` : (job.model.preset ?? "own shape");
+  const from = typeof job.model === "string" ? `continues ${job.model}` : (job.model.preset ?? (job.recipe === "word2vec" ? "word vectors" : "own shape"));
   return h(
     "tr",
     {},

@@ -22,9 +22,10 @@ from app.llm.checkpoint import (
     save_checkpoint,
     save_model,
 )
-from app.llm.config import PRESETS, ModelConfig
+from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
 from app.llm.errors import BadCheckpoint
 from app.llm.model.transformer import Transformer
+from app.llm.model.word_vectors import WordVectors
 from app.llm.train.loop import Report, TrainState
 
 CONFIG = ModelConfig(vocab_size=11, context_length=8, emb_dim=8, n_heads=2, n_layers=2, tied=True)
@@ -66,6 +67,26 @@ def test_a_model_comes_back_bit_for_bit(tmp_path: Path, preset, tied):
     ids = torch.tensor([[1, 2, 3]])
     assert torch.equal(again(ids), model.eval()(ids))
     assert all(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_word_vectors_come_back_bit_for_bit(tmp_path: Path):
+    config = Word2VecConfig(13, emb_dim=5)
+    model = WordVectors(config)
+    saved = save_checkpoint(tmp_path / "c", model, ModelMeta(config, "words"), state())
+    again, meta, _ = load_checkpoint(tmp_path / "c", saved.sha256)
+    assert isinstance(again, WordVectors)
+    assert meta == ModelMeta(config, "words")
+    assert equal(dict(again.named_parameters()), dict(model.named_parameters()))
+    assert json.loads((tmp_path / "c/model.json").read_text())["family"] == "word2vec"
+
+
+def test_a_folder_that_says_no_family_is_of_the_first_kind(folder: Path):
+    """Written before there were others."""
+    about = json.loads((folder / "model.json").read_text())
+    del about["family"]
+    (folder / "model.json").write_text(json.dumps(about))
+    reseal(folder, "model.json")
+    assert load_model(folder)[1] == META
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path):
@@ -129,6 +150,8 @@ def test_a_model_folder_that_is_not_there_is_refused(tmp_path: Path):
         ("model.json", lambda value: {**value, "config": {**value["config"], "n_heads": 3}}),
         ("model.json", lambda value: {**value, "config": {**value["config"], "emb_dim": 16}}),
         ("model.json", lambda value: {**value, "config": {**value["config"], "n_layers": 2**20}}),
+        ("model.json", lambda value: {**value, "family": "word2vec"}),
+        ("model.json", lambda value: {**value, "family": "word2vec", "config": {"vocab_size": 11, "emb_dim": 8}}),
         ("model.json", lambda value: [value]),
         ("trainer.json", lambda value: {**value, "surprise": 1}),
         ("manifest.json", lambda value: {**value, "format": 2}),

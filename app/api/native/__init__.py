@@ -1,13 +1,26 @@
 """The native API at the root: one router a resource."""
 
-from app.api.native import datasets, generate, health, jobs, models, tokenizers, tokens
+from app.api.native import datasets, embeddings, generate, health, jobs, models, tokenizers, tokens, windows
 
-__all__ = ["datasets", "generate", "health", "jobs", "models", "routers", "tokenizers", "tokens"]
+__all__ = [
+    "datasets",
+    "embeddings",
+    "generate",
+    "health",
+    "jobs",
+    "models",
+    "routers",
+    "tokenizers",
+    "tokens",
+    "windows",
+]
 
 routers = [
     health.router,
     tokens.router,
     tokenizers.router,
+    windows.router,
+    embeddings.router,
     models.router,
     generate.router,
     datasets.router,

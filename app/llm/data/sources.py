@@ -12,6 +12,7 @@ from app.llm.data.windows import Batches, Mixture, Windows
 COUNTED = 1 << 22
 """Windows of a run that are counted one by one, about a second; of what comes after, each text has its share."""
 COUNTED_EPOCHS = 1000
+_COUNTED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def windows_read(batches: Batches, steps: int) -> list[int]:
     epochs, rest = divmod(steps, len(batches))
     an_epoch = len(batches) * batches.batch_size if batches.drop_last else len(windows)
     total = epochs * an_epoch + rest * batches.batch_size
-    if isinstance(windows, Windows):
+    if isinstance(windows, Windows) or len(windows.parts) == 1:
         return [total]
     read = np.zeros(len(windows.parts), dtype=np.int64)
     counted = 0
@@ -56,12 +57,10 @@ def windows_read(batches: Batches, steps: int) -> list[int]:
         wanted = min(an_epoch if epoch < epochs else rest * batches.batch_size, COUNTED - counted)
         if wanted == 0:
             break
-        if len(windows.parts) > 1:
-            numbers = batches.order.numbers(epoch, 0, wanted)
+        for start in range(0, wanted, _COUNTED_AT_ONCE):
+            numbers = batches.order.numbers(epoch, start, min(start + _COUNTED_AT_ONCE, wanted))
             which = np.searchsorted(windows.ends, numbers, side="right")
             read += np.bincount(which, minlength=len(read))
-        else:
-            read += wanted
         counted += wanted
     slots = np.diff(windows.ends, prepend=0)
     left = np.diff(np.rint((total - counted) * np.cumsum(slots) / len(windows)).astype(np.int64), prepend=0)

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import TrainConfig
+from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
 from app.llm.train.schedule import learning_rate
 
@@ -83,7 +83,7 @@ class Callbacks(Protocol):
 
 def train(
     task: Task,
-    config: TrainConfig,
+    config: LoopConfig,
     callbacks: Callbacks,
     resume: TrainState | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -119,7 +119,7 @@ def train(
     return run.report
 
 
-def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(parameters: list[nn.Parameter], config: LoopConfig) -> torch.optim.AdamW:
     """AdamW as the book makes it: one group, decay on every weight that learns (chapter 5)."""
     return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
@@ -127,7 +127,7 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainConfig) -> torch
 class _Run:
     """One call of `train`."""
 
-    def __init__(self, task: Task, config: TrainConfig, callbacks: Callbacks, clock: Callable[[], float]) -> None:
+    def __init__(self, task: Task, config: LoopConfig, callbacks: Callbacks, clock: Callable[[], float]) -> None:
         if config.max_steps is None:
             raise ValueError("the loop counts steps: give config.max_steps")
         self._task, self._config, self._callbacks, self._clock = task, config, callbacks, clock

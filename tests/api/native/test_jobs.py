@@ -14,7 +14,7 @@ from app.config import Settings
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import ModelConfig, SkipGramConfig, TrainConfig
 from app.llm.errors import TrainingStopped
 from app.main import create_app
 from app.services import leases
@@ -269,7 +269,7 @@ def test_a_body_that_is_no_job(client):
         (b"[]", (422, "invalid_value", None)),
         (b'{"recipe": "pretrain"}', (422, "missing_field", "dataset")),
         (b'{"dataset": "the-tide-clock"}', (422, "missing_field", "recipe")),
-        (b'{"dataset": ' + b"[" * 50_000, (400, "bad_request", None)),
+        (b'{"dataset": ' + b"[" * 50_000, (400, "invalid_json", None)),
     ):
         answer = client.post("/jobs", content=body, headers={"content-type": "application/json"})
         assert refusal(answer) == expected, body[:50]
@@ -467,3 +467,71 @@ def test_the_rows_are_as_the_trainer_wants_them(client):
     assert row.datasets == [{"dataset": "the-tide-clock", "weight": 1.0}]
     assert row.validation == {"dataset": "the-tide-clock"}
     assert TrainConfig(**row.train) == TrainConfig()
+
+
+WORDS = {"recipe": "word2vec", "dataset": "the-tide-clock"}
+
+
+def test_word_vectors_are_asked_for_with_a_tokenizer_made_along(client):
+    response = client.post("/jobs", json=WORDS | {"model": {"emb_dim": 32}, "train": {"window": 3}, "seed": 1})
+    assert response.status_code == 202, response.text
+    job = response.json()
+    assert (job["recipe"], job["model"], job["tokenizer"]) == ("word2vec", {"emb_dim": 32}, "the-tide-clock-words")
+    assert job["name"].startswith("word2vec-")
+    assert job["train"] == SkipGramConfig(window=3).__dict__
+    made = {row["name"]: row for row in client.get("/tokenizers").json()["data"]}["the-tide-clock-words"]
+    assert (made["kind"], made["version"], made["dataset"]) == ("word", 2, "the-tide-clock")
+    again = client.post("/jobs", json=WORDS).json()
+    assert (again["tokenizer"], again["model"]) == ("the-tide-clock-words", {"emb_dim": 100})
+    named = client.post("/jobs", json=WORDS | {"tokenizer": "tides", "train": {"sample_prompt": "the tide"}}).json()
+    assert named["tokenizer"] == "tides"
+    with client.app.state.runtime.database.read() as session:
+        assert SkipGramConfig(**session.query(JobRow).first().train).window == 3
+
+
+REFUSED_WORDS = [
+    ({"model": "tide"}, 422, "invalid_value", "model"),
+    ({"model": {"preset": "gpt-tiny"}}, 422, "unknown_field", "model.preset"),
+    ({"model": {"n_heads": 2}}, 422, "unknown_field", "model.n_heads"),
+    ({"model": {"emb_dim": 0}}, 422, "invalid_value", "model.emb_dim"),
+    ({"model": {"emb_dim": 5000}}, 422, "invalid_value", "model.emb_dim"),
+    ({"train": {"context_length": 8}}, 422, "unknown_field", "train.context_length"),
+    ({"train": {"trainable": "all"}}, 422, "unknown_field", "train.trainable"),
+    ({"train": {"sample_tokens": 8}}, 422, "unknown_field", "train.sample_tokens"),
+    ({"train": {"window": 0}}, 422, "invalid_value", "train.window"),
+    ({"train": {"negatives": 101}}, 422, "invalid_value", "train.negatives"),
+    ({"train": {"subsample": 0}}, 422, "invalid_value", "train.subsample"),
+    ({"train": {"subsample": float("nan")}}, 422, "invalid_value", "train.subsample"),
+    ({"train": {"batch_size": 2**17}}, 422, "invalid_value", "train.batch_size"),
+    ({"train": {"sample_prompt": " "}}, 422, "invalid_value", "train.sample_prompt"),
+    ({"tokenizer": "nope"}, 404, "tokenizer_not_found", "tokenizer"),
+    ({"dataset": "nope"}, 404, "dataset_not_found", "dataset"),
+    ({"dataset": [{"dataset": "the-tide-clock"}]}, 422, "invalid_value", "tokenizer"),
+    ({"name": "smollm2-135m-instruct"}, 409, "name_taken", "name"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "param"), REFUSED_WORDS, ids=[json.dumps(case[0]) for case in REFUSED_WORDS]
+)
+def test_word_vectors_that_cannot_be_learnt_are_refused_and_nothing_is_written(client, fields, status, code, param):
+    response = client.post("/jobs", content=json.dumps(WORDS | fields), headers={"content-type": "application/json"})
+    assert refusal(response) == (status, code, param)
+    assert client.get("/jobs").json()["data"] == []
+    assert "the-tide-clock-words" not in {row["name"] for row in client.get("/tokenizers").json()["data"]}
+    assert not client.app.state.runtime.storage.tokenizer("the-tide-clock-words").exists()
+
+
+def test_the_settings_of_one_recipe_are_not_those_of_another(client):
+    for name, value in (("window", 5), ("negatives", 5), ("subsample", None)):
+        assert refusal(ask(client, train={name: value})) == (422, "unknown_field", f"train.{name}")
+
+
+def test_another_tokenizer_of_the_name_to_make_is_not_taken_for_it(client):
+    other = upload(client, "the tide " * 200)
+    new = {"name": "the-tide-clock-words", "kind": "word", "version": 2, "dataset": other}
+    assert client.post("/tokenizers", json=new).status_code == 201
+    assert refusal(client.post("/jobs", json=WORDS)) == (422, "invalid_value", "tokenizer")
+    assert refusal(client.post("/jobs", json=WORDS | {"dataset": upload(client, "a b c d e")})) == (
+        422, "invalid_value", "dataset",
+    )  # fmt: skip

@@ -60,6 +60,13 @@ def test_one_source_reads_all():
     assert used(batches, 0, 9)[0].share == 0.0
 
 
+def test_it_counts_in_pieces(monkeypatch):
+    batches = Batches(Mixture([Windows(torch.arange(size), 1, 1) for size in (301, 101)], [1.0, 1.0]), 7, seed=5)
+    whole = windows_read(batches, 100)
+    monkeypatch.setattr(sources, "_COUNTED_AT_ONCE", 3)
+    assert windows_read(batches, 100) == whole
+
+
 @pytest.mark.parametrize("limit", ["COUNTED", "COUNTED_EPOCHS"])
 def test_what_is_not_counted_has_its_share(monkeypatch, limit):
     parts = [Windows(torch.arange(size), 1, 1) for size in (301, 101)]

@@ -1,0 +1,98 @@
+"""A job's texts as batches of windows: what is learnt from, what is measured on, and what is taken of each text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from app.db.tables import dataset as dataset_table
+from app.db.tables.dataset import DatasetRow
+from app.db.tables.job import JobRow
+from app.errors import DatasetNotFound, InvalidRequest
+from app.llm.data.sources import used
+from app.llm.data.windows import Batches, Mixture, Windows
+from app.llm.errors import DatasetTooShort
+from app.services.corpus import Encoder, ids_of, split_point
+from app.services.runtime import Runtime
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How texts become windows and batches."""
+
+    length: int  # tokens of an input
+    stride: int  # tokens from one to the next, in the text that is learnt from
+    measured_stride: int  # and in the text that is measured on
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learnt from, and what is measured on."""
+
+    train: Batches
+    validation: Batches | None
+
+
+def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: Check) -> Data:
+    """The job's texts as batches of windows.
+
+    Raises:
+        InvalidRequest: there is not one window to learn from, or to measure on.
+        DatasetNotFound: a dataset was deleted.
+        UnknownToken: the tokenizer does not know a word of them.
+        TrainingStopped: by `check`.
+    """
+
+    def windows(row: DatasetRow, start: int, end: int | None, stride: int, param: str) -> Windows:
+        ids = ids_of(runtime.storage, encoder, row, start, end, check)
+        try:
+            return Windows(ids, cut.length, stride)
+        except DatasetTooShort as error:
+            part = "validation" if param == "validation" else "training"
+            raise InvalidRequest(f"{row.id} is too short for {part}: {error}", param=param) from error
+
+    fraction = job.validation.get("fraction") or 0.0
+    rows = [_dataset(runtime, entry["dataset"], "dataset") for entry in job.datasets]
+    weights = [float(entry["weight"]) for entry in job.datasets]
+    ends = [split_point(row.characters, fraction) if fraction else None for row in rows]
+    learnt = [windows(row, 0, end, cut.stride, "dataset") for row, end in zip(rows, ends, strict=True)]
+    held_out: Mixture | None = None
+    measured = cut.measured_stride
+    if fraction:
+        parts = [windows(row, end or 0, None, measured, "validation") for row, end in zip(rows, ends, strict=True)]
+        held_out = Mixture(parts, weights)
+    elif "dataset" in job.validation:
+        other = _dataset(runtime, job.validation["dataset"], "validation")
+        held_out = Mixture([windows(other, 0, None, measured, "validation")], [1.0])
+    return Data(
+        Batches(Mixture(learnt, weights), cut.batch_size, job.seed),
+        None if held_out is None else Batches(held_out, cut.batch_size, job.seed),
+    )
+
+
+def sources(job: JobRow, batches: Batches, steps: int, tokens_a_window: int) -> list[dict[str, Any]]:
+    """What the first `steps` of a run take of each text: its tokens, its share, and how often it is gone through."""
+    uses = used(batches, steps, tokens_a_window)
+    return [
+        {
+            "dataset": entry["dataset"],
+            "weight": entry["weight"],
+            "tokens": use.tokens,
+            "tokens_read": use.tokens_read,
+            "share": round(use.share, 6),
+            "epochs": round(use.epochs, 6),
+        }
+        for entry, use in zip(job.datasets, uses, strict=True)
+    ]
+
+
+def _dataset(runtime: Runtime, dataset_id: str, param: str) -> DatasetRow:
+    with runtime.database.read() as session:
+        row = dataset_table.get(session, dataset_id)
+    if row is None:
+        raise DatasetNotFound(f"{param}: there is no dataset {dataset_id!r} any more", param=param)
+    return row

@@ -1,0 +1,96 @@
+"""What a way to train brings to a job: first what it makes of the request, then the network, its data and its task.
+
+`job_checks` asks the first when a job is wanted, `training` the rest when it runs; each has a table of recipes by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from app.errors import InvalidRequest, UnknownField
+from app.llm.config import LoopConfig
+from app.llm.errors import BadConfig
+from app.schemas.job import JobCreate
+
+if TYPE_CHECKING:  # torch, which a server needs only once it computes
+    from app.db.tables.job import JobRow
+    from app.llm.checkpoint import ModelMeta, Network
+    from app.llm.data.windows import Batches
+    from app.llm.train.loop import Task
+    from app.services.corpus import Encoder
+    from app.services.runtime import Runtime
+
+MAX_BATCH_TOKENS = 1 << 20
+
+Config = TypeVar("Config", bound=LoopConfig)
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as the recipe understands it."""
+
+    model: dict[str, Any]  # as the job's row keeps it
+    called: str  # what a name that is made up begins with
+    tokenizer_name: str
+    makes_tokenizer: bool  # the book's word tokenizer of the text, under that name, along with the job
+    train: LoopConfig
+    window: int  # tokens that a text must have, and one more
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that the loop needs."""
+
+    task: Task
+    config: LoopConfig  # its length said in steps
+    batches: Batches
+    tokens_a_window: int  # that a window predicts
+
+
+class Recipe(Protocol):
+    """A module of this form is a recipe, to the trainer."""
+
+    def read_config(self, train: dict[str, Any]) -> LoopConfig:
+        """The settings of a job's row."""
+
+    def make_network(self, runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Network, ModelMeta]:
+        """The network that the job starts from: a new one, drawn from its seed, or a registered one to continue."""
+
+    def make_run(
+        self, runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, meta: ModelMeta, check: Check
+    ) -> Run:
+        """The data and the task for a network that lies on its device.
+
+        Raises:
+            AppError, LLMError: the job cannot be done any more; told to whoever asked for it.
+            TrainingStopped: by `check`.
+        """
+
+
+def train_config(body: JobCreate, kind: type[Config]) -> Config:
+    """The settings of `train` as the recipe has them, with its own defaults.
+
+    Raises:
+        UnknownField: one that this recipe does not honour.
+        InvalidRequest: they do not fit together.
+    """
+    given = body.train.model_dump(exclude_unset=True)
+    refuse_others(body, "train", given, {field.name for field in fields(kind)})
+    try:
+        return kind(**given)
+    except BadConfig as error:
+        raise InvalidRequest(f"train.{error}", param=f"train.{error.field}") from error
+
+
+def refuse_others(body: JobCreate, part: str, given: dict[str, Any], honoured: set[str]) -> None:
+    """Pass fields that the recipe honours.
+
+    Raises:
+        UnknownField: any other.
+    """
+    odd = sorted(given.keys() - honoured)
+    if odd:
+        raise UnknownField(f"{part}.{odd[0]}: recipe {body.recipe} has no such setting", param=f"{part}.{odd[0]}")
