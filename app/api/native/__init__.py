@@ -1,8 +1,8 @@
 """The native API at the root: one router a resource."""
 
-from app.api.native import datasets, generate, health, jobs, models, tokenizers, tokens
+from app.api.native import datasets, generate, health, inspect, jobs, models, tokenizers, tokens
 
-__all__ = ["datasets", "generate", "health", "jobs", "models", "routers", "tokenizers", "tokens"]
+__all__ = ["datasets", "generate", "health", "inspect", "jobs", "models", "routers", "tokenizers", "tokens"]
 
 routers = [
     health.router,
@@ -10,6 +10,7 @@ routers = [
     tokenizers.router,
     models.router,
     generate.router,
+    inspect.router,
     datasets.router,
     jobs.router,
 ]
