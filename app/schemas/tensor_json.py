@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Encoding = Literal["json", "base64"]
 
-BYTES_A_PIECE = 3 * 128 * 1024  # of the tensor; a multiple of 3, so that pieces of base64 join without padding
+BYTES_A_PIECE = 3 * 32 * 1024  # of the tensor; a multiple of 3, so that pieces of base64 join without padding
 NUMBERS_A_PIECE = 8192  # some milliseconds, in which no other thread runs
 TEXT_A_PIECE = 64 * 1024
 

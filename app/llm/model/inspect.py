@@ -35,7 +35,8 @@ WANTS = (
 )
 BYTES_A_NUMBER = 4
 BYTES_A_ROW = 64  # of JSON that one named token takes, in the lens and the like
-NUMBERS_AT_ONCE = 1 << 23  # logits or scores that are held beside what was asked for (32 MB)
+SCORES_AT_ONCE = 1 << 18  # held beside what was asked for, some times over (1 MB); malloc keeps what is much more
+LOGITS_AT_ONCE = 1 << 21  # likewise (8 MB); fewer rows would read the head's weights more often than they are worth
 
 _HEAD_PARTS = ("scores", "masked", "attention", "context")
 _OUTPUTS = ("loss", "logits", "next")
@@ -195,7 +196,7 @@ class OpenedPass:
         of_keys = heads // (q.size(0) // k.size(0))
         queries, keys, values = q[heads], k[of_keys], v[of_keys]  # (h, S, D)
         positions = torch.arange(self._seen, device=q.device)
-        for first, rows in self._pieces(len(heads) * self._seen):
+        for first, rows in self._pieces(len(heads) * self._seen, SCORES_AT_ONCE):
             scores = queries[:, rows] @ keys.mT / math.sqrt(attention.head_dim)  # (h, r, S)
             masked = scores.masked_fill(positions > rows[:, None], -torch.inf)
             weights = masked.softmax(-1)
@@ -207,7 +208,7 @@ class OpenedPass:
                 self._put("context", where, weights @ values)  # (h, r, D)
 
     def _keep_lens(self, place: int, x: Tensor) -> Iterator[None]:
-        for first, rows in self._pieces(self._network.config.vocab_size):
+        for first, rows in self._pieces(self._network.config.vocab_size, LOGITS_AT_ONCE):
             logprobs = self._logits(x, rows).log_softmax(-1)  # (r, V)
             where = (place, slice(first, first + len(rows)))
             values, ids = logprobs.topk(self.tensors["logit_lens.ids"].size(-1))
@@ -216,7 +217,7 @@ class OpenedPass:
             yield
 
     def _keep_outputs(self, x: Tensor) -> Iterator[None]:
-        for first, rows in self._pieces(self._network.config.vocab_size):
+        for first, rows in self._pieces(self._network.config.vocab_size, LOGITS_AT_ONCE):
             logits = self._logits(x, rows).cpu()  # (r, V)
             where = (slice(first, first + len(rows)),)
             if "loss" in self._view.want:
@@ -251,8 +252,8 @@ class OpenedPass:
         """Logits (r, V) of the tokens after `rows`, if the network ended with states x, (1, S, E)."""
         return self._network.head(self._network.final_norm(x[0, rows])).float()
 
-    def _pieces(self, width: int) -> Iterator[tuple[int, Tensor]]:
+    def _pieces(self, width: int, at_once: int) -> Iterator[tuple[int, Tensor]]:
         """The positions wanted, so few at a time that `width` numbers for each fit; with the place of the first."""
-        size = max(1, NUMBERS_AT_ONCE // width)
+        size = max(1, at_once // width)
         for first in range(0, len(self._rows), size):
             yield first, self._rows[first : first + size]

@@ -136,13 +136,14 @@ def test_the_draw_is_the_samplers(network: Transformer) -> None:
     assert (found["logits.sampled"] == -math.inf).any()
 
 
-@pytest.mark.parametrize("at_once", [1, 200, 1 << 23])
+@pytest.mark.parametrize("at_once", [1, 200, 1 << 21])
 def test_a_slice_has_the_numbers_of_the_whole_in_the_order_asked(
     network: Transformer, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the work is cut into pieces of a row, or of a few."""
     whole = opened(network, *WANTS)
-    monkeypatch.setattr(inspect, "NUMBERS_AT_ONCE", at_once)
+    for name in ("SCORES_AT_ONCE", "LOGITS_AT_ONCE"):
+        monkeypatch.setattr(inspect, name, at_once)
     layers, heads, tokens = (2, 0), (3, 1), (8, 6, 0, 7)
     part = opened(network, *WANTS, layers=layers, heads=heads, tokens=tokens)
     for name in ("scores", "masked", "attention", "context"):
