@@ -4,7 +4,8 @@ import { byId, facts, h } from "./dom.js";
 import { percent } from "./format.js";
 import { visible } from "./glyphs.js";
 
-const LARGEST_CELL = 34;
+const LARGEST_CELL = 40;
+const LARGEST_SIDE = 760; // so that a long text's matrix still fits a window
 const SMALLEST_CELL = 3;
 const CELL_WITH_LABEL = 11;
 const LABEL_WIDTH = 84;
@@ -54,7 +55,7 @@ export class AttentionMatrix {
   #draw() {
     const count = this.tokens.length;
     if (!count) return;
-    const room = byId("matrix-box").clientWidth;
+    const room = Math.min(byId("matrix-box").clientWidth, LARGEST_SIDE);
     const withLabels = (room - LABEL_WIDTH) / count >= CELL_WITH_LABEL;
     this.margin = withLabels ? LABEL_WIDTH : 0;
     this.size = Math.max(SMALLEST_CELL, Math.min(LARGEST_CELL, Math.floor((room - this.margin) / count)));

@@ -8,7 +8,7 @@ import { byId, debounce, say } from "./dom.js";
 import { many } from "./format.js";
 import { drawLens } from "./logit_lens.js";
 import { drawNext } from "./next_tokens.js";
-import { mark, numberIn, tieSliders, unmark } from "./numbers.js";
+import { mark, NotANumber, numberIn, tieSliders, unmark } from "./numbers.js";
 import { floats } from "./tensor.js";
 import { TokenLosses } from "./token_losses.js";
 
@@ -82,10 +82,12 @@ class GlassBox {
       return;
     }
     byId("inspect-status").textContent = "Looking at the layers …";
-    await this.#panel("attention", () => this.#attention());
-    await this.#panel("next", () => this.#next());
-    await this.#panel("inspect", () => this.#lens());
-    const { count, layers, heads } = this.answer;
+    const { answer } = this;
+    for (const [name, work] of [["attention", () => this.#attention()], ["next", () => this.#next()], ["inspect", () => this.#lens()]]) {
+      await this.#panel(name, work);
+      if (answer !== this.answer) return; // a newer text is being read
+    }
+    const { count, layers, heads } = answer;
     byId("inspect-status").textContent = `${many(count, "token")} · ${many(layers.length, "layer")} of ${many(heads.length, "head")}`;
   }
 
@@ -104,7 +106,7 @@ class GlassBox {
     } catch (error) {
       if (error.name === "AbortError") return;
       mark(error.param, FIELDS);
-      say(byId(`${name}-error`), inWords(error));
+      say(byId(`${name}-error`), error instanceof NotANumber ? error.message : inWords(error));
     }
   }
 
