@@ -1,8 +1,8 @@
 """How long `/inspect` takes for all of SmolLM2's attention over 200 tokens, as base64: 43 MB of float32.
 
 Starts `inkling serve` on a free port with an empty data directory, asks once to warm up, then repeats, each time until
-the last byte has arrived, and prints each round with the processor time of the server and how busy the machine was, then
-the medians.
+the last byte has arrived, and prints each round with the processor time of the server and how busy the machine was,
+then the medians.
 """
 
 from __future__ import annotations
