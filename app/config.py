@@ -40,6 +40,8 @@ class Settings(BaseSettings):
 
     max_text_bytes: int = Field(MIB, ge=1)
     max_upload_bytes: int = Field(512 * MIB, ge=1)
+    inspect_max_bytes: int = Field(64 * MIB, ge=1)
+    """Of the float32 numbers that one `/inspect` may ask for."""
     max_queued_requests: int = Field(64, ge=1)
     kv_cache_tokens: int = Field(16_384, ge=1)
     """Tokens that all running requests of one model may hold in its key–value cache."""

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import errors, pages, pieces
+from app.api import errors, held, pages, pieces
 from app.api.native import datasets as uploads
 from app.api.native import routers
 from app.api.request_log import RequestLog
@@ -74,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_size=6 * settings.max_text_bytes + JSON_OVERHEAD_BYTES,
     )
     app.state.long_work = CapacityLimiter(pieces.THREADS)
+    app.state.places = held.Places()
     errors.install(app)
     upload_bytes = settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES
     for router in routers:

@@ -1,4 +1,4 @@
-"""The routes of models and generation, in a real server, around any runtime."""
+"""The routes of models, generation and inspection, in a real server, around any runtime."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import errors
-from app.api.native import generate, health, models
+from app.api import errors, held
+from app.api.native import generate, health, inspect, models
 from app.main import Inkling
 from app.services.runtime import Runtime
 
 
 def app_of(runtime: Runtime) -> FastAPI:
-    """The routes of models and generation around a runtime."""
+    """The routes of models, generation and inspection around a runtime."""
     app = Inkling(max_body_size=6 * runtime.settings.max_text_bytes + 1024 * 1024)
     errors.install(app)
     app.state.runtime = runtime
-    for module in (generate, models, health):
+    app.state.places = held.Places()
+    for module in (generate, inspect, models, health):
         app.include_router(module.router)
     return app
 

@@ -7,7 +7,7 @@ import sys
 import httpx
 import typer
 
-from app.cli import call, processes, show, tokenizers
+from app.cli import call, inspect, processes, show, tokenizers
 from app.errors import AppError
 
 cli = typer.Typer(
@@ -22,6 +22,7 @@ cli.command("serve")(processes.serve)
 cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
+cli.command("inspect")(inspect.inspect)
 cli.command("train")(call.train)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.command("models")(call.models)

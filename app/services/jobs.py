@@ -142,7 +142,7 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
 
 
 def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
-    """Keep the tokenizer there until the commit. One that was made along is registered, unless another job was faster."""
+    """Keep the tokenizer there until the commit; register one made along, unless another job was faster."""
     name, made = plan.asked.tokenizer_name, plan.tokenizer
     if plan.asked.makes_tokenizer and tokenizer.get(session, name) is None:
         assert isinstance(made, WordTokenizer), "no other kind is made along"

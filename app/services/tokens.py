@@ -9,15 +9,15 @@ from app.llm.errors import TokenIdOutOfRange, UnknownToken, UntokenizableText
 from app.llm.tokenizer.base import Tokenizer
 
 
-def check_size(texts: Sequence[str], max_bytes: int) -> None:
-    """Pass texts of at most `max_bytes` of UTF-8 in all.
+def check_size(texts: Sequence[str], max_bytes: int, param: str = "text") -> None:
+    """Pass texts of at most `max_bytes` of UTF-8 in all; `param` is where they stand in the request.
 
     Raises:
         TooLarge: they are longer.
     """
     size_bytes = sum(len(text.encode()) for text in texts)
     if size_bytes > max_bytes:
-        raise TooLarge(f"text: {size_bytes:,} bytes are more than the {max_bytes:,} of one call", param="text")
+        raise TooLarge(f"{param}: {size_bytes:,} bytes are more than the {max_bytes:,} of one call", param=param)
 
 
 def encode(tokenizer: Tokenizer, text: str, *, parse_special: bool, param: str = "text") -> list[int]:

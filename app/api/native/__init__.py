@@ -1,19 +1,6 @@
 """The native API at the root: one router a resource."""
 
-from app.api.native import datasets, embeddings, generate, health, jobs, models, tokenizers, tokens, windows
-
-__all__ = [
-    "datasets",
-    "embeddings",
-    "generate",
-    "health",
-    "jobs",
-    "models",
-    "routers",
-    "tokenizers",
-    "tokens",
-    "windows",
-]
+from app.api.native import datasets, embeddings, generate, health, inspect, jobs, models, tokenizers, tokens, windows
 
 routers = [
     health.router,
@@ -23,6 +10,7 @@ routers = [
     embeddings.router,
     models.router,
     generate.router,
+    inspect.router,
     datasets.router,
     jobs.router,
 ]

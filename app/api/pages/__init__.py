@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.api.pages import docs, home, jobs, tokenizers
+from app.api.pages import docs, home, inspect, jobs, tokenizers
 
 router = APIRouter(include_in_schema=False)
-for page in (home, tokenizers, jobs, docs):
+for page in (home, tokenizers, inspect, jobs, docs):
     router.include_router(page.router)

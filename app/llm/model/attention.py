@@ -42,9 +42,7 @@ class CausalSelfAttention(nn.Module):
         Returns:
             Mixed hidden states, (B, T, E).
         """
-        q, k, v = (self._split_heads(part(x)) for part in (self.query, self.key, self.value))  # (B, H, T, D)
-        if angles is not None:
-            q, k = rotate(q, angles), rotate(k, angles)
+        q, k, v = self.project(x, angles)
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H_kv, S, D)
         new, seen = q.size(2), k.size(2)
@@ -59,6 +57,13 @@ class CausalSelfAttention(nn.Module):
         )  # (B, H, T, D)
         joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined  # (B, T, E)
+
+    def project(self, x: Tensor, angles: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, H, T, D), keys and values (B, H_kv, T, D) of states x, (B, T, E); positions are in q and k."""
+        q, k, v = (self._split_heads(part(x)) for part in (self.query, self.key, self.value))
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
+        return q, k, v
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (B, T, H * D) to (B, H, T, D)

@@ -31,9 +31,17 @@ class TransformerBlock(nn.Module):
         self.dropout = nn.Dropout(config.drop_rate)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x), angles, cache))  # (B, T, E)
-        mixed: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        return mixed  # (B, T, E)
+        return self.add_feed_forward(self.add_attention(x, angles, cache))  # (B, T, E)
+
+    def add_attention(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, cache: LayerCache | None) -> Tensor:
+        """The first half: states (B, T, E) with what attention adds to them."""
+        mixed: Tensor = x + self.dropout(self.attention(self.attention_norm(x), angles, cache))
+        return mixed
+
+    def add_feed_forward(self, x: Tensor) -> Tensor:
+        """The second half: states (B, T, E) with what the feed-forward layer adds to them."""
+        thought: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return thought
 
 
 class Transformer(nn.Module):
@@ -68,7 +76,7 @@ class Transformer(nn.Module):
             raise ContextOverflow(f"{past + new} tokens are more than the context of {self.config.context_length}")
         if cache is not None:
             cache.check_room(new)
-        x, angles = self._embed(ids, past)  # (B, T, E)
+        x, angles = self.embed(ids, past)  # (B, T, E)
         for number, block in enumerate(self.blocks):
             x = block(x, angles, cache.layers[number] if cache else None)
         normed: Tensor = self.final_norm(x)
@@ -76,7 +84,7 @@ class Transformer(nn.Module):
 
     def before_last_block(self, ids: Tensor) -> Tensor:
         """States (B, T, E) that enter the last block; they stay the same while it alone is trained."""
-        x, angles = self._embed(ids, past=0)  # (B, T, E)
+        x, angles = self.embed(ids, past=0)  # (B, T, E)
         for block in self.blocks[:-1]:
             x = block(x, angles, None)
         return x
@@ -99,7 +107,8 @@ class Transformer(nn.Module):
         """Weights, a tied head counted once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def _embed(self, ids: Tensor, past: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    def embed(self, ids: Tensor, past: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """States (B, T, E) that enter the first block, and the rotary angles where positions are not in them."""
         x = self.token_embedding(ids)  # (B, T, E)
         if self.config.position == "rope":
             return self.dropout(x), self._angles(past, ids.size(1), ids.device)
