@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api import errors
-from app.api.native import generate, health, models
+from app.api.native import generate, health, model_files, models
 from app.main import Inkling
 from app.services.runtime import Runtime
 
@@ -21,7 +21,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app = Inkling(max_body_size=6 * runtime.settings.max_text_bytes + 1024 * 1024)
     errors.install(app)
     app.state.runtime = runtime
-    for module in (generate, models, health):
+    for module in (generate, model_files, models, health):
         app.include_router(module.router)
     return app
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric
+from app.db.tables import checkpoint, dataset, event, metric, model
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
@@ -20,6 +20,7 @@ from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken
 from app.schemas.job import JobCreate
 from app.services import datasets, job_checks
 from app.services.job_checks import Plan
+from app.services.model_files import BUILT_IN
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
@@ -133,6 +134,9 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     for dataset_id, param in sorted(needed):
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
+    base = row.model.get("name")
+    if base is not None and base not in BUILT_IN and "@" not in base and model.lock(session, base) is None:
+        raise ModelNotFound(f"model: there is no model {base!r} any more", param="model")
     _check_free(session, runtime, row.name)
     session.add(row)
 
@@ -162,7 +166,7 @@ def _taken(name: str) -> NameTaken:
 
 def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
     asked = body.model if isinstance(body.model, str) else body.model.model_dump(exclude_none=True)
-    model: dict[str, Any] = (
+    network: dict[str, Any] = (
         {"name": asked} if isinstance(asked, str) else asked or {"preset": job_checks.DEFAULT_PRESET}
     )
     shares = [{"dataset": share.dataset.id, "weight": share.weight} for share in plan.shares]
@@ -172,7 +176,7 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         name=name,
         status="queued",
         datasets=shares,
-        model=model,
+        model=network,
         tokenizer=plan.tokenizer_name,
         validation={"dataset": plan.validation.id} if plan.validation else {"fraction": plan.fraction},
         train=asdict(plan.train),

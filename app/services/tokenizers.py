@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import new_id
+from app.db.session import after_commit
 from app.db.tables import dataset as datasets
 from app.db.tables import tokenizer as rows
 from app.db.tables.dataset import DatasetRow
@@ -34,6 +35,7 @@ from app.llm.errors import BadVocabulary, BadWeights, MissingData
 from app.llm.tokenizer import gguf_bpe, tiktoken_data
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import PUBLISHED
+from app.llm.tokenizer.vocabulary import Vocabulary
 from app.llm.tokenizer.word import Version, WordTokenizer
 from app.services.storage import NAME, Storage, check_name
 
@@ -122,12 +124,12 @@ class Tokenizers:
         available = self._storage.tokenizer(row.name).exists()
         return TokenizerInfo(
             name=row.name,
-            kind="word",
+            kind="bpe" if row.kind == "bpe" else "word",
             vocab_size=row.vocab_size,
-            source="dataset",
+            source="model" if row.kind == "bpe" else "dataset",
             available=available,
             hint=None if available else "its file is gone from the data directory; build it anew under another name",
-            version=row.version,
+            version=None if row.kind == "bpe" else row.version,
             dataset=row.dataset_id,
             created_at=int(row.created_at),
         )
@@ -205,12 +207,57 @@ class Tokenizers:
             dataset_id=dataset_id,
             sha256=hashlib.sha256(content).hexdigest(),
         )
+        return self._register(session, row, content)
+
+    def twin(self, session: Session, tokenizer: Tokenizer) -> str | None:
+        """The name of a model's tokenizer that ships and is the same as this one, if there is such."""
+        for name in ("gpt2", *_OF_MODELS):
+            try:
+                known = self.get(session, name)
+            except DataMissing:
+                continue
+            if known.vocab_size == tokenizer.vocab_size and _entries(known) == _entries(tokenizer):
+                return name
+        return None
+
+    def register_vocabulary(self, session: Session, name: str, vocabulary: Vocabulary) -> TokenizerRow:
+        """Keep an imported model's tokenizer under `name`, as `register_word` does.
+
+        Raises:
+            NameTaken: a tokenizer has it.
+        """
+        if name in PUBLISHED or name in _OF_MODELS or rows.get(session, name) is not None:
+            raise NameTaken(f"name: a tokenizer {name!r} is there already", param="name")
+        content = vocabulary.to_json().encode()
+        row = TokenizerRow(
+            name=name,
+            kind="bpe",
+            version=1,
+            vocab_size=len(vocabulary.tokens),
+            dataset_id=None,
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        return self._register(session, row, content)
+
+    def remove_imported(self, session: Session, name: str) -> None:
+        """Delete the tokenizer that came with a model, if it did; its file goes after the commit."""
+        row = rows.get(session, name)
+        if row is not None and row.kind == "bpe" and row.dataset_id is None:
+            session.delete(row)
+            file = self._storage.tokenizer(name)
+            after_commit(session, lambda: file.unlink(missing_ok=True))
+            after_commit(session, lambda: self._forget(name))
+
+    def _forget(self, name: str) -> None:
+        self._words.pop(name, None)
+
+    def _register(self, session: Session, row: TokenizerRow, content: bytes) -> TokenizerRow:
         session.add(row)
         try:
             session.flush()  # the name is ours before the file takes its place
         except IntegrityError as error:
-            raise NameTaken(f"name: a tokenizer {name!r} is there already", param="name") from error
-        self._write(name, content)
+            raise NameTaken(f"name: a tokenizer {row.name!r} is there already", param="name") from error
+        self._write(row.name, content)
         return row
 
     def _write(self, name: str, content: bytes) -> None:
@@ -259,7 +306,15 @@ class Tokenizers:
         if hashlib.sha256(content).hexdigest() != row.sha256:
             told = "is gone from the data directory, or was changed; build it anew under another name"
             raise DataMissing(f"{param}: the file of tokenizer {name} {told}", param=param)
+        if row.kind == "bpe":
+            return Vocabulary.from_json(content.decode()).tokenizer()
         return WordTokenizer.from_json(content.decode())
+
+
+def _entries(tokenizer: Tokenizer) -> tuple[object, ...]:
+    """What two byte-pair tokenizers have in common if they are one."""
+    pieces = [tokenizer.token_bytes(token_id) for token_id in range(tokenizer.vocab_size)]
+    return getattr(tokenizer, "pattern", None), dict(tokenizer.special_tokens), pieces
 
 
 def _hint(name: str) -> str:

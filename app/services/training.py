@@ -23,7 +23,7 @@ from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStoppe
 from app.llm.model.transformer import Transformer
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import pretraining
+from app.services import lineage, pretraining
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.progress import Progress
@@ -172,6 +172,9 @@ class _Attempt:
                     sha256=saved.weights_sha256,
                     base_model=meta.base_model,
                     job_id=job.id,
+                    licence=meta.licence,
+                    datasets=lineage.datasets_of(session, job),
+                    ancestors=lineage.ancestors_of(session, meta.base_model),
                 )
                 session.add(row)
                 self._progress.succeed(session, job.name, f"{job.id}@{step}")
