@@ -7,7 +7,7 @@ import sys
 import httpx
 import typer
 
-from app.cli import call, processes, show
+from app.cli import call, models, processes, show
 from app.errors import AppError
 
 cli = typer.Typer(
@@ -23,7 +23,7 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("train")(call.train)
-cli.command("models")(call.models)
+cli.add_typer(models.cli, name="models")
 cli.command("datasets")(call.datasets)
 cli.command("jobs")(call.jobs)
 

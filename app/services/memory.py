@@ -12,9 +12,14 @@ def default_budget() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
 
 
-def give_back() -> None:
-    """Free what nobody refers to, and hand the heap's free pages to the system where the C library can."""
+def collect() -> None:
+    """Free what nobody refers to, circles among it, and give its pages back. Takes a fifth of a second."""
     gc.collect()
+    give_back()
+
+
+def give_back() -> None:
+    """Hand the heap's free pages to the system, where the C library can."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # only glibc keeps pages, and only it has this

@@ -157,7 +157,7 @@ class Models:
                 raise Conflict(f"name: {name} {doing}; try again when it is idle", param="name")
             self._let_go(name)
         del held  # the last reference but for those of requests that ended a moment ago
-        memory.give_back()
+        memory.collect()
 
     def forget(self, name: str) -> None:
         """Let go of a model that was deleted; a request that uses it still may end."""

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.api.pages import docs, home, jobs
+from app.api.pages import docs, home, jobs, models
 
 router = APIRouter(include_in_schema=False)
-for page in (home, jobs, docs):
+for page in (home, models, jobs, docs):
     router.include_router(page.router)

@@ -20,7 +20,7 @@ from app.llm.tokenizer import hf_bpe
 from app.llm.tokenizer.vocabulary import Vocabulary
 from app.llm.weights import gpt2, llama
 from app.llm.weights.gguf import WITHOUT_QKV_BIAS, layout_of
-from app.llm.weights.hf_config import family_of, write_config
+from app.llm.weights.hf_config_writer import family_of, write_config
 from app.llm.weights.layout import Layout, Slot, stored_shape, theirs
 from app.llm.weights.safetensors_file import Stored, as_stored, write_safetensors
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,19 +25,45 @@ from tests.weight_files import CONFIGS, TEMPLATE, VOCABULARY, a_folder, a_gguf, 
 LIMIT = 4_000_000
 
 
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    """The service without any assets; uploads of at most four million bytes."""
-    chosen = settings.model_copy(
-        update={"assets_dir": settings.data_dir / "no-assets", "max_model_upload_bytes": LIMIT, "max_text_bytes": 1000}
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One service without any assets for all tests; uploads of at most four million bytes."""
+    place = tmp_path_factory.mktemp("service")
+    chosen = Settings(
+        _env_file=None, data_dir=place / "data", assets_dir=place / "no-assets", max_model_upload_bytes=LIMIT
     )
     with TestClient(create_app(chosen), raise_server_exceptions=False) as made:
         yield made
 
 
 @pytest.fixture
+def settings(service: TestClient) -> Settings:
+    return service.app.state.runtime.settings
+
+
+@pytest.fixture
+def client(service: TestClient, settings: Settings) -> Iterator[TestClient]:
+    """That service, without the models and files of earlier tests."""
+    yield service
+    for model in service.get("/models").json()["data"]:
+        assert model["source"] == "builtin" or service.delete(f"/models/{model['name']}").status_code == 200
+    for path in (settings.data_dir / "import").iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@pytest.fixture
 def imports(settings: Settings) -> Path:
     return settings.data_dir / "import"
+
+
+def words(client: TestClient, name: str) -> int:
+    """Build a word tokenizer; the size of its vocabulary."""
+    return client.post(
+        "/tokenizers", json={"name": name, "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    ).json()["vocab_size"]
 
 
 def create(client: TestClient, folder: str, name: str = "tiny", **fields: Any):
@@ -57,7 +84,7 @@ def refusal(answer) -> tuple[int, str, str | None, str]:
 def left_behind(settings: Settings) -> list[str]:
     """What an import that was refused must not leave."""
     places = [settings.data_dir / folder for folder in ("models", "scratch", "tokenizers")]
-    return [str(path) for place in places for path in place.rglob("*")]
+    return [str(path) for place in places for path in place.rglob("*") if not path.name.startswith("words")]
 
 
 def logits(client: TestClient, name: str) -> torch.Tensor:
@@ -111,8 +138,7 @@ def test_an_upload_of_a_folder_and_of_gguf(client: TestClient, settings: Setting
 
 
 def test_a_tokenizer_of_this_machine_may_be_named(client: TestClient, imports: Path) -> None:
-    words = client.post("/tokenizers", json={"name": "words", "kind": "word", "dataset": "the-tide-clock"}).json()
-    config = CONFIGS["gpt2"].to_dict() | {"vocab_size": words["vocab_size"]}
+    config = CONFIGS["gpt2"].to_dict() | {"vocab_size": words(client, "words-1")}
     network = a_network(type(CONFIGS["gpt2"])(**config))
     a_folder(imports / "bare", network)
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -120,8 +146,8 @@ def test_a_tokenizer_of_this_machine_may_be_named(client: TestClient, imports: P
     status, code, param, message = refusal(create(client, "bare"))
     assert (status, code, param) == (422, "invalid_file", "tokenizer")
     assert "tokenizer.json" in message
-    assert create(client, "bare", tokenizer="words").status_code == 201
-    assert client.get("/models/tiny").json()["tokenizer"] == "words"
+    assert create(client, "bare", tokenizer="words-1").status_code == 201
+    assert client.get("/models/tiny").json()["tokenizer"] == "words-1"
     assert refusal(create(client, "bare", "other", tokenizer="nothing"))[:3] == (
         404,
         "tokenizer_not_found",
@@ -243,8 +269,12 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "truncated header": (cut("model.safetensors", 100), 422, "source.folder", "in the midst of its header"),
     "empty weights": (cut("model.safetensors", 0), 422, "source.folder", "fewer than 8 bytes"),
     "a header of exabytes": (raw("model.safetensors", b"\xff" * 64), 422, "source.folder", "more than is read"),
-    "a zip by the name of safetensors": (raw("model.safetensors", b"PK\x03\x04" + bytes(60)), 415, "source.folder", "pickle"),
-    "a pickle by the name of safetensors": (raw("model.safetensors", b"\x80\x02}q\x00." + bytes(60)), 415, "source.folder", "pickle"),
+    "a zip by the name of safetensors": (
+        raw("model.safetensors", b"PK\x03\x04" + bytes(60)), 415, "source.folder", "pickle",
+    ),
+    "a pickle by the name of safetensors": (
+        raw("model.safetensors", b"\x80\x02}q\x00." + bytes(60)), 415, "source.folder", "pickle",
+    ),
     "offsets past the end": (header(lambda h: h[WTE].update(data_offsets=[0, 1 << 40])), 422, "source.folder", WTE),
     "an absurd shape": (header(lambda h: h[WTE].update(shape=[1 << 40, 1 << 40])), 422, "source.folder", WTE),
     "another dtype": (header(lambda h: h[WTE].update(dtype="F64")), 422, "source.folder", WTE),
@@ -256,7 +286,9 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "infinity": (tensors(lambda t: t[WTE][0].fill_(float("inf"))), 422, "source.folder", WTE),
     "no config": (without("config.json"), 422, "source.folder", "no config.json"),
     "config is no JSON": (raw("config.json", b"{"), 422, "config.json", "no JSON"),
-    "config with NaN": (raw("config.json", b'{"model_type": "gpt2", "layer_norm_epsilon": NaN}'), 422, "config.json", "NaN"),
+    "config with NaN": (
+        raw("config.json", b'{"model_type": "gpt2", "layer_norm_epsilon": NaN}'), 422, "config.json", "NaN",
+    ),
     "config with huge numbers": (configured(n_embd=10**30), 422, "n_embd", "n_embd"),
     "config with absurd layers": (configured(n_layer=2**20), 422, "source.folder", "too few for 1048576 blocks"),
     "config that disagrees": (configured(n_embd=64), 422, "source.folder", WTE),
@@ -264,11 +296,15 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "config of other positions": (configured(n_positions=49), 422, "source.folder", "wpe.weight"),
     "another family": (configured(model_type="llama"), 422, "architectures", "architectures"),
     "an unknown family": (configured(model_type="mamba"), 422, "model_type", "mamba"),
-    "quantised by others": (configured(quantization_config={"bits": 4}), 422, "quantization_config", "quantization_config"),
+    "quantised by others": (
+        configured(quantization_config={"bits": 4}), 422, "quantization_config", "quantization_config",
+    ),
     "a long config": (raw("config.json", b'{"a": "' + b"x" * (5 << 20) + b'"}'), 422, "config.json", "bytes"),
     "no weights": (without("model.safetensors"), 422, "source.folder", "no weights"),
     "tokenizer is no JSON": (raw("tokenizer.json", b"\xff"), 422, "tokenizer.json", "no JSON"),
-    "tokenizer of another kind": (raw("tokenizer.json", b'{"model": {"type": "Unigram"}}'), 422, "source.folder", "model.type"),
+    "tokenizer of another kind": (
+        raw("tokenizer.json", b'{"model": {"type": "Unigram"}}'), 422, "source.folder", "model.type",
+    ),
     "a template that is none": (
         lambda f: rewrite(f / "tokenizer_config.json", lambda c: c.update(chat_template="{% for %}")),
         422, "chat_template", "no template",
@@ -396,10 +432,9 @@ def test_what_is_exported_comes_back_the_same(client, imports, settings, tmp_pat
 
 
 def test_exports_that_cannot_be(client, imports) -> None:
-    words = client.post("/tokenizers", json={"name": "words", "kind": "word", "dataset": "the-tide-clock"}).json()
-    config = CONFIGS["gpt2"].to_dict() | {"vocab_size": words["vocab_size"]}
+    config = CONFIGS["gpt2"].to_dict() | {"vocab_size": words(client, "words-2")}
     a_folder(imports / "m", a_network(type(CONFIGS["gpt2"])(**config)))
-    assert create(client, "m", tokenizer="words").status_code == 201
+    assert create(client, "m", tokenizer="words-2").status_code == 201
     assert refusal(client.get("/models/tiny/export?format=gguf"))[:3] == (422, "invalid_value", "format")
     assert refusal(client.get("/models/tiny/export?type=q8_0"))[:3] == (422, "invalid_value", "type")
     assert refusal(client.get("/models/tiny/export?format=onnx"))[2] == "format"

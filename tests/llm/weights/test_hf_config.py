@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig
-from app.llm.weights.hf_config import parse, read_config, write_config
+from app.llm.weights.hf_config import parse, read_config
+from app.llm.weights.hf_config_writer import write_config
 from tests.weight_files import CONFIGS
 
 GPT2 = {"model_type": "gpt2"}
