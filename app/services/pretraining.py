@@ -73,6 +73,9 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Trans
     with runtime.database.read() as session:
         place = model_files.find(session, runtime.storage, base)
     weights = model_files.read(place)
+    if weights.config.vocab_size != encoder.tokenizer.vocab_size:
+        sizes = f"{weights.config.vocab_size} tokens, its tokenizer {job.tokenizer} {encoder.tokenizer.vocab_size}"
+        raise InvalidRequest(f"model: {base} has {sizes}", param="model")
     meta = ModelMeta(
         config=weights.config,
         tokenizer=weights.tokenizer,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -77,7 +78,7 @@ class Weights:
         slot = next(slot for slot in self.layout if name in slot.ours)
         return dict(ours([slot], self.source, self.shapes))[name]
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, Shape]:
         """Our weights' shapes, in the order of the layout."""
         known = shapes_of(self.config, len(self.source.tensors))
