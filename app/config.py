@@ -42,11 +42,19 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * MIB, ge=1)
     inspect_max_bytes: int = Field(64 * MIB, ge=1)
     """Of the float32 numbers that one `/inspect` may ask for."""
+    max_model_upload_bytes: int = Field(4096 * MIB, ge=1)
+    """All files of one imported model together."""
+    import_dir: str = ""
+    """The folder whose content `POST /models` may name. Empty: `import` in the data directory."""
+    hub_url: str = "https://huggingface.co"
+    """The public hub that models are pulled from when asked."""
     max_queued_requests: int = Field(64, ge=1)
     kv_cache_tokens: int = Field(16_384, ge=1)
     """Tokens that all running requests of one model may hold in its key–value cache."""
     loaded_models: int = Field(2, ge=1)
     """Models kept in memory at once; the least recently used one makes room."""
+    model_memory_bytes: int = Field(0, ge=0)
+    """What the weights of all models in memory may take together; 0: three quarters of the machine's memory."""
     model_wait_s: float = Field(60.0, ge=0)
     """How long a request waits for a model that is being loaded before it gets a 503."""
 
@@ -65,6 +73,10 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'inkling.db'}"
+
+    @property
+    def effective_import_dir(self) -> Path:
+        return Path(self.import_dir).absolute() if self.import_dir else self.data_dir / "import"
 
     @property
     def effective_broker_url(self) -> str:

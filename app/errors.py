@@ -152,6 +152,14 @@ class NotReady(AppError):
     type = "unavailable_error"
 
 
+class HubUnreachable(AppError):
+    """The public hub does not answer; the message says how to bring the files by hand."""
+
+    status = 503
+    code = "hub_unreachable"
+    type = "unavailable_error"
+
+
 class NoDiskSpace(AppError):
     status = 507
     code = "no_disk_space"

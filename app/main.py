@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from app.api import errors, held, pages, pieces
 from app.api.native import datasets as uploads
-from app.api.native import routers
+from app.api.native import model_files, routers
 from app.api.request_log import RequestLog
 from app.config import Settings, get_settings
 from app.db.migrate import migrate_once_there
@@ -76,9 +76,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.long_work = CapacityLimiter(pieces.THREADS)
     app.state.places = held.Places()
     errors.install(app)
-    upload_bytes = settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES
+    body_sizes = {
+        id(uploads.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
+        id(model_files.router): settings.max_model_upload_bytes + model_files.FORM_OVERHEAD_BYTES,
+    }
     for router in routers:
-        app.include_router(router, max_body_size=upload_bytes if router is uploads.router else None)
+        app.include_router(router, max_body_size=body_sizes.get(id(router)))
     app.include_router(pages.router)
     app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_swagger", "resources")]), name="swagger")

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.api import errors, held
-from app.api.native import generate, health, inspect, models
+from app.api.native import generate, health, inspect, model_files, models
 from app.main import Inkling
 from app.services.runtime import Runtime
 
@@ -22,7 +22,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     errors.install(app)
     app.state.runtime = runtime
     app.state.places = held.Places()
-    for module in (generate, inspect, models, health):
+    for module in (generate, inspect, model_files, models, health):
         app.include_router(module.router)
     return app
 

@@ -7,7 +7,7 @@ import sys
 import httpx
 import typer
 
-from app.cli import call, inspect, processes, show, tokenizers
+from app.cli import call, inspect, models, processes, show, tokenizers
 from app.errors import AppError
 
 cli = typer.Typer(
@@ -25,7 +25,7 @@ cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
 cli.command("train")(call.train)
 cli.command("tokenizers")(tokenizers.tokenizers)
-cli.command("models")(call.models)
+cli.add_typer(models.cli, name="models")
 cli.command("datasets")(call.datasets)
 cli.command("jobs")(call.jobs)
 

@@ -117,21 +117,6 @@ def train(
     show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
 
 
-def models(as_json: Json = False, url: Url = None) -> None:
-    """List the models; word vectors have no context."""
-    with _client(url) as client:
-        answer = _ask(client, "GET", "/models")
-    if as_json:
-        return show.as_json(answer)
-    show.rows(
-        ("name", "family", "parameters", "context", "tokenizer"),
-        (
-            (m["name"], m["family"], f"{m['parameters']:,}", m["config"].get("context_length", ""), m["tokenizer"])
-            for m in answer["data"]
-        ),
-    )
-
-
 def datasets(
     upload: Annotated[
         Path | None, typer.Option(help="A text file to upload first.", exists=True, dir_okay=False)

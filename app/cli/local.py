@@ -67,7 +67,7 @@ async def _generated(body: Any) -> AsyncIterator[dict[str, Any]]:
 
 @contextmanager
 def _data(settings: Settings) -> Iterator[tuple[Database, Storage]]:
-    storage = Storage(settings.data_dir, settings.assets_dir)
+    storage = Storage(settings.data_dir, settings.assets_dir, settings.effective_import_dir)
     storage.prepare()
     database = Database(settings.effective_database_url)
     try:

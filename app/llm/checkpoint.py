@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train.loop import Report, TrainState
+from app.llm.weights.safetensors_file import write_safetensors
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -71,6 +72,25 @@ def save_model(folder: Path, model: Network, meta: ModelMeta) -> Saved:
         return _seal(aside)
 
 
+def save_weights(
+    folder: Path, meta: ModelMeta, shapes: Mapping[str, tuple[int, ...]], tensors: Iterable[tuple[str, Tensor]]
+) -> Saved:
+    """As `save_model`, of weights that come one by one; memory for one of them is enough.
+
+    Args:
+        shapes: of all tensors, in the order in which they come.
+
+    Raises:
+        FileExistsError: `folder` is there already.
+        LLMError: `tensors` raises it; nothing is left then.
+        OSError: the disk is full, or refuses.
+    """
+    with _new_folder(folder) as aside:
+        write_safetensors(aside / WEIGHTS, shapes.items(), tensors)
+        _write_json(aside / MODEL, asdict(meta))
+        return _seal(aside)
+
+
 def load_model(folder: Path) -> tuple[Network, ModelMeta]:
     """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode.
 
@@ -91,6 +111,16 @@ def load_model(folder: Path) -> tuple[Network, ModelMeta]:
         raise BadCheckpoint(f"{folder.name}: the weights are not those of the configuration: {', '.join(odd[:5])}")
     model.load_state_dict(tensors, assign=True)
     return model.eval(), meta
+
+
+def load_meta(folder: Path) -> ModelMeta:
+    """What stands beside the weights of a model's folder; the weights are seen to be as they were written.
+
+    Raises:
+        BadCheckpoint: as `load_model`.
+    """
+    _verify(folder, (WEIGHTS, MODEL))
+    return _read_meta(folder / MODEL)
 
 
 def save_checkpoint(folder: Path, model: Network, meta: ModelMeta, state: TrainState) -> Saved:

@@ -1,12 +1,16 @@
-"""The wire of /models: what there is, and what each is made of."""
+"""The wire of /models: what there is, what each is made of, and where a new one may come from."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from app.schemas.base import Out
+from app.schemas.base import In, Out, StoredText
+
+MAX_PATH_CHARACTERS = 500
+MAX_LICENCE_CHARACTERS = 200
 
 
 class ModelConfigOut(Out):
@@ -36,6 +40,53 @@ class WordVectorsConfigOut(Out):
     emb_dim: int
 
 
+class BytesByPartOut(Out):
+    """Bytes of the weights in memory, by what they are for."""
+
+    embedding: int
+    attention: int
+    feed_forward: int
+    norms: int
+    head: int = Field(description="0 where it is tied to the embedding.")
+
+
+class ImportedFileOut(Out):
+    name: str
+    bytes: int
+    sha256: str
+
+
+class OriginOut(Out):
+    """Where an imported model's files came from."""
+
+    kind: Literal["folder", "upload", "hub"]
+    location: str = Field(description="The path in the import directory, the files' names, or the repository.")
+    revision: str | None = Field(description="The commit, of a repository.")
+    format: Literal["safetensors", "gguf"]
+    files: list[ImportedFileOut]
+
+
+class TrainedOnOut(Out):
+    """A text that a model learnt from."""
+
+    dataset: str
+    name: str | None
+    sha256: str | None
+    weight: float
+
+
+class AncestorOut(Out):
+    """A model that training went on from, as it was then; it may be gone."""
+
+    name: str
+    source: Literal["builtin", "job", "import", "checkpoint", "gone"]
+    sha256: str | None
+    job: str | None
+    datasets: list[TrainedOnOut]
+    origin: OriginOut | None
+    licence: str | None
+
+
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
@@ -45,7 +96,7 @@ class ModelOut(Out):
     parameters: int
     size_bytes: int
     sha256: str = Field(description="Of the file that holds the weights.")
-    source: Literal["builtin", "job"]
+    source: Literal["builtin", "job", "import"]
     base_model: str | None = Field(description="The model that training went on from.")
     job: str | None = Field(description="The job that made it.")
     licence: str | None
@@ -54,6 +105,11 @@ class ModelOut(Out):
     available: bool
     hint: str | None = Field(description="What to do where its files are not on this machine.")
     created_at: int | None
+    memory_bytes: int = Field(description="Of its weights, once they are in memory (float32).")
+    bytes_by_part: BytesByPartOut
+    origin: OriginOut | None = Field(description="Of an imported model.")
+    datasets: list[TrainedOnOut] = Field(description="What its job learnt from.")
+    ancestors: list[AncestorOut] = Field(description="The models it goes back to, nearest first.")
 
 
 class ModelQuery(BaseModel):
@@ -61,3 +117,41 @@ class ModelQuery(BaseModel):
 
     after: str | None = Field(None, description="The name that the page before ended with.")
     limit: int = Field(100, ge=1, le=1000)
+
+
+class SourceIn(In):
+    """Where the files lie: `folder` (in the import directory) or `hub`."""
+
+    folder: StoredText | None = Field(None, min_length=1, max_length=MAX_PATH_CHARACTERS)
+    hub: StoredText | None = Field(None, min_length=1, max_length=MAX_PATH_CHARACTERS)
+    revision: StoredText | None = Field(None, min_length=1, max_length=200, description="Of `hub`; by default `main`.")
+    file: StoredText | None = Field(None, min_length=1, max_length=200, description="The GGUF file of `hub` to take.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> SourceIn:
+        if (self.folder is None) == (self.hub is None):
+            raise PydanticCustomError("one_source", "give either folder or hub")
+        if self.folder is not None and (self.revision is not None or self.file is not None):
+            raise PydanticCustomError("one_source", "revision and file belong to hub")
+        return self
+
+
+class ModelCreate(In):
+    name: StoredText = Field(max_length=200)
+    source: SourceIn
+    tokenizer: StoredText | None = Field(
+        None, max_length=200, description="A tokenizer of this machine that fits; by default the files' own."
+    )
+    licence: StoredText | None = Field(None, min_length=1, max_length=MAX_LICENCE_CHARACTERS)
+
+
+class ExportQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["huggingface", "gguf"] = "huggingface"
+    type: Literal["f32", "f16", "q8_0"] = Field("f32", description="Of the weights; `q8_0` in GGUF alone.")
+
+
+class DeletedModelOut(Out):
+    name: str
+    deleted: Literal[True] = True

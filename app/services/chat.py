@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from app.errors import InvalidRequest
+from app.errors import InvalidFile, InvalidRequest
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas.generate import Message
 from app.services import tokens
@@ -81,6 +81,18 @@ class ChatTemplate:
     def _eos_text(self) -> str:
         eos_id = self._tokenizer.eos_id
         return "" if eos_id is None else self._tokenizer.token_bytes(eos_id).decode(errors="replace")
+
+
+def check_template(source: str, tokenizer: Tokenizer) -> None:
+    """See that `source` is a template.
+
+    Raises:
+        InvalidFile: it is none.
+    """
+    try:
+        ChatTemplate(source, tokenizer)
+    except TemplateError as error:
+        raise InvalidFile(f"chat_template: it is no template: {error}", param="chat_template") from error
 
 
 def _refuse(message: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric, tokenizer
+from app.db.tables import checkpoint, dataset, event, metric, model, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
@@ -20,6 +20,7 @@ from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import datasets, job_checks, tokenizer_making
 from app.services.job_checks import Plan
+from app.services.model_files import BUILT_IN
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
@@ -137,6 +138,9 @@ def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     for dataset_id, param in sorted(needed):
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
+    base = row.model.get("name")
+    if base is not None and base not in BUILT_IN and "@" not in base and model.lock(session, base) is None:
+        raise ModelNotFound(f"model: there is no model {base!r} any more", param="model")
     _check_free(session, runtime, row.name)
     session.add(row)
 

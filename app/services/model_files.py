@@ -7,6 +7,7 @@ memory, thread or request.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,13 @@ from app.db.tables import model as model_table
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongModel
 from app.llm.config import ModelConfig
 from app.llm.errors import BadCheckpoint
+from app.llm.model.shapes import FLOAT_BYTES
 from app.services.storage import NAME, Storage
 
 if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
+    from torch import Tensor
+
+    from app.llm.checkpoint import ModelMeta
     from app.llm.model.transformer import Transformer
 
 
@@ -78,6 +83,8 @@ class Place:
     name: str
     path: Path
     is_gguf: bool
+    memory_bytes: int = 0
+    """Of the weights, once they are in memory."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +129,27 @@ def find_any(session: Session, storage: Storage, name: str) -> Place:
 
 def _place(session: Session, storage: Storage, name: str) -> Place:
     if name in BUILT_IN:
-        return Place(name, storage.asset(BUILT_IN[name].file_name), is_gguf=True)
+        shipped = BUILT_IN[name]
+        return Place(name, storage.asset(shipped.file_name), True, FLOAT_BYTES * shipped.parameters)
     job_id, at, step = name.rpartition("@")
     if at:
         number = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else -1
         checkpoint = checkpoint_table.get(session, job_id, number) if NAME.fullmatch(job_id) else None
         if checkpoint is None:
             raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
-        return Place(checkpoint.id, storage.checkpoint(checkpoint.job_id, checkpoint.path), is_gguf=False)
-    if not NAME.fullmatch(name) or model_table.get(session, name) is None:
+        folder = storage.checkpoint(checkpoint.job_id, checkpoint.path)
+        return Place(checkpoint.id, folder, False, _size_of_weights(folder))
+    row = model_table.get(session, name) if NAME.fullmatch(name) else None
+    if row is None:
         raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
-    return Place(name, storage.model(name), is_gguf=False)
+    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters)
+
+
+def _size_of_weights(folder: Path) -> int:
+    try:
+        return (folder / "model.safetensors").stat().st_size
+    except FileNotFoundError:  # whoever reads it is told
+        return 0
 
 
 def read(place: Place) -> Weights:
@@ -157,6 +174,40 @@ def read(place: Place) -> Weights:
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)
     return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence)
+
+
+def read_meta(place: Place) -> ModelMeta:
+    """What is known of a model beside its weights.
+
+    Raises:
+        BadWeights, BadCheckpoint: the file or folder is not whole.
+        FileNotFoundError: it is gone.
+    """
+    from app.llm.checkpoint import ModelMeta, load_meta
+
+    if not place.is_gguf:
+        return load_meta(place.path)
+    from app.llm.weights.gguf import read_metadata
+
+    known, about = BUILT_IN[place.name], read_metadata(place.path)
+    return ModelMeta(about.config, known.tokenizer, about.eos_id, about.chat_template, None, known.licence)
+
+
+def reader(place: Place) -> Callable[[str], Tensor]:
+    """What reads a weight by our name, in float32; the files are opened now, and stay so while it is held.
+
+    Raises:
+        BadWeights: the file is not whole.
+        FileNotFoundError: it is gone.
+    """
+    if place.is_gguf:
+        from app.llm.weights.gguf import weights_of
+        from app.llm.weights.gguf_file import open_gguf
+
+        return weights_of(open_gguf(place.path)).read
+    from app.llm.weights.safetensors_file import open_safetensors
+
+    return open_safetensors(place.path / "model.safetensors").read
 
 
 def has_chat_template(place: Path) -> bool:

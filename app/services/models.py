@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 from sqlalchemy.orm import Session
@@ -19,17 +19,17 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.db.session import Database
 from app.db.tables import model as model_table
-from app.db.tables.model import ModelRow
-from app.errors import AppError, DataMissing, ModelNotFound, NotReady
-from app.llm.config import ModelConfig, NetworkConfig, network_config
+from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
+from app.llm.config import ModelConfig
 from app.llm.errors import LLMError
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
-from app.services import model_files
+from app.services import memory, model_files, model_info
 from app.services.chat import ChatTemplate
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
-from app.services.model_files import BUILT_IN, BuiltIn, Place, Weights
+from app.services.model_files import BUILT_IN, Place, Weights
+from app.services.model_info import ModelInfo, State
 from app.services.storage import NAME, Storage
 from app.services.tokenizers import Tokenizers
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-State = Literal["unloaded", "loading", "loaded"]
 RETRY_AFTER_S = 5
 END_NAMES = ("<|endoftext|>", "<|im_end|>")
 """Special tokens that end a text in any model that has them."""
@@ -57,28 +56,6 @@ class LoadedModel:
     loop: EngineLoop = field(repr=False)
     gate: ComputeGate = field(repr=False)
     """What else computes with `network`, beside the loop, passes it."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What can be said of a model without loading it."""
-
-    name: str
-    family: Literal["gpt2", "llama", "word2vec"]
-    config: NetworkConfig
-    tokenizer: str
-    parameters: int
-    size_bytes: int
-    sha256: str
-    source: Literal["builtin", "job"]
-    base_model: str | None
-    job: str | None
-    licence: str | None
-    chat: bool
-    state: State
-    available: bool
-    hint: str | None
-    created_at: int | None
 
 
 class Models:
@@ -102,12 +79,15 @@ class Models:
         self._gate = ComputeGate()
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Future[LoadedModel]] = OrderedDict()  # least recently used first
+        self._bytes: dict[str, int] = {}  # of the weights of each of these
+        self._budget = settings.model_memory_bytes or memory.default_budget()
         self._default_problem: str | None = "is being loaded"
 
     def list(self, session: Session) -> list[ModelInfo]:
         """All models, the default one first, then those that ship, then the newest."""
-        infos = [self._built_in_info(model) for model in BUILT_IN.values()]
-        infos += [self._row_info(row) for row in model_table.newest_first(session)]
+        infos = [model_info.of_built_in(self._storage, one, self._state(one.name)) for one in BUILT_IN.values()]
+        rows = model_table.newest_first(session)
+        infos += [model_info.of_row(self._storage, row, self._state(row.name)) for row in rows]
         return sorted(infos, key=lambda info: info.name != self._settings.default_model)  # stable
 
     def page(self, session: Session, after: str | None, limit: int) -> tuple[Sequence[ModelInfo], bool]:
@@ -130,11 +110,11 @@ class Models:
             ModelNotFound: there is none of that name.
         """
         if name in BUILT_IN:
-            return self._built_in_info(BUILT_IN[name])
+            return model_info.of_built_in(self._storage, BUILT_IN[name], self._state(name))
         row = model_table.get(session, name) if NAME.fullmatch(name) else None
         if row is None:
             raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
-        return self._row_info(row)
+        return model_info.of_row(self._storage, row, self._state(row.name))
 
     def get(self, name: str | None = None) -> LoadedModel:
         """The model (None: the default one), loaded if need be.
@@ -161,6 +141,31 @@ class Models:
             raise _still_loading(name)
         return loading.result()
 
+    def unload(self, name: str) -> None:
+        """Take a model out of memory; one that is not in it is no error.
+
+        Raises:
+            Conflict: it is at work, or is being loaded.
+        """
+        with self._lock:
+            held = self._in_memory.get(name)
+            if held is None or _is_dead(held):
+                self._drop(name)
+                return
+            if not _is_loaded(held) or not held.result().loop.is_idle:
+                doing = "is at work" if held.done() else "is being loaded"
+                raise Conflict(f"name: {name} {doing}; try again when it is idle", param="name")
+            self._let_go(name)
+        del held  # the last reference but for those of requests that ended a moment ago
+        memory.collect()
+
+    def forget(self, name: str) -> None:
+        """Let go of a model that was deleted; a request that uses it still may end."""
+        with self._lock:
+            held = self._drop(name)
+        if _is_loaded(held):
+            held.result().loop.retire()
+
     def preload(self, name: str) -> None:
         """Begin to load in the background; never raises, never waits."""
         threading.Thread(target=self._preload, args=(name,), name=f"preload {name}", daemon=True).start()
@@ -176,6 +181,7 @@ class Models:
         with self._lock:
             held = list(self._in_memory.values())
             self._in_memory.clear()
+            self._bytes.clear()
         for loading in held:
             if _is_loaded(loading):
                 loading.result().loop.close()
@@ -192,9 +198,10 @@ class Models:
             if found is not None and not _is_dead(found):
                 self._in_memory.move_to_end(place.name)
                 return found
-            self._in_memory.pop(place.name, None)
-            self._make_room()
+            self._drop(place.name)
+            self._make_room(place)
             loading = self._in_memory[place.name] = Future[LoadedModel]()
+            self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
 
@@ -206,17 +213,35 @@ class Models:
             self._in_memory.move_to_end(name)
             return found
 
-    def _make_room(self) -> None:
-        """Let go of the least recently used idle model, if all places are taken. The lock is held."""
-        if len(self._in_memory) < self._settings.loaded_models:
-            return
-        idle = (name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle)
-        name = next(idle, None)
-        if name is None:
-            message = f"all {self._settings.loaded_models} places for models in memory are at work; try again"
-            raise NotReady(message, param="model", retry_after_s=RETRY_AFTER_S)
+    def _make_room(self, wanted: Place) -> None:
+        """Let go of idle models, the least recently used first, until `wanted` fits. The lock is held.
+
+        Raises:
+            TooLarge: it would not fit if there were no other.
+            NotReady: what is in the way is at work.
+        """
+        if wanted.memory_bytes > self._budget:
+            needed = f"{wanted.memory_bytes:,} bytes of weights, more than the {self._budget:,} that models may take"
+            raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
+        while self._is_full(wanted):
+            idle = (name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle)
+            name = next(idle, None)
+            if name is None:
+                message = f"all {len(self._in_memory)} places for models in memory are at work; try again"
+                raise NotReady(message, param="model", retry_after_s=RETRY_AFTER_S)
+            self._let_go(name)
+
+    def _is_full(self, wanted: Place) -> bool:
+        used = sum(self._bytes.values())
+        return len(self._in_memory) >= self._settings.loaded_models or used + wanted.memory_bytes > self._budget
+
+    def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
-        self._in_memory.pop(name).result().loop.retire()
+        self._drop(name).result().loop.retire()
+
+    def _drop(self, name: str) -> Future[LoadedModel]:
+        self._bytes.pop(name, None)
+        return self._in_memory.pop(name, Future[LoadedModel]())
 
     def _load(self, place: Place, loading: Future[LoadedModel]) -> None:
         try:
@@ -225,7 +250,7 @@ class Models:
             refusal = _refusal(place, error)
             with self._lock:
                 if self._in_memory.get(place.name) is loading:
-                    del self._in_memory[place.name]
+                    self._drop(place.name)
                 self._note_default(place.name, str(refusal))
             log.error("model_not_loaded", model=place.name, exc_info=error)
             loading.set_exception(refusal)
@@ -291,50 +316,6 @@ class Models:
         if loading is None or _is_dead(loading):
             return "unloaded"
         return "loaded" if loading.done() else "loading"
-
-    def _built_in_info(self, model: BuiltIn) -> ModelInfo:
-        available = self._storage.asset(model.file_name).exists()
-        return ModelInfo(
-            name=model.name,
-            family=model.config.family,
-            config=model.config,
-            tokenizer=model.tokenizer,
-            parameters=model.parameters,
-            size_bytes=model.size_bytes,
-            sha256=model.sha256,
-            source="builtin",
-            base_model=None,
-            job=None,
-            licence=model.licence,
-            chat=model.has_chat_template,
-            state=self._state(model.name),
-            available=available,
-            hint=None if available else "`make assets` brings it (it needs a network)",
-            created_at=None,
-        )
-
-    def _row_info(self, row: ModelRow) -> ModelInfo:
-        config = network_config(row.family, row.config)
-        folder = self._storage.model(row.name)
-        available = folder.exists()
-        return ModelInfo(
-            name=row.name,
-            family=config.family,
-            config=config,
-            tokenizer=row.tokenizer,
-            parameters=row.parameters,
-            size_bytes=row.size_bytes,
-            sha256=row.sha256,
-            source="job",
-            base_model=row.base_model,
-            job=row.job_id,
-            licence=None,
-            chat=model_files.has_chat_template(folder),
-            state=self._state(row.name),
-            available=available,
-            hint=None if available else "its folder is gone from the data directory",
-            created_at=int(row.created_at),
-        )
 
 
 def _is_loaded(loading: Future[LoadedModel]) -> bool:

@@ -24,7 +24,7 @@ class Runtime:
     @classmethod
     def open(cls, settings: Settings) -> Runtime:
         """Assemble the parts. Touches no network and starts no thread."""
-        storage = Storage(settings.data_dir, settings.assets_dir)
+        storage = Storage(settings.data_dir, settings.assets_dir, settings.effective_import_dir)
         storage.prepare()
         database = Database(settings.effective_database_url)
         tokenizers = Tokenizers(storage)

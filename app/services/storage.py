@@ -27,14 +27,16 @@ def check_name(name: str, param: str = "name") -> str:
 class Storage:
     """Paths under the data directory (written) and the assets directory (read only)."""
 
-    def __init__(self, data_dir: Path, assets_dir: Path) -> None:
+    def __init__(self, data_dir: Path, assets_dir: Path, import_dir: Path | None = None) -> None:
         self.data_dir = data_dir
         self.assets_dir = assets_dir
+        self.import_dir = import_dir or data_dir / "import"
 
     def prepare(self) -> None:
         """Make the folders, readable by their owner alone."""
         for folder in ("datasets", "tokens", "tokenizers", "models", "jobs", "queue", "scratch"):
             (self.data_dir / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.import_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def dataset(self, dataset_id: str) -> Path:
         return self.data_dir / "datasets" / check_name(dataset_id)
@@ -56,6 +58,33 @@ class Storage:
     def tokens(self, dataset_id: str) -> Path:
         """The folder of a dataset's token files; all of it can be made again from the text."""
         return self.data_dir / "tokens" / check_name(dataset_id)
+
+    def to_import(self, path: str, param: str) -> Path:
+        """What lies under the import directory at a relative path; it may not exist.
+
+        Raises:
+            InvalidRequest: the path, or what a link on it points to, is not within that directory.
+        """
+        parts = path.split("/")
+        if not all(NAME.fullmatch(part) for part in parts):
+            told = "a path within the import directory is expected: names of letters, digits, dots, dashes, underscores"
+            raise InvalidRequest(f"{param}: {path[:200]!r}: {told}, joined by /", param=param)
+        return self.within_imports(self.import_dir.joinpath(*parts), param)
+
+    def within_imports(self, path: Path, param: str) -> Path:
+        """The place that `path` names once links are followed.
+
+        Raises:
+            InvalidRequest: it is not within the import directory.
+        """
+        place = path.resolve()
+        if not place.is_relative_to(self.import_dir.resolve()):
+            raise InvalidRequest(f"{param}: {path.name!r} leads out of the import directory", param=param)
+        return place
+
+    def pulled(self, repository: str, commit: str) -> Path:
+        """Where the files of a hub's repository are gathered; they stay there while a pull is not at its end."""
+        return self.import_dir / "hub" / check_name(repository.replace("/", "--"), "source.hub") / check_name(commit)
 
     @property
     def scratch(self) -> Path:

@@ -54,11 +54,11 @@ _learning = threading.Lock()  # of this process: merges are learnt on all cores,
 class Made:
     """A tokenizer that has no name yet."""
 
-    kind: Literal["word", "bpe"]
+    kind: Literal["word", "bpe", "imported"]
     version: int | None
     vocab_size: int
     special_tokens: list[str]
-    trained_bytes: int
+    trained_bytes: int | None
     content: bytes  # of its file
 
     @classmethod
@@ -100,13 +100,21 @@ def check_new(session: Session, name: str, dataset_id: str) -> DatasetRow:
         NameTaken: a tokenizer has it.
         DatasetNotFound: there is no such dataset.
     """
-    check_name(name)
-    if is_built_in(name) or rows.get(session, name) is not None:
-        raise _taken(name)
+    check_free(session, name)
     dataset = datasets.get(session, dataset_id) if NAME.fullmatch(dataset_id) else None
     if dataset is None:
         raise DatasetNotFound(f"dataset: there is no dataset {dataset_id[:200]!r}", param="dataset")
     return dataset
+
+
+def check_free(session: Session, name: str) -> None:
+    """Raises:
+    InvalidRequest: `name` cannot be a name.
+    NameTaken: a tokenizer has it.
+    """
+    check_name(name)
+    if is_built_in(name) or rows.get(session, name) is not None:
+        raise _taken(name)
 
 
 def make(storage: Storage, dataset: DatasetRow, body: TokenizerCreate) -> Made:
@@ -177,6 +185,15 @@ def register(session: Session, storage: Storage, name: str, made: Made, dataset_
         NameTaken, DatasetNotFound: as `check_new`; somebody was faster.
     """
     check_new(session, name, dataset_id)
+    return keep(session, storage, name, made, dataset_id)
+
+
+def keep(session: Session, storage: Storage, name: str, made: Made, dataset_id: str | None) -> TokenizerRow:
+    """As `register`, of a name that was found free.
+
+    Raises:
+        NameTaken: somebody was faster.
+    """
     row = TokenizerRow(
         name=name,
         kind=made.kind,

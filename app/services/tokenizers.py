@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sqlalchemy.orm import Session
 
@@ -24,12 +24,15 @@ from app.llm.tokenizer.bpe import BytePairTokenizer
 from app.llm.tokenizer.merging import parts_of
 from app.llm.tokenizer.tiktoken_data import PUBLISHED
 from app.llm.tokenizer.trained import TrainedTokenizer
+from app.llm.tokenizer.vocabulary import Vocabulary
 from app.llm.tokenizer.word import WordTokenizer
 from app.services.storage import NAME, Storage
 
 _OF_MODELS = {"smollm2": ("SmolLM2-135M-Instruct.Q4_1.gguf", 49_152)}  # name: the model's file, size of its vocabulary
 _AT_INSTALL = {"gpt2", "r50k_base", "p50k_base", *_OF_MODELS}  # `make assets` brings the data of these
 _OWN_TOKENIZERS_HELD = 16
+IMPORTED: Final = "imported"
+"""The kind of a row whose tokenizer came with a model; for users it is byte-pair encoding like all others."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ class Tokenizers:
             name=row.name,
             kind="word" if row.kind == "word" else "bpe",
             vocab_size=row.vocab_size,
-            source="dataset",
+            source="model" if row.kind == IMPORTED else "dataset",
             available=available,
             hint=None if available else "its file is gone from the data directory; build it anew under another name",
             version=row.version,
@@ -203,6 +206,8 @@ class Tokenizers:
         if hashlib.sha256(content).hexdigest() != row.sha256:
             told = "is gone from the data directory, or was changed; build it anew under another name"
             raise DataMissing(f"{param}: the file of tokenizer {row.name} {told}", param=param)
+        if row.kind == IMPORTED:
+            return Vocabulary.from_json(content.decode()).tokenizer()
         kind = WordTokenizer if row.kind == "word" else TrainedTokenizer
         return kind.from_json(content.decode())
 

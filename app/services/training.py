@@ -21,7 +21,7 @@ from app.llm.checkpoint import ModelMeta, Network, copy_model, publish
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import job_data, pretraining, word2vec
+from app.services import job_data, lineage, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.progress import Progress
@@ -179,6 +179,9 @@ class _Attempt:
                     sha256=saved.weights_sha256,
                     base_model=meta.base_model,
                     job_id=job.id,
+                    licence=meta.licence,
+                    datasets=lineage.datasets_of(session, job),
+                    ancestors=lineage.ancestors_of(session, meta.base_model),
                 )
                 session.add(row)
                 self._progress.succeed(session, job.name, f"{job.id}@{step}")

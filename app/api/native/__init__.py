@@ -1,6 +1,18 @@
 """The native API at the root: one router a resource."""
 
-from app.api.native import datasets, embeddings, generate, health, inspect, jobs, models, tokenizers, tokens, windows
+from app.api.native import (
+    datasets,
+    embeddings,
+    generate,
+    health,
+    inspect,
+    jobs,
+    model_files,
+    models,
+    tokenizers,
+    tokens,
+    windows,
+)
 
 routers = [
     health.router,
@@ -8,6 +20,7 @@ routers = [
     tokenizers.router,
     windows.router,
     embeddings.router,
+    model_files.router,
     models.router,
     generate.router,
     inspect.router,

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.api.pages import docs, home, inspect, jobs, tokenizers
+from app.api.pages import docs, home, inspect, jobs, models, tokenizers
 
 router = APIRouter(include_in_schema=False)
-for page in (home, tokenizers, inspect, jobs, docs):
+for page in (home, tokenizers, inspect, models, jobs, docs):
     router.include_router(page.router)

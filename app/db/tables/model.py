@@ -23,10 +23,20 @@ class ModelRow(Base):
     base_model: Mapped[str | None]
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
+    source: Mapped[str] = mapped_column(default="job", server_default="job")  # job | import
+    licence: Mapped[str | None]
+    origin: Mapped[dict[str, Any] | None]  # of an import: where its files came from, with their hashes
+    datasets: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")  # it was trained on
+    ancestors: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")  # nearest first
 
 
 def get(session: Session, name: str) -> ModelRow | None:
     return session.get(ModelRow, name)
+
+
+def lock(session: Session, name: str) -> ModelRow | None:
+    """The row as it is now; nobody deletes it, or makes a job of it, until the transaction ends."""
+    return session.scalar(select(ModelRow).where(ModelRow.name == name).with_for_update())
 
 
 def newest_first(session: Session) -> list[ModelRow]:

@@ -12,7 +12,7 @@ class TokenizerRow(Base):
     __tablename__ = "tokenizers"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str]  # word | bpe
+    kind: Mapped[str]  # word | bpe | imported
     version: Mapped[int | None]  # the word tokenizer's 1 or 2
     vocab_size: Mapped[int]
     special_tokens: Mapped[list[str]]

@@ -54,6 +54,11 @@ class BytePairTokenizer:
         return len(self._bytes)
 
     @property
+    def pattern(self) -> str:
+        """The rule by which a text is split before pieces are merged."""
+        return str(self._encoding._pat_str)
+
+    @property
     def special_tokens(self) -> Mapping[str, int]:
         return self._specials
 

@@ -14,6 +14,8 @@ BYTES_IN_ORDER = tuple(bytes([byte]) for byte in (*PRINTABLE, *OTHERS))
 BYTE_OF = {chr(byte): byte for byte in PRINTABLE} | {chr(0x100 + n): byte for n, byte in enumerate(OTHERS)}
 """Character in a vocabulary file → the byte it stands for."""
 
+_CHARACTER_OF = {byte: character for character, byte in BYTE_OF.items()}
+
 
 def to_bytes(written: str) -> bytes:
     """The bytes of a token as a vocabulary file writes it.
@@ -22,3 +24,8 @@ def to_bytes(written: str) -> bytes:
         KeyError: a character outside the alphabet.
     """
     return bytes([BYTE_OF[character] for character in written])
+
+
+def to_text(content: bytes) -> str:
+    """Bytes as a vocabulary file writes them."""
+    return "".join(map(_CHARACTER_OF.__getitem__, content))

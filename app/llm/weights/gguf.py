@@ -1,9 +1,9 @@
-"""A GGUF file of the Llama family as our own network: what the file says of itself, and its weights in float32."""
+"""A GGUF file of the GPT-2 or Llama family as our own network: what it says of itself, and its weights in float32."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +12,45 @@ from torch import Tensor
 
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
+from app.llm.model.shapes import block_shapes, weight_shapes
 from app.llm.model.transformer import Transformer
 from app.llm.weights.dequantise import dequantise
 from app.llm.weights.gguf_file import GGUFFile, TensorEntry, open_gguf
+from app.llm.weights.layout import Layout, Slot, Weights, check, shapes_of
 
 _KNOWN_KEYS = {  # any other key of the architecture may change what the network computes
-    "llama.context_length",
-    "llama.embedding_length",
-    "llama.block_count",
-    "llama.feed_forward_length",
-    "llama.vocab_size",
-    "llama.attention.head_count",
-    "llama.attention.head_count_kv",
-    "llama.attention.key_length",
-    "llama.attention.value_length",
-    "llama.attention.layer_norm_rms_epsilon",
-    "llama.rope.dimension_count",
-    "llama.rope.freq_base",
-}
-_OF_BLOCK = {  # our names of a block's weights, llama.cpp's
+    "llama": {
+        "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size",
+        "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.value_length",
+        "attention.layer_norm_rms_epsilon", "rope.dimension_count", "rope.freq_base",
+    },
+    "gpt2": {
+        "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size",
+        "attention.head_count", "attention.layer_norm_epsilon",
+    },
+}  # fmt: skip
+WITHOUT_QKV_BIAS = "inkling.without_qkv_bias"
+"""Our own key in an exported GPT-2: its biases of queries, keys and values are zero because the network has none."""
+
+_BLOCK = {  # our names within a block, llama.cpp's
     "attention_norm.scale": "attn_norm.weight",
-    "attention.query.weight": "attn_q.weight",
-    "attention.key.weight": "attn_k.weight",
-    "attention.value.weight": "attn_v.weight",
+    "attention_norm.shift": "attn_norm.bias",
     "attention.out.weight": "attn_output.weight",
+    "attention.out.bias": "attn_output.bias",
     "feed_forward_norm.scale": "ffn_norm.weight",
+    "feed_forward_norm.shift": "ffn_norm.bias",
     "feed_forward.gate.weight": "ffn_gate.weight",
     "feed_forward.up.weight": "ffn_up.weight",
+    "feed_forward.up.bias": "ffn_up.bias",
     "feed_forward.down.weight": "ffn_down.weight",
+    "feed_forward.down.bias": "ffn_down.bias",
+}
+_OUTSIDE = {
+    "token_embedding.weight": "token_embd.weight",
+    "position_embedding.weight": "position_embd.weight",
+    "final_norm.scale": "output_norm.weight",
+    "final_norm.shift": "output_norm.bias",
+    "output.weight": "output.weight",
 }
 
 
@@ -66,7 +77,21 @@ def read_metadata(path: Path) -> GGUFMetadata:
         BadWeights: no GGUF file, truncated, of another architecture, or with values that do not fit together.
         OSError: the file cannot be opened.
     """
-    return _metadata(open_gguf(path))
+    return metadata_of(open_gguf(path))
+
+
+@dataclass(frozen=True)
+class GGUFTensors:
+    """The tensors of an open file, as a `Source`."""
+
+    file: GGUFFile
+
+    @property
+    def tensors(self) -> Mapping[str, TensorEntry]:
+        return self.file.tensors
+
+    def read(self, name: str) -> Tensor:
+        return torch.from_numpy(dequantise(self.file.content, self.file.tensors[name]))
 
 
 def load_gguf(path: Path) -> Transformer:
@@ -77,73 +102,84 @@ def load_gguf(path: Path) -> Transformer:
         OSError: the file cannot be opened.
     """
     file = open_gguf(path)
-    config = _metadata(file).config
-    if config.n_layers > len(file.tensors):  # before an absurd network is made
-        raise BadWeights(f"{len(file.tensors)} tensors are too few for {config.n_layers} blocks")
+    metadata_of(file)
+    weights = weights_of(file)
     with torch.device("meta"):
-        model = Transformer(config)
-    model.load_state_dict(dict(_weights(file, model)), assign=True)
+        model = Transformer(weights.config)
+    model.load_state_dict(dict(weights.ours()), assign=True)
     return model.eval()
 
 
-def _weights(file: GGUFFile, model: Transformer) -> Iterator[tuple[str, Tensor]]:
-    """Each weight of `model` by its name, out of the file."""
-    names = _names(model.config)
-    surplus = sorted(file.tensors.keys() - names.values())
-    if surplus:
-        raise BadWeights(f"tensors without a place in this network: {', '.join(surplus[:5])}")
-    for name, parameter in model.named_parameters():
-        entry = _entry(file.tensors, names[name], tuple(parameter.shape))
-        weight = torch.from_numpy(dequantise(file.content, entry))
-        if name.endswith("attention.query.weight"):
-            weight = _unpermuted(weight, model.config.n_heads)
-        elif name.endswith("attention.key.weight"):
-            weight = _unpermuted(weight, model.config.kv_heads)
-        yield name, weight
+def weights_of(file: GGUFFile) -> Weights:
+    """The weights of a file, every tensor's place and shape checked.
 
-
-def _names(config: ModelConfig) -> dict[str, str]:
-    """Our names of all weights, llama.cpp's."""
-    names = {"token_embedding.weight": "token_embd.weight", "final_norm.scale": "output_norm.weight"}
-    if not config.tied:
-        names["output.weight"] = "output.weight"
-    for block in range(config.n_layers):
-        names |= {f"blocks.{block}.{ours}": f"blk.{block}.{theirs}" for ours, theirs in _OF_BLOCK.items()}
-    return names
-
-
-def _entry(tensors: Mapping[str, TensorEntry], name: str, shape: tuple[int, ...]) -> TensorEntry:
-    if name not in tensors:
-        raise BadWeights(f"the tensor {name!r} is missing")
-    if tensors[name].shape != shape:
-        raise BadWeights(f"tensor {name!r} has the shape {tensors[name].shape}, the configuration asks for {shape}")
-    return tensors[name]
-
-
-def _unpermuted(weight: Tensor, heads: int) -> Tensor:
-    """A query or key weight (out, E) as Llama's authors store it.
-
-    llama.cpp turns neighbours i, i + 1 by an angle, our network i, i + D / 2, so its file has the rows of each
-    head's two halves interleaved.
+    Raises:
+        BadWeights: another architecture; a tensor is missing, has no place, or another shape.
     """
-    out, into = weight.shape
-    return weight.view(heads, out // heads // 2, 2, into).transpose(1, 2).reshape(out, into)
+    config = _network(file)
+    weights = Weights(config, layout_of(config), GGUFTensors(file))
+    without_bias = config.family == "gpt2" and not config.qkv_bias
+    if without_bias and not _value(file.values, WITHOUT_QKV_BIAS, bool, False):
+        raise BadWeights("the tensor 'blk.0.attn_qkv.bias' is missing")
+    check(
+        weights.layout,
+        weights.source,
+        shapes_of(config, len(file.tensors)),
+        zeros=joined_biases(config) if without_bias else (),
+        ignored=lambda name: config.tied and name == "output.weight",
+    )
+    return weights
 
 
-def _metadata(file: GGUFFile) -> GGUFMetadata:
+def joined_biases(config: ModelConfig) -> list[str]:
+    """The biases of queries, keys and values, which files of GPT-2 always have and a network may be without."""
+    return [f"blk.{block}.attn_qkv.bias" for block in range(config.n_layers)]
+
+
+def layout_of(config: ModelConfig) -> Layout:
+    """Where our weights lie in a file of llama.cpp's.
+
+    GPT-2 has queries, keys and values in one matrix; Llama has them apart, the rows of each head's halves interleaved.
+    """
+    names = [weight.name for weight in block_shapes(config)]
+    slots = [Slot(theirs, (ours,)) for ours, theirs in _OUTSIDE.items() if ours in _outside(config)]
+    for block in range(config.n_layers):
+        place, ours = f"blk.{block}", f"blocks.{block}"
+        slots += [Slot(f"{place}.{_BLOCK[name]}", (f"{ours}.{name}",)) for name in names if name in _BLOCK]
+        for kind in ("weight", "bias") if config.qkv_bias else ("weight",):
+            query, key, value = (f"{ours}.attention.{part}.{kind}" for part in ("query", "key", "value"))
+            if config.family == "gpt2":
+                slots.append(Slot(f"{place}.attn_qkv.{kind}", (query, key, value)))
+            else:
+                slots.append(Slot(f"{place}.attn_q.{kind}", (query,), heads=config.n_heads))
+                slots.append(Slot(f"{place}.attn_k.{kind}", (key,), heads=config.kv_heads))
+                slots.append(Slot(f"{place}.attn_v.{kind}", (value,)))
+    return slots
+
+
+def _outside(config: ModelConfig) -> set[str]:
+    return {weight.name for weight in weight_shapes(replace(config, n_layers=1))}
+
+
+def metadata_of(file: GGUFFile) -> GGUFMetadata:
+    """What an open file says of itself.
+
+    Raises:
+        BadWeights: as `read_metadata`.
+    """
     values = file.values
-    architecture = _value(values, "general.architecture", str)
-    if architecture != "llama":
-        raise BadWeights(f"the architecture {architecture!r} is not read, only 'llama' is")
+    config = _network(file)
     if (kind := _value(values, "tokenizer.ggml.model", str)) != "gpt2":
-        raise BadWeights(f"the tokenizer {kind!r} is not read, only 'gpt2' (byte pairs) is")
+        raise BadWeights(f"tokenizer.ggml.model: the tokenizer {kind!r} is not read, only 'gpt2' (byte pairs) is")
     tokens = _list(values, "tokenizer.ggml.tokens", str)
+    if len(tokens) != config.vocab_size:
+        raise BadWeights(f"tokenizer.ggml.tokens: {len(tokens)} tokens, but {config.vocab_size} rows of token_embd")
     eos_id = _value(values, "tokenizer.ggml.eos_token_id", int, None)
     if eos_id is not None and not 0 <= eos_id < len(tokens):
         raise BadWeights(f"tokenizer.ggml.eos_token_id: {eos_id} is none of {len(tokens)} tokens")
     return GGUFMetadata(
-        architecture=architecture,
-        config=_config(values, vocab_size=len(tokens), tied="output.weight" not in file.tensors),
+        architecture=config.family,
+        config=config,
         name=_value(values, "general.name", str, ""),
         licence=_value(values, "general.license", str, None),
         tokens=tokens,
@@ -155,38 +191,78 @@ def _metadata(file: GGUFFile) -> GGUFMetadata:
     )
 
 
-def _config(values: Mapping[str, Any], *, vocab_size: int, tied: bool) -> ModelConfig:
-    unknown = sorted(key for key in values if key.startswith("llama.") and key not in _KNOWN_KEYS)
+def _network(file: GGUFFile) -> ModelConfig:
+    """The network that the key-values tell of, together with what the table of tensors shows."""
+    values, tensors = file.values, file.tensors
+    family = _value(values, "general.architecture", str)
+    if family not in _KNOWN_KEYS:
+        raise BadWeights(f"general.architecture: the architecture {family!r} is not read, only 'llama' and 'gpt2' are")
+    known = {f"{family}.{key}" for key in _KNOWN_KEYS[family]}
+    unknown = sorted(key for key in values if key.startswith(f"{family}.") and key not in known)
     if unknown:
         raise BadWeights(f"a network with {', '.join(unknown[:5])} is not read")
-    heads = _value(values, "llama.attention.head_count", int)
+    if "token_embd.weight" not in tensors:
+        raise BadWeights("the tensor 'token_embd.weight' is missing")
+    vocab_size = tensors["token_embd.weight"].shape[0]
+    if (found := _value(values, f"{family}.vocab_size", int, vocab_size)) != vocab_size:
+        raise BadWeights(f"{family}.vocab_size: {found}, but token_embd.weight has {vocab_size} rows")
     try:
-        config = ModelConfig(
-            vocab_size=vocab_size,
-            context_length=_value(values, "llama.context_length", int),
-            emb_dim=_value(values, "llama.embedding_length", int),
-            n_heads=heads,
-            n_layers=_value(values, "llama.block_count", int),
-            n_kv_heads=_value(values, "llama.attention.head_count_kv", int, heads),
-            hidden_dim=_value(values, "llama.feed_forward_length", int),
-            norm="rmsnorm",
-            position="rope",
-            mlp="swiglu",
-            tied=tied,
-            norm_eps=_value(values, "llama.attention.layer_norm_rms_epsilon", float),
-            rope_base=_value(values, "llama.rope.freq_base", float, 10_000.0),
-        )
+        return _gpt2(file, vocab_size) if family == "gpt2" else _llama(file, vocab_size)
     except BadConfig as error:
         raise BadWeights(f"the file's configuration cannot be: {error}") from error
-    for key, only in {
-        "llama.vocab_size": vocab_size,
-        "llama.rope.dimension_count": config.head_dim,
-        "llama.attention.key_length": config.head_dim,
-        "llama.attention.value_length": config.head_dim,
-    }.items():
-        if (found := _value(values, key, int, only)) != only:
-            raise BadWeights(f"{key}: {found} is not read where the rest of the file says {only}")
+
+
+def _llama(file: GGUFFile, vocab_size: int) -> ModelConfig:
+    values = file.values
+    heads = _value(values, "llama.attention.head_count", int)
+    config = ModelConfig(
+        vocab_size=vocab_size,
+        context_length=_value(values, "llama.context_length", int),
+        emb_dim=_value(values, "llama.embedding_length", int),
+        n_heads=heads,
+        n_layers=_value(values, "llama.block_count", int),
+        n_kv_heads=_value(values, "llama.attention.head_count_kv", int, heads),
+        hidden_dim=_value(values, "llama.feed_forward_length", int),
+        norm="rmsnorm",
+        position="rope",
+        mlp="swiglu",
+        qkv_bias="blk.0.attn_q.bias" in file.tensors,
+        tied="output.weight" not in file.tensors,
+        norm_eps=_value(values, "llama.attention.layer_norm_rms_epsilon", float),
+        rope_base=_value(values, "llama.rope.freq_base", float, 10_000.0),
+    )
+    for key in ("rope.dimension_count", "attention.key_length", "attention.value_length"):
+        if (found := _value(values, f"llama.{key}", int, config.head_dim)) != config.head_dim:
+            told = f"{found} is not read where the rest of the file says {config.head_dim}"
+            raise BadWeights(f"llama.{key}: {told}")
     return config
+
+
+def _gpt2(file: GGUFFile, vocab_size: int) -> ModelConfig:
+    values = file.values
+    width = _value(values, "gpt2.embedding_length", int)
+    return ModelConfig(
+        vocab_size=vocab_size,
+        context_length=_value(values, "gpt2.context_length", int),
+        emb_dim=width,
+        n_heads=_value(values, "gpt2.attention.head_count", int),
+        n_layers=_value(values, "gpt2.block_count", int),
+        hidden_dim=_value(values, "gpt2.feed_forward_length", int, 4 * width),
+        qkv_bias="blk.0.attn_qkv.bias" in file.tensors and not _value(values, WITHOUT_QKV_BIAS, bool, False),
+        tied=_has_tied_head(file),
+        norm_eps=_value(values, "gpt2.attention.layer_norm_epsilon", float),
+    )
+
+
+def _has_tied_head(file: GGUFFile) -> bool:
+    """Whether the head is the embedding, which older converters of GPT-2 stored twice."""
+    tokens, output = (file.tensors.get(name) for name in ("token_embd.weight", "output.weight"))
+    if tokens is None or output is None:
+        return output is None
+    if (tokens.kind, tokens.shape) != (output.kind, output.shape):
+        return False
+    first, second = (memoryview(file.content)[one.start : one.start + one.size_bytes] for one in (tokens, output))
+    return first == second
 
 
 _REQUIRED = object()

@@ -44,6 +44,18 @@ def test_any_bytes_mean_what_the_gguf_package_reads(name: str) -> None:
     np.testing.assert_array_equal(got, gguf.dequantize(blocks, kind))
 
 
+@pytest.mark.parametrize("name", ["Q4_K", "Q6_K"])
+def test_blocks_of_256_mean_what_the_gguf_package_reads(name: str) -> None:
+    kind = GGMLQuantizationType[name]
+    blocks = np.random.default_rng(7).integers(0, 256, (60, GGML_QUANT_SIZES[kind][1]), np.uint8)
+    for high_byte in (1, 3) if name == "Q4_K" else (209,):
+        blocks[:, high_byte] &= 0x7B  # scales as numbers, and not NaN or infinity
+    got = dequantise(*stored(blocks.tobytes(), kind, (30, 512)))
+    assert (got.shape, got.dtype) == ((30, 512), np.float32)
+    np.testing.assert_array_equal(got.reshape(60, 256), gguf.dequantize(blocks, kind))
+    assert len(np.unique(got)) > 5000
+
+
 def test_the_tensor_outlives_the_file() -> None:
     content, entry = stored(np.ones(8, np.float32).tobytes(), GGMLQuantizationType.F32, (8,))
     values = dequantise(content, entry)
@@ -64,6 +76,6 @@ def test_what_is_no_number_is_refused(name: str, odd: float) -> None:
 
 def test_other_formats_are_named() -> None:
     with pytest.raises(
-        BadWeights, match=r"'blk\.0\.x' is Q6_K, which is not read; F32, F16, BF16, Q8_0, Q4_0, Q4_1 are"
+        BadWeights, match=r"'blk\.0\.x' is Q5_K, which is not read; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K are"
     ):
-        dequantise(*stored(bytes(210), GGMLQuantizationType.Q6_K, (256,)))
+        dequantise(*stored(bytes(176), GGMLQuantizationType.Q5_K, (256,)))

@@ -17,6 +17,7 @@ from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.gguf_bpe import from_vocabulary
 from app.llm.weights.gguf import load_gguf, read_metadata
 from tests.llm.weights.llama_reference import copy_llama
+from tests.weight_files import CONFIGS, a_gguf, a_network
 
 TENSORS = {
     "attention_norm.scale": "attn_norm",
@@ -159,6 +160,42 @@ def test_every_truncation_is_refused(tiny: Transformer, tmp_path: Path) -> None:
         cut.write_bytes(content[:length])
         with pytest.raises(BadWeights):
             load_gguf(cut)
+
+
+def as_gpt2(path: Path, leave_out: str = "", output: str = "") -> None:
+    """GPT-2 in a file, its tensors copied one by one from our own export of it."""
+    whole = a_gguf(path.with_suffix(".whole"), a_network(CONFIGS["gpt2"]))
+    reader, writer = gguf.GGUFReader(whole), gguf.GGUFWriter(path, "gpt2")
+    for key, field in reader.fields.items():
+        if key.startswith(("gpt2.", "tokenizer.")):
+            kind, inner = field.types[0], field.types[-1]
+            writer.add_key_value(key, field.contents(), kind, inner if kind is gguf.GGUFValueType.ARRAY else None)
+    for tensor in reader.tensors:
+        if tensor.name != leave_out:
+            writer.add_tensor(tensor.name, np.ascontiguousarray(tensor.data))
+        if tensor.name == "token_embd.weight" and output:
+            writer.add_tensor("output.weight", np.ascontiguousarray(tensor.data if output == "same" else -tensor.data))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize(("output", "tied"), [("", True), ("same", True), ("other", False)])
+def test_gpt2s_head_is_tied_where_it_is_the_embedding_stored_twice(tmp_path: Path, output: str, tied: bool) -> None:
+    as_gpt2(tmp_path / "g.gguf", output=output)
+    loaded = load_gguf(tmp_path / "g.gguf")
+    assert (loaded.config.tied, loaded.config.family, loaded.config.qkv_bias) == (tied, "gpt2", True)
+    ids = torch.arange(12)[None]
+    network = a_network(CONFIGS["gpt2"])
+    torch.testing.assert_close(loaded(ids), network(ids) if tied else -network(ids), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["blk.0.attn_qkv.bias", "blk.1.attn_qkv.weight", "position_embd.weight"])
+def test_a_tensor_that_gpt2_lacks_is_named(tmp_path: Path, name: str) -> None:
+    as_gpt2(tmp_path / "g.gguf", leave_out=name)
+    with pytest.raises(BadWeights, match=rf"'{name}' is missing"):
+        load_gguf(tmp_path / "g.gguf")
 
 
 def test_what_does_not_fit_is_named(tiny: Transformer, tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""The machine's memory: how much of it models may take, and giving back what is free."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+
+
+def default_budget() -> int:
+    """Three quarters of the machine's memory, in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 3 // 4
+
+
+def collect() -> None:
+    """Free what nobody refers to, circles among it, and give its pages back. Takes a fifth of a second."""
+    gc.collect()
+    give_back()
+
+
+def give_back() -> None:
+    """Hand the heap's free pages to the system, where the C library can."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # only glibc keeps pages, and only it has this
+        return

@@ -1,0 +1,98 @@
+"""What can be said of a model without loading it: of one that ships, and of one that has a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.db.tables.model import ModelRow
+from app.llm.config import NetworkConfig, network_config
+from app.llm.model.shapes import Part, bytes_by_part
+from app.services import model_files
+from app.services.lineage import Link
+from app.services.model_files import BuiltIn
+from app.services.storage import Storage
+
+State = Literal["unloaded", "loading", "loaded"]
+Origin = Literal["builtin", "job", "import"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model's facts. Bytes by part are those of its weights in memory, float32."""
+
+    name: str
+    family: Literal["gpt2", "llama", "word2vec"]
+    config: NetworkConfig
+    tokenizer: str
+    parameters: int
+    size_bytes: int
+    sha256: str
+    source: Origin
+    base_model: str | None
+    job: str | None
+    licence: str | None
+    chat: bool
+    state: State
+    available: bool
+    hint: str | None
+    created_at: int | None
+    bytes_by_part: dict[Part, int]
+    origin: dict[str, Any] | None = None
+    datasets: list[dict[str, Any]] = field(default_factory=list)
+    ancestors: list[Link] = field(default_factory=list)
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(self.bytes_by_part.values())
+
+
+def of_built_in(storage: Storage, model: BuiltIn, state: State) -> ModelInfo:
+    available = storage.asset(model.file_name).exists()
+    return ModelInfo(
+        name=model.name,
+        family=model.config.family,
+        config=model.config,
+        tokenizer=model.tokenizer,
+        parameters=model.parameters,
+        size_bytes=model.size_bytes,
+        sha256=model.sha256,
+        source="builtin",
+        base_model=None,
+        job=None,
+        licence=model.licence,
+        chat=model.has_chat_template,
+        state=state,
+        available=available,
+        hint=None if available else "`make assets` brings it (it needs a network)",
+        created_at=None,
+        bytes_by_part=bytes_by_part(model.config),
+    )
+
+
+def of_row(storage: Storage, row: ModelRow, state: State) -> ModelInfo:
+    config = network_config(row.family, row.config)
+    folder = storage.model(row.name)
+    available = folder.exists()
+    return ModelInfo(
+        name=row.name,
+        family=config.family,
+        config=config,
+        tokenizer=row.tokenizer,
+        parameters=row.parameters,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        source="import" if row.source == "import" else "job",
+        base_model=row.base_model,
+        job=row.job_id,
+        licence=row.licence,
+        chat=model_files.has_chat_template(folder),
+        state=state,
+        available=available,
+        hint=None if available else "its folder is gone from the data directory",
+        created_at=int(row.created_at),
+        bytes_by_part=bytes_by_part(config),
+        origin=row.origin,
+        datasets=row.datasets,
+        ancestors=row.ancestors,
+    )

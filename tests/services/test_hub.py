@@ -1,0 +1,133 @@
+"""Pulling from a hub: the right files, checked; broken off and taken up again; offline in words and at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.errors import Conflict, HubUnreachable, InvalidFile, InvalidRequest, ModelNotFound, TooLarge, UnsupportedFormat
+from app.llm.weights.safetensors_file import write_safetensors
+from app.services import hub
+from app.services.hub import HubSource, _Entry, choose, pull
+from app.services.storage import Storage
+from tests.e2e.conftest import free_port
+from tests.fake_hub import COMMIT, FakeHub
+from tests.serving import served
+from tests.weight_files import CONFIGS, a_folder, a_network
+
+TINY = HubSource("someone/tiny")
+BIG = 1 << 40
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    made = Storage(tmp_path / "data", tmp_path / "assets")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeHub:
+    return FakeHub(a_folder(tmp_path / "hub", a_network(CONFIGS["gpt2"])))
+
+
+@pytest.fixture
+def endpoint(fake: FakeHub) -> Iterator[str]:
+    with served(fake.app()) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_a_revision_is_fetched_and_checked(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+    (fake.folder / "README.md").write_text("not needed")
+    (fake.folder / "pytorch_model.bin").write_bytes(b"\x80\x02.")
+    pulled = pull(storage, endpoint, TINY, BIG)
+    assert (pulled.commit, pulled.licence) == (COMMIT, "mit")
+    names = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert set(pulled.files) == names
+    for name, path in pulled.files.items():
+        assert path.read_bytes() == (fake.folder / name).read_bytes()
+        assert path.is_relative_to(storage.import_dir / "hub")
+
+
+def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+    write_safetensors(fake.folder / "large.safetensors", [("t", (6_000_000,))], [("t", torch.arange(6e6))])
+    (fake.folder / "large.safetensors").replace(fake.folder / "model.safetensors")
+    fake.cut_after = 16_000_000  # of 24; the library writes ten million bytes at a time
+    try:
+        pulled = pull(storage, endpoint, TINY, BIG)  # the library tries again by itself
+    except HubUnreachable:
+        pulled = pull(storage, endpoint, TINY, BIG)
+    assert pulled.files["model.safetensors"].read_bytes() == (fake.folder / "model.safetensors").read_bytes()
+    assert fake.asked[0] == 0
+    assert 10_000_000 <= fake.asked[-1] <= 16_000_000  # the rest alone
+    asked = len(fake.asked)
+    pull(storage, endpoint, TINY, BIG)
+    assert len(fake.asked) == asked  # all there, and known by its hash
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_other_bytes_than_the_hub_tells_of_are_refused(
+    storage: Storage, fake: FakeHub, endpoint: str, name: str
+) -> None:
+    fake.lies_about = name
+    with pytest.raises(InvalidFile, match=name):
+        pull(storage, endpoint, TINY, BIG)
+    assert not list(storage.import_dir.rglob(name))
+
+
+def test_what_is_not_there_is_told(storage: Storage, endpoint: str) -> None:
+    with pytest.raises(ModelNotFound) as refusal:
+        pull(storage, endpoint, HubSource("someone/tiny", "no-such-branch"), BIG)
+    assert refusal.value.param == "source.revision"
+    with pytest.raises(TooLarge):
+        pull(storage, endpoint, TINY, 1000)
+    assert not list(storage.import_dir.iterdir())
+
+
+def test_offline_is_told_at_once_with_a_way_by_hand(storage: Storage) -> None:
+    started = time.monotonic()
+    with pytest.raises(HubUnreachable, match="By hand") as refusal:
+        pull(storage, f"http://127.0.0.1:{free_port()}", TINY, BIG)
+    assert time.monotonic() - started < hub.TIMEOUT_S
+    assert refusal.value.retry_after_s
+
+
+def test_one_pull_at_a_time(storage: Storage, endpoint: str) -> None:
+    with hub._PULLING, pytest.raises(Conflict):
+        pull(storage, endpoint, TINY, BIG)
+
+
+@pytest.mark.parametrize("name", ["", "/", "a/b/c", "../x", "a b", "a/../b", "http://x/y", "a" * 200])
+def test_names_that_are_none(storage: Storage, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        pull(storage, "http://127.0.0.1:1", HubSource(name), BIG)
+
+
+def entries(*names: str) -> list[_Entry]:
+    return [_Entry(name, 10, None, "0") for name in names]
+
+
+def chosen(*names: str, file: str | None = None) -> list[str]:
+    return [entry.name for entry in choose(entries(*names), file)]
+
+
+def test_which_files_are_fetched() -> None:
+    beside = ("config.json", "tokenizer.json")
+    others = ("model.fp16.safetensors", "pytorch_model.bin", "onnx/model.onnx")
+    assert chosen(*beside, "model.safetensors", *others) == ["config.json", "model.safetensors", "tokenizer.json"]
+    shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    index = "model.safetensors.index.json"
+    assert chosen(*beside, *shards, index, "consolidated.safetensors") == sorted((*beside, *shards, index))
+    assert chosen("a.gguf", "b.gguf", *beside, file="b.gguf") == ["b.gguf"]
+    with pytest.raises(InvalidRequest, match=r"there are a\.gguf, b\.gguf"):
+        choose(entries("a.gguf", "b.gguf"), None)
+    with pytest.raises(InvalidRequest, match=r"no GGUF file 'c\.gguf'"):
+        choose(entries("a.gguf"), "c.gguf")
+    with pytest.raises(UnsupportedFormat, match="save_pretrained"):
+        choose(entries("pytorch_model.bin", *beside), None)
+    with pytest.raises(UnsupportedFormat, match="no weights"):
+        choose(entries(*beside), None)

@@ -1,0 +1,147 @@
+"""Models into memory and out of it within a budget, and deleted: what stands in the way is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.db.session import Database
+from app.db.tables import model as model_table
+from app.errors import Conflict, ModelNotFound, NotReady, TooLarge
+from app.llm.model.shapes import FLOAT_BYTES
+from app.services import memory, registry
+from app.services.models import Models
+from app.services.runtime import Runtime
+from tests.fakes import ScriptedModel, scripted_runtime
+from tests.jobs_made import a_job
+from tests.services.test_models import DEFAULT, a_row, keep_busy
+
+SHIPPED_BYTES = 134_515_008 * FLOAT_BYTES
+
+
+@pytest.fixture
+def make(settings: Settings, database: Database):
+    """Makes a runtime that knows m1, m2 and m3, of a million parameters each, beside the default model."""
+    made: list[Runtime] = []
+
+    def make(**fields: object) -> Runtime:
+        chosen = settings.model_copy(update=fields)
+        made.append(scripted_runtime(chosen, database, lambda place: ScriptedModel("x" * 300, pass_s=0.002)))
+        return made[-1]
+
+    with database.write() as session:
+        for number in (1, 2, 3):
+            session.add(a_row(f"m{number}", created_at=float(number), parameters=1_000_000))
+            (settings.data_dir / "models" / f"m{number}").mkdir(parents=True)
+    yield make
+    for runtime in made:
+        runtime.models.close()
+
+
+def states(models: Models, database: Database) -> dict[str, str]:
+    with database.read() as session:
+        return {info.name: info.state for info in models.list(session) if info.name != DEFAULT}
+
+
+def test_load_and_unload(make, database) -> None:
+    runtime = make()
+    assert asyncio.run(registry.load(runtime, "m1")).state == "loaded"
+    assert registry.unload(runtime, "m1").state == "unloaded"
+    assert registry.unload(runtime, "m1").state == "unloaded"
+    for name in ("nothing", "job_1@5", "../x"):
+        with pytest.raises(ModelNotFound):
+            asyncio.run(registry.load(runtime, name))
+        with pytest.raises(ModelNotFound):
+            registry.unload(runtime, name)
+
+
+def test_idle_models_make_room_within_the_budget(make, database) -> None:
+    runtime = make(loaded_models=10, model_memory_bytes=2 * 1_000_000 * FLOAT_BYTES)
+    for name in ("m1", "m2"):
+        runtime.models.get(name)
+    assert states(runtime.models, database) == {"m1": "loaded", "m2": "loaded", "m3": "unloaded"}
+    runtime.models.get("m1")  # m2 is now the one that was used least recently
+    runtime.models.get("m3")
+    assert states(runtime.models, database) == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
+    with pytest.raises(TooLarge, match=f"{SHIPPED_BYTES:,} bytes of weights, more than the 8,000,000"):
+        runtime.models.get(DEFAULT)
+    assert states(runtime.models, database)["m1"] == "loaded"  # and nothing had to go for it
+
+
+def test_what_is_at_work_is_not_moved(make, database) -> None:
+    runtime = make(loaded_models=10, model_memory_bytes=1_000_000 * FLOAT_BYTES)
+    end = keep_busy(runtime.models.get("m1"))
+    try:
+        with pytest.raises(NotReady):
+            runtime.models.get("m2")
+        with pytest.raises(Conflict, match="at work"):
+            registry.unload(runtime, "m1")
+        with pytest.raises(Conflict, match="at work"), database.write() as session:
+            registry.delete(session, runtime, "m1")
+    finally:
+        end()
+    registry.unload(runtime, "m1")
+    assert runtime.models.get("m2").name == "m2"
+
+
+def test_the_default_budget_is_a_part_of_the_machines_memory(make) -> None:
+    assert 1 << 28 < memory.default_budget() < 1 << 50
+
+
+def test_a_deleted_model_is_gone_with_its_files(make, database, settings) -> None:
+    runtime = make()
+    runtime.models.get("m1")
+    with database.write() as session:
+        registry.delete(session, runtime, "m1")
+    assert not (settings.data_dir / "models" / "m1").exists()
+    with database.read() as session:
+        assert model_table.get(session, "m1") is None
+        with pytest.raises(ModelNotFound):
+            runtime.models.info(session, "m1")
+    with pytest.raises(ModelNotFound):
+        runtime.models.get("m1")
+    with pytest.raises(ModelNotFound), database.write() as session:
+        registry.delete(session, runtime, "m1")
+
+
+def test_a_deletion_that_is_rolled_back_leaves_the_files(make, database, settings) -> None:
+    runtime = make()
+
+    def delete_and_break(session: Session) -> None:
+        registry.delete(session, runtime, "m1")
+        raise RuntimeError("something else broke")
+
+    with pytest.raises(RuntimeError), database.write() as session:
+        delete_and_break(session)
+    assert (settings.data_dir / "models" / "m1").exists()
+    assert runtime.models.get("m1").name == "m1"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"model": {"name": "m1"}}, {"name": "m1"}, {"model": {"name": "m1"}, "status": "running"}]
+)
+def test_a_model_that_a_live_job_needs_stays(make, database, fields) -> None:
+    runtime = make()
+    with database.write() as session:
+        a_job(session, id="job_1", **fields)
+    with pytest.raises(Conflict, match="job_1") as refusal, database.write() as session:
+        registry.delete(session, runtime, "m1")
+    assert refusal.value.param == "name"
+
+
+def test_a_job_that_ended_does_not_hold_it(make, database) -> None:
+    runtime = make()
+    with database.write() as session:
+        a_job(session, model={"name": "m1"}, status="succeeded")
+    with database.write() as session:
+        registry.delete(session, runtime, "m1")
+
+
+def test_what_ships_and_the_default_model_stay(make, database) -> None:
+    runtime = make(default_model="m2")
+    for name in (DEFAULT, "m2"):
+        with pytest.raises(Conflict), database.write() as session:
+            registry.delete(session, runtime, name)
