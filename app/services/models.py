@@ -300,7 +300,10 @@ class Models:
 
     def _preload(self, name: str) -> None:
         try:
-            self._loading(name)
+            loading = self._loading(name)
+            if _is_loaded(loading):  # somebody else was faster, and nobody will say so any more
+                with self._lock:
+                    self._note_default(name, None)
         except AppError as error:
             log.warning("model_not_preloaded", model=name, error=error.message)
             with self._lock:
