@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
 from sqlalchemy.orm import Session
 
 from app.config import Settings
@@ -21,7 +20,6 @@ from app.db.session import Database
 from app.db.tables import model as model_table
 from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.llm.config import ModelConfig
-from app.llm.errors import LLMError
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
 from app.services import memory, model_files, model_info
@@ -30,6 +28,7 @@ from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.model_info import ModelInfo, State
+from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
 from app.services.storage import NAME, Storage
 from app.services.tokenizers import Tokenizers
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-RETRY_AFTER_S = 5
 END_NAMES = ("<|endoftext|>", "<|im_end|>")
 """Special tokens that end a text in any model that has them."""
 
@@ -128,7 +126,7 @@ class Models:
         try:
             return loading.result(self._settings.model_wait_s)
         except TimeoutError:
-            raise _still_loading(name) from None
+            raise still_loading(name) from None
 
     async def wait_for(self, name: str | None = None) -> LoadedModel:
         """As `get`, without holding a thread while the model is being loaded."""
@@ -138,7 +136,7 @@ class Models:
             waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits
             await asyncio.wait([waiting], timeout=self._settings.model_wait_s)
         if not loading.done():
-            raise _still_loading(name)
+            raise still_loading(name)
         return loading.result()
 
     def unload(self, name: str) -> None:
@@ -247,7 +245,7 @@ class Models:
         try:
             model = self._assemble(place)
         except Exception as error:
-            refusal = _refusal(place, error)
+            refusal = refusal_of(place, error)
             with self._lock:
                 if self._in_memory.get(place.name) is loading:
                     self._drop(place.name)
@@ -300,7 +298,10 @@ class Models:
 
     def _preload(self, name: str) -> None:
         try:
-            self._loading(name)
+            loading = self._loading(name)
+            if _is_loaded(loading):  # somebody else was faster, and nobody will say so any more
+                with self._lock:
+                    self._note_default(name, None)
         except AppError as error:
             log.warning("model_not_preloaded", model=name, error=error.message)
             with self._lock:
@@ -324,18 +325,3 @@ def _is_loaded(loading: Future[LoadedModel]) -> bool:
 
 def _is_dead(loading: Future[LoadedModel]) -> bool:
     return loading.done() and (loading.exception() is not None or loading.result().loop.is_dead)
-
-
-def _still_loading(name: str | None) -> NotReady:
-    return NotReady(
-        f"model: {name or 'the default model'} is still being loaded", param="model", retry_after_s=RETRY_AFTER_S
-    )
-
-
-def _refusal(place: Place, error: Exception) -> Exception:
-    """What the caller is told of a model that cannot be loaded."""
-    if isinstance(error, AppError):
-        return error
-    if isinstance(error, LLMError | FileNotFoundError | TemplateError):
-        return DataMissing(f"model: the files of {place.name} cannot be used: {error}", param="model")
-    return error
