@@ -7,10 +7,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - to be told apart, not to be bound
+
+
+class BadSetting(ValueError):
+    """A setting cannot be read; the message names it."""
 
 
 class Settings(BaseSettings):
@@ -22,8 +27,8 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
-    url: str = "http://127.0.0.1:8000"
-    """The server that the `inkling` commands call."""
+    url: str = ""
+    """The server that the `inkling` commands call. Empty: the one that `host` and `port` start on this machine."""
 
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Path("data")
     """Everything that is written: database, datasets, models, checkpoints, the embedded queue."""
@@ -67,8 +72,18 @@ class Settings(BaseSettings):
     job_attempts: int = Field(3, ge=1)
     """Attempts without progress after which a job fails."""
 
-    log_level: str = "info"
+    log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
     log_format: str = Field("console", pattern="^(console|json)$")
+
+    @property
+    def own_url(self) -> str:
+        """Where this machine reaches the server that these settings start."""
+        host = "127.0.0.1" if self.host in EVERY_ADDRESS else f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def effective_url(self) -> str:
+        return self.url or self.own_url
 
     @property
     def effective_database_url(self) -> str:
@@ -87,9 +102,19 @@ def get_settings(**chosen: Any) -> Settings:
     """Read the environment (and `.env` in the working directory); `chosen` fields stand over both.
 
     Raises:
-        pydantic.ValidationError: a setting cannot be read as its type.
+        BadSetting: a setting cannot be read as its type.
     """
-    return Settings(**chosen)
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        raise BadSetting("; ".join(_told(one["loc"], one["msg"], one["input"]) for one in error.errors())) from None
+    except (OSError, UnicodeError) as error:
+        raise BadSetting(f"the file .env of the working directory cannot be read: {error}") from None
+
+
+def _told(place: tuple[int | str, ...], message: str, given: object) -> str:
+    name = "_".join(str(part) for part in place).upper()
+    return f"INKLING_{name} is {str(given)!r}: {message[:1].lower()}{message[1:]}"
 
 
 def export(settings: Settings) -> None:

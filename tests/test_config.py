@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
-from app.config import Settings, export, get_settings
+from app.config import BadSetting, Settings, export, get_settings
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -27,12 +27,35 @@ def test_a_chosen_field_stands_over_the_environment(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PORT", "99999"), ("PORT", "http"), ("LEASE_S", "0"), ("LOG_FORMAT", "xml")]
+    ("name", "value"),
+    [("PORT", "99999"), ("PORT", "http"), ("LEASE_S", "0"), ("LOG_FORMAT", "xml"), ("LOG_LEVEL", "loud")],
 )
 def test_absurd_settings_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"INKLING_{name}", value)
-    with pytest.raises(ValidationError):
+    with pytest.raises(BadSetting, match=f"^INKLING_{name} is '{value}': "):
         get_settings()
+
+
+def test_a_file_of_settings_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"INKLING_PORT=\xff")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadSetting, match=r"\.env"):
+        get_settings()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"port": 9126}, "http://127.0.0.1:9126"),
+        ({"host": "0.0.0.0", "port": 9126}, "http://127.0.0.1:9126"),
+        ({"host": "::1"}, "http://[::1]:8000"),
+        ({"host": "box.example"}, "http://box.example:8000"),
+        ({"url": "http://elsewhere:1", "port": 9126}, "http://elsewhere:1"),
+    ],
+)
+def test_commands_call_the_server_that_the_settings_start(chosen: dict[str, Any], url: str) -> None:
+    assert Settings(_env_file=None, **chosen).effective_url == url
 
 
 def test_child_processes_get_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import httpx
 import typer
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from app.cli import call, inspect, models, processes, show, tokenizers
+from app.config import BadSetting
 from app.errors import AppError
 
 cli = typer.Typer(
@@ -33,13 +36,28 @@ cli.command("jobs")(call.jobs)
 def main() -> None:
     """Run a command; a refusal is one line on standard error and exit status 1."""
     try:
+        _check(sys.argv[1:])
         cli()
-    except (AppError, processes.CannotStart, call.Refused) as error:
+    except (AppError, BadSetting, processes.CannotStart, call.Refused) as error:
         show.complain(str(error))
-    except httpx.ConnectError:
-        show.complain("no Inkling answers at that address; start one with `inkling up`, or set INKLING_URL")
-    except httpx.HTTPError as error:
+    except httpx.ConnectError as error:
+        address = error.request.url.join("/")
+        show.complain(f"nobody answers at {address}; start one with `inkling up`, or set INKLING_URL")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         show.complain(f"the server did not answer: {error}")
+    except (OperationalError, ArgumentError) as error:  # with --local
+        show.complain(f"the database does not answer: {getattr(error, 'orig', error)}")
+    except OSError as error:
+        show.complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     else:
         return
     sys.exit(1)
+
+
+def _check(arguments: list[str]) -> None:
+    """Refuse what no request can carry: Python passes bytes that are no UTF-8 on as lone surrogates."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise call.Refused(f"an argument is not UTF-8: {os.fsencode(argument)!r}") from None

@@ -73,6 +73,10 @@ def generate(
     }
     body = {name: value for name, value in fields.items() if value is not None} | _options(option or [])
     body |= {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+    if "stream" in body:
+        raise Refused("stream is not for --set: text is printed as it comes, and with --json as one answer")
+    if local and as_json:
+        return show.as_json(in_process.answer(body))
     if local:
         return _write(in_process.generate(body), "" if chat else prompt)
     with _client(url) as client:
@@ -145,13 +149,16 @@ def jobs(
     url: Url = None,
 ) -> None:
     """List jobs, or show, follow or cancel one."""
+    if job_id is None and (cancel or follow):
+        raise Refused("--cancel and --follow want a job's id")
     with _client(url) as client:
         if job_id is None:
             answer = _ask(client, "GET", "/jobs")
-        elif cancel:
-            answer = _ask(client, "POST", f"/jobs/{job_id}/cancel")
         else:
-            answer = _follow(client, job_id, quiet=as_json) if follow else _ask(client, "GET", f"/jobs/{job_id}")
+            asked = ("POST", f"/jobs/{job_id}/cancel") if cancel else ("GET", f"/jobs/{job_id}")
+            answer = _ask(client, *asked)
+            if follow:
+                answer = _follow(client, job_id, quiet=as_json)
     if as_json:
         return show.as_json(answer)
     found = answer["data"] if job_id is None else [answer]
@@ -162,30 +169,45 @@ def jobs(
 
 
 def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
-    """The opening and what is written after it, as it comes."""
-    show.text(opening)
-    for event in events:
-        show.text(event.get("token", {}).get("text", ""))
-    show.text("\n")
+    """The opening and what is written after it, as it comes. Further continuations follow, each under a line."""
+    others: dict[int, str] = {}
+    begun = False  # a refusal comes before the first event
+    try:
+        for event in events:
+            if not begun:
+                show.text(opening)
+                begun = True
+            piece = event.get("token", {}).get("text", "")
+            if event["index"] == 0:
+                show.text(piece)
+            else:
+                others[event["index"]] = others.get(event["index"], "") + piece
+    finally:
+        show.text("\n" if begun else "")
+    for index, text in sorted(others.items()):
+        show.text(f"--- {index + 1}\n{opening}{text}\n")
 
 
 def _client(url: str | None) -> httpx.Client:
-    return httpx.Client(base_url=url or get_settings().url, timeout=600)
+    return httpx.Client(base_url=url or get_settings().effective_url, timeout=600)
 
 
 def _ask(client: httpx.Client, method: str, path: str, **request: Any) -> Any:
     answer = client.request(method, path, **request)
     if answer.is_error:
         raise Refused(_refusal(answer))
-    return answer.json()
+    try:
+        return answer.json()
+    except ValueError:
+        raise Refused(_refusal(answer)) from None
 
 
 def _refusal(answer: httpx.Response) -> str:
     try:
         error = answer.json()["error"]
+        return f"{error['message']} ({error['code']})"
     except (ValueError, KeyError, TypeError):
         return f"HTTP {answer.status_code} from {answer.url}, which does not look like Inkling"
-    return f"{error['message']} ({error['code']})"
 
 
 def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Iterator[dict[str, Any]]:

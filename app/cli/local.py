@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,6 +16,10 @@ from app.db.session import Database
 from app.errors import InvalidRequest
 from app.log import configure_logging
 from app.services.storage import Storage
+
+if TYPE_CHECKING:  # torch takes seconds, and calls of a server need none
+    from app.schemas.generate import GenerateIn
+    from app.services.generation import Generation
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -43,6 +47,14 @@ def generate(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return _run(_generated(_checked(GenerateIn, fields)))
 
 
+def answer(fields: dict[str, Any]) -> Any:
+    """What `POST /generate` answers at once."""
+    from app.schemas.generate import GenerateIn
+
+    configure_logging("warning")
+    return asyncio.run(_answered(_checked(GenerateIn, fields)))
+
+
 def _run(events: AsyncIterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     configure_logging("warning")
     with asyncio.Runner() as runner:
@@ -50,7 +62,29 @@ def _run(events: AsyncIterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield event
 
 
-async def _generated(body: Any) -> AsyncIterator[dict[str, Any]]:
+async def _generated(body: GenerateIn) -> AsyncIterator[dict[str, Any]]:
+    async with _started(body) as generation:
+        async for step in generation.progress():
+            yield {"index": step.index, "token": {"text": step.token.text if step.token else ""}}
+
+
+async def _answered(body: GenerateIn) -> Any:
+    from app.schemas.generate import ChoiceOut, GenerateOut, UsageOut
+
+    async with _started(body) as generation:
+        choices = [ChoiceOut.model_validate(choice) for choice in await generation.collect()]
+        return GenerateOut(
+            id=generation.id,
+            model=generation.model_name,
+            created=generation.created,
+            choices=choices,
+            usage=UsageOut.model_validate(generation.usage),
+            seed=generation.seed,
+        ).model_dump(mode="json")
+
+
+@asynccontextmanager
+async def _started(body: GenerateIn) -> AsyncIterator[Generation]:
     from app.services.generation import prepare
     from app.services.runtime import Runtime
 
@@ -59,8 +93,7 @@ async def _generated(body: Any) -> AsyncIterator[dict[str, Any]]:
         migrate(runtime.database)
         generation = await prepare(runtime, body)
         generation.start()
-        async for step in generation.progress():
-            yield {"index": step.index, "token": {"text": step.token.text if step.token else ""}}
+        yield generation
     finally:
         runtime.close()
 

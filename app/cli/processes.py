@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ Port = Annotated[int | None, typer.Option(help="Port to bind (INKLING_PORT).", m
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is written (INKLING_DATA_DIR).")]
 
 WORKER_GRACE_S = 60  # a trainer that is told to stop writes a checkpoint first
+QUIET_S = 2  # of waiting for it before a line says so
 RESTART_AFTER_S = 2.0
 
 
@@ -29,21 +31,24 @@ class CannotStart(Exception):
 
 
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Start the server and one worker, and print the address. Ctrl-C ends both."""
+    """Start the server and one worker, and print the address. Ctrl-C or SIGTERM ends both."""
     settings = _settings(host, port, data_dir)
     listener = _listen(settings)
     worker_process = WorkerProcess()
-    worker_process.start()
-    try:
-        _serve(settings, listener)
-    finally:
-        worker_process.stop()
+    with _until_told_to_end():
+        try:
+            worker_process.start()
+            _serve(settings, listener)
+        finally:
+            _end_undisturbed()
+            worker_process.stop()
 
 
 def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
-    """Start the server alone."""
+    """Start the server alone. Ctrl-C or SIGTERM ends it."""
     settings = _settings(host, port, data_dir)
-    _serve(settings, _listen(settings))
+    with _until_told_to_end():
+        _serve(settings, _listen(settings))
 
 
 def worker(data_dir: DataDir = None) -> None:
@@ -55,13 +60,14 @@ def worker(data_dir: DataDir = None) -> None:
 class WorkerProcess:
     """The worker beside the server: started again when it dies, ended when the server ends.
 
-    It holds the reading end of a pipe; when this process is gone, however it went, the pipe closes and the
+    It has the reading end of a pipe; when this process is gone, however it went, the pipe closes and the
     worker stops by itself.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
+        self._change = threading.Lock()  # so that none is started while the last one is being ended
         self._keeper = threading.Thread(target=self._keep, name="worker-keeper", daemon=True)
 
     def start(self) -> None:
@@ -70,12 +76,16 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Ask the worker to end and wait; it hands a running job back to the queue first."""
-        self._stopping.set()
-        process = self._process
+        with self._change:
+            self._stopping.set()
+            process = self._process
         if process is None:
             return
-        if process.stdin:
-            process.stdin.close()
+        _close_input(process)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(QUIET_S)
+            return
+        typer.echo("inkling: waiting for the worker; a running job writes a checkpoint and is queued again", err=True)
         try:
             process.wait(WORKER_GRACE_S)
         except subprocess.TimeoutExpired:
@@ -89,11 +99,38 @@ class WorkerProcess:
         )
 
     def _keep(self) -> None:
-        while self._process and not self._stopping.is_set():
-            status = self._process.wait()
-            if not self._stopping.wait(RESTART_AFTER_S):
-                typer.echo(f"inkling: the worker ended with status {status}; starting another", err=True)
-                self._spawn()
+        while (process := self._process) and not self._stopping.is_set():
+            status = process.wait()
+            if self._stopping.wait(RESTART_AFTER_S):
+                return
+            with self._change:
+                if not self._stopping.is_set():
+                    typer.echo(f"inkling: the worker ended with status {status}; starting another", err=True)
+                    _close_input(process)
+                    self._spawn()
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+
+
+@contextmanager
+def _until_told_to_end() -> Iterator[None]:
+    """Within, SIGTERM does what Ctrl-C does, and neither is an error: the command ends with status 0.
+
+    uvicorn raises the signal that ended it once more. With SIGTERM's own handler, that would end this process before
+    it has ended what it started.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        yield
+
+
+def _end_undisturbed() -> None:
+    """From here on the way out is short and bounded: a second Ctrl-C would only leave processes behind."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
@@ -136,7 +173,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                typer.echo(f"Inkling is at http://{_shown(settings.host)}:{settings.port}  (Ctrl-C ends it)")
+                typer.echo(f"Inkling is at {settings.own_url}  (Ctrl-C ends it)")
 
     config = uvicorn.Config(
         "app.main:create_app",
@@ -148,13 +185,6 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
     )
     server = Server(config)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once everything is closed
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
     if not server.started:
         raise CannotStart("the server could not start; the lines above say why")
-
-
-def _shown(host: str) -> str:
-    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - what is shown, not what is bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host

@@ -9,13 +9,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+UNFOLDED = 100_000  # characters: wider than any line
+
+errors = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+output = Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
-    errors.print("inkling:", message, style="red", markup=False)
+    """One line, however long."""
+    errors.print("inkling:", " ".join(message.splitlines()), style="red", markup=False)
 
 
 def as_json(value: Any) -> None:
@@ -29,9 +33,11 @@ def text(piece: str) -> None:
 
 
 def rows(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """A table: folded to a terminal's width; in a pipe, where nobody looks, one line a row."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for line in lines:
-        table.add_row(*("" if cell is None else str(cell).replace("[", r"\[") for cell in line))
-    output.print(table)
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in line))
+    console = output if output.is_terminal else Console(width=UNFOLDED)
+    console.print(table, soft_wrap=False)

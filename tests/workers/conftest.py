@@ -114,14 +114,6 @@ class Bench:
         self.database.dispose()
 
 
-def is_alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> tuple[int, float]:
     """Send a signal; the exit status, and how long it took."""
     began = time.monotonic()

@@ -8,7 +8,8 @@ import sys
 import time
 
 from app.services.sweep import NUDGE_AGAIN_AFTER_S
-from tests.workers.conftest import ROOT, Bench, is_alive, stop
+from tests.process_tree import is_alive
+from tests.workers.conftest import ROOT, Bench, stop
 
 MAIN = ("workers.main", "--watch-stdin")
 

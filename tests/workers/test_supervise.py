@@ -8,7 +8,8 @@ import time
 from itertools import pairwise
 
 from app.db.tables import job
-from tests.workers.conftest import Bench, is_alive, stop
+from tests.process_tree import is_alive
+from tests.workers.conftest import Bench, stop
 
 
 def starts(bench: Bench, job_id: str) -> list[int]:
