@@ -66,7 +66,8 @@ def test_the_readme_holds_no_place_for_a_number_that_is_to_come() -> None:
 
 def test_every_command_stands_in_the_readme_or_its_page() -> None:
     text = documented("commands.md")
-    assert [c.name for c in cli.registered_commands if f"`inkling {c.name}" not in text] == []
+    commands = [*cli.registered_commands, *cli.registered_groups]
+    assert [c.name for c in commands if f"`inkling {c.name}" not in text] == []
 
 
 def places_of_the_lifecycle(pattern: str) -> set[str]:
@@ -91,7 +92,7 @@ def test_every_page_of_the_lifecycle_is_there() -> None:
 
 
 def test_every_command_of_the_lifecycle_is_there() -> None:
-    there = {command.name for command in cli.registered_commands}
+    there = {command.name for command in (*cli.registered_commands, *cli.registered_groups)}
     assert places_of_the_lifecycle(r"`inkling ([a-z0-9]+)`") - there == set()
 
 

@@ -117,7 +117,7 @@ REFUSED = {
     "fewer": ('{"prompt": "a", "max_new_tokens": -1}', 422, "invalid_value", "max_new_tokens"),
     "too many": ('{"prompt": "a", "max_new_tokens": 1000000000}', 422, "context_length_exceeded", "max_new_tokens"),
     "absurdly many": ('{"prompt": "a", "max_new_tokens": 1%s}' % ("0" * 300), 422, "invalid_value", "max_new_tokens"),
-    "no number json knows": ('{"prompt": "a", "n": 1%s}' % ("0" * 5000), 400, "bad_request", None),
+    "no number json knows": ('{"prompt": "a", "n": 1%s}' % ("0" * 5000), 400, "invalid_json", None),
     "half a token": ('{"prompt": "a", "max_new_tokens": 1.5}', 422, "invalid_value", "max_new_tokens"),
     "true is no number": ('{"prompt": "a", "n": true}', 422, "invalid_value", "n"),
     "a text is no number": ('{"prompt": "a", "n": "1"}', 422, "invalid_value", "n"),
@@ -167,7 +167,7 @@ REFUSED = {
     "no json": ('{"prompt": ', 400, "invalid_json", None),
     "a list": ("[]", 422, "invalid_value", None),
     "nothing": ("", 422, "missing_field", None),
-    "too deep": ("[" * 100_000, 400, "bad_request", None),
+    "too deep": ("[" * 100_000, 400, "invalid_json", None),
 }  # fmt: skip
 
 
