@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Annotated, cast
 
 from anyio import to_thread
@@ -102,6 +102,7 @@ class HeldResponse(Response):
         super().__init__()
         del self.headers["content-length"]
         self._pieces, self._release = pieces, release
+        self._making: asyncio.Future[bytes | None] | None = None
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send(send))
@@ -110,7 +111,7 @@ class HeldResponse(Response):
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await cancelled(leaving, sending)
-            self._pieces = iter(())  # what they hold goes before the place does
+            await self._let_go()
             self._release()
         if not sending.cancelled():
             sending.result()
@@ -118,10 +119,22 @@ class HeldResponse(Response):
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
-            while (piece := await to_thread.run_sync(next, self._pieces, None)) is not None:
+            while (piece := await self._next()) is not None:
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
         except (TimeoutError, OSError) as error:
             log.info("client_lost", error=type(error).__name__)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next(self) -> bytes | None:
+        self._making = asyncio.ensure_future(to_thread.run_sync(next, self._pieces, None))
+        return await asyncio.shield(self._making)  # a thread cannot be cancelled, only waited for
+
+    async def _let_go(self) -> None:
+        """What the pieces hold goes before the place does, and not while a thread makes one of them."""
+        if self._making is not None:
+            await asyncio.wait([self._making])
+        if isinstance(self._pieces, Generator):
+            await to_thread.run_sync(self._pieces.close)
+        self._pieces = iter(())

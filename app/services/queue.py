@@ -17,13 +17,17 @@ NUDGE = "inkling.run_jobs"
 
 
 def make_celery(settings: Settings) -> Celery:
-    """A Celery app on the chosen broker; early ack, JSON, no results: the jobs table is the truth."""
+    """A Celery app on the chosen broker; JSON, no results: the jobs table is the truth.
+
+    A nudge is acknowledged once its worker has run what was queued: until then it takes no other, which would lie with
+    a busy worker while an idle one waits. Delivered again, a nudge does nothing.
+    """
     celery = Celery("inkling", broker=settings.effective_broker_url)
     celery.conf.update(
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_acks_late=False,
+        task_acks_late=True,
         task_default_queue="inkling",
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,

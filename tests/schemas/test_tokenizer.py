@@ -38,7 +38,7 @@ def test_one_or_many():
         (TokenizerCreate, WORD | {"version": True}, "version"),
         (TokenizerCreate, WORD | {"version": 1.0}, "version"),
         (TokenizerCreate, WORD | {"version": "1"}, "version"),
-        (TokenizerCreate, WORD | {"kind": "bpe"}, "kind"),
+        (TokenizerCreate, WORD | {"kind": "unigram"}, "kind"),
         (TokenizerCreate, WORD | {"name": "a\0"}, "name"),
     ],
 )
