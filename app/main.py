@@ -81,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         id(model_files.router): settings.max_model_upload_bytes + model_files.FORM_OVERHEAD_BYTES,
     }
     for router in routers:
-        app.include_router(router, max_body_size=body_sizes.get(id(router)))
+        app.include_router(router, max_body_size=body_sizes.get(id(router)), responses=errors.ALWAYS)
     app.include_router(pages.router)
     app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")
     app.mount("/static/swagger", StaticFiles(packages=[("fastapi_swagger", "resources")]), name="swagger")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -120,3 +121,12 @@ def subclasses(of: type[AppError]) -> list[type[AppError]]:
 @pytest.mark.parametrize("error", subclasses(AppError), ids=lambda e: e.__name__)
 def test_every_error_code_is_documented(error: type[AppError]) -> None:
     assert f"`{error.code}`" in documented("api.md")
+
+
+def test_the_openapi_document_knows_the_one_error_shape(settings: Settings) -> None:
+    """Its references used to lead nowhere, and 422 showed the framework's own shape."""
+    document = create_app(settings).openapi()
+    schemas = document["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document))) <= set(schemas)
+    assert "HTTPValidationError" not in schemas
+    assert set(schemas["ErrorDetail"]["properties"]) == {"message", "type", "param", "code"}

@@ -15,10 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.db.session import UNAVAILABLE
 from app.errors import AppError, MalformedBody, NoDiskSpace, NotReady, UnsupportedFormat
 from app.log import get_logger
+from app.schemas.error import Error
 
 log = get_logger(__name__)
 
 Responses = dict[int | str, dict[str, Any]]
+
+ALWAYS: Responses = {
+    400: {"model": Error, "description": "invalid_json, bad_request"},
+    422: {"model": Error, "description": "A field is missing, unknown, or has a value that cannot be used."},
+}
+"""OpenAPI entries for what any route may answer."""
 
 _CODES = {
     400: ("bad_request", "invalid_request_error"),
@@ -43,7 +50,7 @@ def app_error_body(error: AppError) -> dict[str, Any]:
 
 
 def refusals(*errors: type[AppError]) -> Responses:
-    """OpenAPI entries for what a route may answer, beside 400 and 422 that every body can get."""
+    """OpenAPI entries for what a route may answer, beside those of `ALWAYS`."""
     schema = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     by_status: dict[int, list[str]] = {}
     for error in errors:

@@ -24,21 +24,22 @@ Licence = Annotated[str | None, typer.Option(help="What it may be used for.")]
 
 @cli.callback(invoke_without_command=True)
 def models(context: typer.Context, as_json: Json = False, url: Url = None) -> None:
-    """List the models that can generate."""
+    """List the models; word vectors have no context."""
     if context.invoked_subcommand is None:
         list_models(as_json, url)
 
 
 @cli.command("list")
 def list_models(as_json: Json = False, url: Url = None) -> None:
-    """List the models that can generate."""
+    """List the models; word vectors have no context."""
     with _client(url) as client:
         answer = _ask(client, "GET", "/models")
     if as_json:
         return show.as_json(answer)
     columns = ("name", "family", "parameters", "context", "tokenizer", "source", "state")
     rows = [
-        m | {"parameters": f"{m['parameters']:,}", "context": m["config"]["context_length"]} for m in answer["data"]
+        m | {"parameters": f"{m['parameters']:,}", "context": m["config"].get("context_length", "")}
+        for m in answer["data"]
     ]
     show.rows(columns, ([row[column] for column in columns] for row in rows))
 

@@ -16,6 +16,8 @@ from app.llm.tokenizer.base import Tokenizer
 from app.schemas.generate import Message
 from app.services import tokens
 
+_OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
+"""What the expressions of a template, which comes with a model, may raise."""
 _PRIVATE_USE = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))  # characters that no standard gives a meaning
 
 
@@ -50,6 +52,9 @@ class ChatTemplate:
             )
         except TemplateError as error:
             raise InvalidRequest(f"messages: the model's template refuses them: {error}", param="messages") from error
+        except _OF_TEMPLATES as error:
+            told = f"messages: the model's template fails on them: {type(error).__name__}"
+            raise InvalidRequest(told, param="messages") from error
         return list(self._ids(rendered, {stand_in: special for special, stand_in in stand_ins.items()}))
 
     def _ids(self, rendered: str, specials: dict[str, str]) -> Iterator[int]:

@@ -35,7 +35,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Made:
-    """A file to send, or the files of a folder as one tar. What is not kept goes once it was sent."""
+    """A file to send, or the files of a folder as one tar; `remove` it once it was sent, or was not."""
 
     path: Path
     file_name: str
@@ -50,20 +50,21 @@ class Made:
 
     def stream(self) -> Iterator[bytes]:
         """The bytes in order."""
-        try:
-            if self.path.is_file():
-                yield from _pieces(self.path)
-                return
-            for one in sorted(self.path.iterdir()):
-                entry = tarfile.TarInfo(f"{self.file_name.removesuffix('.tar')}/{one.name}")
-                entry.size, entry.mode = one.stat().st_size, 0o644
-                yield entry.tobuf(tarfile.GNU_FORMAT)
-                yield from _pieces(one)
-                yield bytes(_padded(entry.size) - entry.size)
-            yield bytes(2 * BLOCK)
-        finally:
-            if not self.is_kept:
-                shutil.rmtree(self.path.parent, ignore_errors=True)
+        if self.path.is_file():
+            yield from _pieces(self.path)
+            return
+        for one in sorted(self.path.iterdir()):
+            entry = tarfile.TarInfo(f"{self.file_name.removesuffix('.tar')}/{one.name}")
+            entry.size, entry.mode = one.stat().st_size, 0o644
+            yield entry.tobuf(tarfile.GNU_FORMAT)
+            yield from _pieces(one)
+            yield bytes(_padded(entry.size) - entry.size)
+        yield bytes(2 * BLOCK)
+
+    def remove(self) -> None:
+        """Remove what was made to be sent; safe to call more than once."""
+        if not self.is_kept:
+            shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], weights: GGUFType) -> Made:

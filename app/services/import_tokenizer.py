@@ -123,8 +123,8 @@ def _template(found: ModelFiles, about: Mapping[str, Any]) -> str | None:
             raise BadConfig("chat_template", f"more than {MAX_TEMPLATE_CHARACTERS:,} bytes")
         template = path.read_bytes().decode("utf-8", errors="replace")
     if isinstance(template, list):  # several, each with a name
-        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
-        template = named.get("default")
+        defaults = [one for one in template if isinstance(one, dict) and one.get("name") == "default"]
+        template = defaults[0].get("template") if defaults else None
     if template is not None and not isinstance(template, str):
         raise BadConfig("chat_template", "a text is expected")
     if template is not None and len(template) > MAX_TEMPLATE_CHARACTERS:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from app.db.session import after_commit
 from app.db.tables import tokenizer as rows
 from app.db.tables.tokenizer import TokenizerRow
 from app.errors import DataMissing
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.vocabulary import Vocabulary
 from app.services.storage import Storage
-from app.services.tokenizer_making import Made, check_free, keep
+from app.services.tokenizer_making import Made, check_free, keep, needed_by
 from app.services.tokenizers import IMPORTED, Tokenizers
 
 THAT_SHIP = ("gpt2", "smollm2")
@@ -53,12 +52,13 @@ def register(session: Session, storage: Storage, name: str, vocabulary: Vocabula
 
 
 def remove(session: Session, storage: Storage, name: str) -> None:
-    """Delete the tokenizer `name` if it came with a model; its file goes after the commit."""
+    """Delete the tokenizer `name` if it came with a model and nothing needs it any more."""
     row = rows.lock(session, name)
-    if row is not None and row.kind == IMPORTED:
+    if row is not None and row.kind == IMPORTED and needed_by(session, name) is None:
         session.delete(row)
-        file = storage.tokenizer(name)
-        after_commit(session, lambda: file.unlink(missing_ok=True))
+        session.flush()
+        # Before the commit, while the row is held: afterwards the name may be another's already, and the file too.
+        storage.tokenizer(name).unlink(missing_ok=True)
 
 
 def _entries(tokenizer: Tokenizer) -> tuple[object, ...]:

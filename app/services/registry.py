@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from app.db.session import after_commit
+from app.db.base import new_id
+from app.db.session import after_commit, on_failure
 from app.db.tables import job as job_table
 from app.db.tables import model as model_table
 from app.db.tables.job import JobRow
@@ -65,13 +67,22 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
     runtime.models.unload(name)
     session.delete(row)
     session.flush()
-    in_use = model_table.with_tokenizer(session, row.tokenizer)
-    in_jobs = [job for job in job_table.live(session) if job.tokenizer == row.tokenizer]
-    if not in_use and not in_jobs:
-        imported_tokenizers.remove(session, runtime.storage, row.tokenizer)
-    folder = runtime.storage.model(name)
+    imported_tokenizers.remove(session, runtime.storage, row.tokenizer)
+    _put_aside(session, runtime, name)
     after_commit(session, lambda: runtime.models.forget(name))  # somebody may have asked for it meanwhile
-    after_commit(session, lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _put_aside(session: Session, runtime: Runtime, name: str) -> None:
+    """Take the model's folder out of its place while the row is held: after the commit the name may be another's."""
+    folder, aside = runtime.storage.model(name), runtime.storage.scratch / new_id("deleted")
+    if folder.exists():
+        folder.rename(aside)
+        on_failure(session, lambda: _back(aside, folder))
+        after_commit(session, lambda: shutil.rmtree(aside, ignore_errors=True))
+
+
+def _back(aside: Path, folder: Path) -> None:
+    aside.rename(folder)
 
 
 def _needs(job: JobRow, name: str) -> bool:

@@ -5,6 +5,7 @@ Any number of sweepers may run at once; each step is a compare-and-set on the jo
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -82,13 +83,17 @@ class Sweeper:
 
 
 def _remove_older(folder: Path, age_s: float) -> None:
-    """Remove the folder's files whose content is older; one that goes meanwhile is as good as removed."""
+    """Remove the folder's files and folders that are older; one that goes meanwhile is as good as removed."""
     if not folder.is_dir():
         return
     oldest = time.time() - age_s
     for path in folder.iterdir():
         try:
-            if path.is_file() and path.stat().st_mtime < oldest:
+            if path.stat().st_mtime >= oldest:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink()
         except FileNotFoundError:
             continue

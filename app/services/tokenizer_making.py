@@ -213,6 +213,18 @@ def keep(session: Session, storage: Storage, name: str, made: Made, dataset_id: 
     return row
 
 
+def needed_by(session: Session, name: str) -> str | None:
+    """What could not read or write without the tokenizer `name`, in words; None if nothing."""
+    for model_name in model.with_tokenizer(session, name):
+        return f"model {model_name}"
+    for running in job.live(session):
+        if running.tokenizer == name:
+            return f"job {running.id}, which is {running.status}"
+    for job_id in job.kept_with_tokenizer(session, name):
+        return f"the checkpoints of job {job_id}"
+    return None
+
+
 def delete(session: Session, storage: Storage, name: str) -> None:
     """Remove a tokenizer and its file.
 
@@ -225,13 +237,8 @@ def delete(session: Session, storage: Storage, name: str) -> None:
     row = rows.lock(session, name) if NAME.fullmatch(name) else None
     if row is None:
         raise TokenizerNotFound(f"name: there is no tokenizer {name[:200]!r}", param="name")
-    for needed_by in model.with_tokenizer(session, name)[:1]:
-        raise Conflict(f"{name} is needed by model {needed_by}", param="name")
-    for running in job.live(session):
-        if running.tokenizer == name:
-            raise Conflict(f"{name} is needed by job {running.id}, which is {running.status}", param="name")
-    for job_id in job.kept_with_tokenizer(session, name)[:1]:
-        raise Conflict(f"{name} is needed by the checkpoints of job {job_id}", param="name")
+    if (what := needed_by(session, name)) is not None:
+        raise Conflict(f"{name} is needed by {what}", param="name")
     session.delete(row)
     session.flush()
     # Before the commit, while the row is held: afterwards the name may be another's already, and the file too.

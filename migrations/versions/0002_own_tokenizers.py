@@ -25,7 +25,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM tokenizers WHERE kind = 'bpe'")  # the earlier service could not read them
+    op.execute("DELETE FROM tokenizers WHERE kind <> 'word'")  # the earlier service could not read them
     with op.batch_alter_table("tokenizers", schema=None) as batch_op:
         batch_op.drop_column("trained_bytes")
         batch_op.drop_column("special_tokens")

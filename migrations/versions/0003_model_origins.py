@@ -1,6 +1,6 @@
 """where a model comes from: its source, licence, origin, datasets and ancestors
 
-Revision: 0003, after: 0001
+Revision: 0003, after: 0002
 """
 
 import sqlalchemy as sa

@@ -88,3 +88,10 @@ def test_a_message_that_uses_up_the_stand_ins_is_refused():
     private = "".join(map(chr, (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))))
     with pytest.raises(InvalidRequest, match="private"):
         CHAT.encode([user("<|im_end|>" + private)])
+
+
+@pytest.mark.parametrize("expression", ["1 / 0", "messages + 1", "messages[0].content.x.y", "range(10 ** 9)"])
+def test_a_template_that_fails_refuses_the_messages(expression):
+    """It comes with a model that somebody imported; what its expressions raise used to be a 500."""
+    with pytest.raises(InvalidRequest, match="template"):
+        ChatTemplate("{{ " + expression + " }}", ByteTokenizer()).encode([user("Hi")])

@@ -79,7 +79,12 @@ def test_old_files_go_and_new_ones_stay(sweeper: Sweeper, settings: Settings) ->
             path = settings.data_dir / folder / name
             path.write_text("x")
             os.utime(path, (time.time() - seconds,) * 2)
+    folder_left = settings.data_dir / "scratch" / "an-export"
+    folder_left.mkdir()
+    (folder_left / "model.gguf").write_bytes(b"half")
+    os.utime(folder_left, (time.time() - OLD_SCRATCH_S - 60,) * 2)
     sweeper.sweep()
+    assert not folder_left.exists()
     for folder in ages:
         assert [path.name for path in (settings.data_dir / folder).iterdir() if path.is_file()] == ["new"]
 

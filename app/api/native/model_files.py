@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
@@ -81,11 +82,7 @@ def upload_model(
 def export_model(name: str, query: Annotated[ExportQuery, Query()], runtime: RuntimeDep) -> StreamingResponse:
     """A model for other programs: a tar of a folder that `transformers` loads, or a GGUF file for llama.cpp."""
     made = exporting.export(runtime, name, query.format, query.type)
-    headers = {
-        "Content-Length": str(made.size_bytes),
-        "Content-Disposition": f'attachment; filename="{made.file_name}"',
-    }
-    return StreamingResponse(made.stream(), media_type=made.media_type, headers=headers)
+    return _Sent(made)
 
 
 @router.get("/{name}/download", responses=refusals(ModelNotFound, DataMissing, NoDiskSpace))
@@ -94,11 +91,25 @@ def download_model(name: str, runtime: RuntimeDep) -> Response:
     made = exporting.download(runtime, name)
     if made.is_kept:
         return FileResponse(made.path, media_type=made.media_type, filename=made.file_name)
-    headers = {
-        "Content-Length": str(made.size_bytes),
-        "Content-Disposition": f'attachment; filename="{made.file_name}"',
-    }
-    return StreamingResponse(made.stream(), media_type=made.media_type, headers=headers)
+    return _Sent(made)
+
+
+class _Sent(StreamingResponse):
+    """A file that was made to be sent: it goes in the end, though the client never read a byte of it."""
+
+    def __init__(self, made: exporting.Made) -> None:
+        headers = {
+            "Content-Length": str(made.size_bytes),
+            "Content-Disposition": f'attachment; filename="{made.file_name}"',
+        }
+        super().__init__(made.stream(), media_type=made.media_type, headers=headers)
+        self._file = made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.remove()
 
 
 def _made(runtime: Runtime, row: ModelRow, response: Response) -> ModelOut:

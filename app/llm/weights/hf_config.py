@@ -66,8 +66,11 @@ def parse(raw: bytes, name: str) -> dict[str, Any]:
 
     try:
         value = json.loads(raw, object_pairs_hook=unique, parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()
     except BadConfig:
         raise
+    except UnicodeEncodeError as error:
+        raise BadConfig(name, "holds a lone surrogate, which is no text") from error
     except (ValueError, RecursionError) as error:
         raise BadConfig(name, f"is no JSON: {str(error)[:200]}") from error
     if not isinstance(value, dict):
