@@ -126,7 +126,7 @@ def followed(service: Service, job_id: str) -> list[dict[str, Any]]:
 
 def until_it_passes(service: Service, job_id: str, step: int) -> None:
     """Wait until the job is beyond a step; none is done twice, whatever came between."""
-    last = -1  # before the first update there is a report, too
+    last = -1  # the network as it was made is measured, too: step 0
     for event in stream(service, job_id):
         if event["type"] == "metrics":
             assert event["data"]["step"] > last
