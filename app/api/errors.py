@@ -158,10 +158,16 @@ def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], i
         ), 400
     param = ".".join(str(part) for part in first["loc"][1:]) or None
     code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(first["type"], "invalid_value")
-    message = f"{param}: {first['msg']}" if param else str(first["msg"])
+    told = "must not be empty" if _is_empty(first) else str(first["msg"])
+    message = f"{param}: {told}" if param else told
     return error_body(
         _printable(message), kind="invalid_request_error", code=code, param=_printable(param) if param else None
     ), 422
+
+
+def _is_empty(error: Any) -> bool:
+    """Whether it is what pydantic calls fewer than one item after validation."""
+    return error["type"] in ("too_short", "string_too_short") and error.get("ctx", {}).get("min_length") == 1
 
 
 def _printable(text: str) -> str:

@@ -4,14 +4,14 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.types import ASGIApp
 
 from app.api import errors
 from app.errors import NotReady
-from app.schemas.base import In
+from app.schemas.base import In, Text
 
 SHAPE = {"message", "type", "param", "code"}
 
@@ -129,3 +129,18 @@ def test_of_a_million_unknown_fields_one_is_told():
         Named.model_validate(fields)
     assert [error["loc"] for error in caught.value.errors()] == [("0",)]
     assert Named.model_validate({"name": "a", "other": 2}).other == 2
+
+
+def test_an_empty_text_is_told_in_plain_words():
+    app = FastAPI()
+    errors.install(app)
+
+    class Prompted(In):
+        prompt: Text = Field(min_length=1)
+
+    @app.post("/body")
+    def take(body: Prompted) -> None: ...
+
+    answer = TestClient(app).post("/body", json={"prompt": ""})
+    assert refusal(answer) == (422, "invalid_value", "prompt")
+    assert answer.json()["error"]["message"] == "prompt: must not be empty"
