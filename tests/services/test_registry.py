@@ -10,11 +10,14 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.db.session import Database
 from app.db.tables import model as model_table
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.tokenizer import TokenizerRow
 from app.errors import Conflict, ModelNotFound, NotReady, TooLarge
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import memory, registry
 from app.services.models import Models
 from app.services.runtime import Runtime
+from app.services.tokenizers import IMPORTED
 from tests.fakes import ScriptedModel, scripted_runtime
 from tests.jobs_made import a_job
 from tests.services.test_models import DEFAULT, a_row, keep_busy
@@ -105,6 +108,25 @@ def test_a_deleted_model_is_gone_with_its_files(make, database, settings) -> Non
         runtime.models.get("m1")
     with pytest.raises(ModelNotFound), database.write() as session:
         registry.delete(session, runtime, "m1")
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_a_tokenizer_that_came_with_a_model_stays_while_a_checkpoint_needs_it(make, database, has_checkpoint) -> None:
+    """It used to go with its model, and a job that had gone on from the model lost its checkpoints."""
+    runtime = make()
+    with database.write() as session:
+        own = TokenizerRow(name="own", kind=IMPORTED, vocab_size=3, special_tokens=[], sha256="0" * 64)
+        session.add(own)
+        model_table.get(session, "m1").tokenizer = "own"
+        a_job(session, id="job_1", tokenizer="own", status="failed")
+        if has_checkpoint:
+            fields = dict(step=5, attempt=1, fence=1, path="step-5", size_bytes=1, sha256="0" * 64, metrics={})
+            session.add(CheckpointRow(id="job_1@5", job_id="job_1", **fields))
+    with database.write() as session:
+        registry.delete(session, runtime, "m1")
+    with database.read() as session:
+        assert (session.get(TokenizerRow, "own") is not None) is has_checkpoint
+    assert list(runtime.storage.scratch.glob("deleted*")) == []
 
 
 def test_a_deletion_that_is_rolled_back_leaves_the_files(make, database, settings) -> None:
