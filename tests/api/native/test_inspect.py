@@ -1,7 +1,6 @@
 """POST /inspect over the wire: the numbers in both encodings, slices, refusals, memory."""
 
 import base64
-import gc
 import json
 import math
 import threading
@@ -19,6 +18,7 @@ from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.inspect import WANTS
 from app.llm.model.transformer import Transformer
 from app.schemas.inspect import InspectOut
+from app.services import memory
 from app.services.runtime import Runtime
 from tests.fakes import IM_START, ByteTokenizer, scripted_runtime
 from tests.serving import app_of, served
@@ -313,7 +313,7 @@ def test_many_at_once_stay_within_memory_and_give_it_back(settings, database):
         with ThreadPoolExecutor(4) as pool:  # what the allocator keeps for its threads, it keeps from now on
             one, *_ = pool.map(read, range(4))
         assert one > 3 * 4 * 1024 * 1024 * 4 * 4 / 3
-        gc.collect()
+        memory.collect()
         before, highest, is_over = rss_mb(), [0.0], threading.Event()
 
         def watch() -> None:
@@ -326,7 +326,7 @@ def test_many_at_once_stay_within_memory_and_give_it_back(settings, database):
             assert set(pool.map(read, range(8))) == {one}
         is_over.set()
         watching.join()
-        gc.collect()
+        memory.collect()
         assert highest[0] - before < 4 * 51, "more than two were held"
         assert rss_mb() - before < 25
     runtime.models.close()
