@@ -85,7 +85,9 @@ def free(places: held.Places) -> int:
 
 
 def test_few_are_held_the_others_wait_and_more_are_refused(port: int, work: Work, places: held.Places) -> None:
-    ask = lambda: httpx.get(f"http://127.0.0.1:{port}/work", timeout=20)  # noqa: E731
+    def ask() -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{port}/work", timeout=20)
+
     with ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(ask) for _ in range(6)]
         eventually(lambda: places.waiting == 4)

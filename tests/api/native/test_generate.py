@@ -225,8 +225,8 @@ def test_a_full_queue_says_when_to_come_back(make):
     loop = client.app.state.runtime.models.get().loop
     threads = []
     for held in (1, 2):
-        ask = lambda: client.post("/generate", json=greedy(max_new_tokens=290))  # noqa: E731
-        threads.append(threading.Thread(target=ask))
+        fields = {"json": greedy(max_new_tokens=290)}
+        threads.append(threading.Thread(target=client.post, args=("/generate",), kwargs=fields))
         threads[-1].start()
         eventually(lambda held=held: loop.running + loop.waiting == held)
         eventually(lambda: loop.running == 1)
