@@ -114,7 +114,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the next token is drawn from the logits (chapter 5). Temperature 0 is greedy."""
+    """How the next token is drawn from the logits (chapter 5). Temperature 0 is greedy.
+
+    `presence_penalty` is taken once from the logit of each token already written, `frequency_penalty` as often as it
+    was (OpenAI's; the prompt does not count); `logit_bias` is added to the logits of the tokens it names.
+    """
 
     max_new_tokens: int
     temperature: float = 1.0
@@ -124,9 +128,12 @@ class SamplingParams:
     repetition_penalty: float = 1.0
     seed: int = 0
     top_logprobs: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        _check_int("max_new_tokens", self.max_new_tokens, 1)
+        _check_int("max_new_tokens", self.max_new_tokens, 0)
         if not 0.0 <= self.temperature <= 100.0:  # also refuses NaN
             raise BadConfig("temperature", f"must be from 0 to 100, not {self.temperature!r}")
         if self.top_k is not None:
@@ -139,6 +146,13 @@ class SamplingParams:
             raise BadConfig("repetition_penalty", f"must be above 0 and at most 100, not {self.repetition_penalty!r}")
         _check_int("seed", self.seed, 0, 2**63 - 1)
         _check_int("top_logprobs", self.top_logprobs, 0, 20)
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not -2.0 <= getattr(self, name) <= 2.0:
+                raise BadConfig(name, f"must be from -2 to 2, not {getattr(self, name)!r}")
+        for token_id, bias in self.logit_bias:
+            _check_int("logit_bias", token_id, 0)
+            if not -100.0 <= bias <= 100.0:
+                raise BadConfig("logit_bias", f"must be from -100 to 100, not {bias!r}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from app.errors import AppError, NotReady, QueueFull
-from app.llm.engine.request import Event, Request, RequestFailed, TokenEvent
+from app.llm.engine.request import Answer, Event, Request, RequestFailed
 from app.llm.errors import LLMError
 from app.log import get_logger
 from app.services.gate import ComputeGate
@@ -45,11 +45,11 @@ class EventStream:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._items: asyncio.Queue[list[TokenEvent] | AppError | None] = asyncio.Queue()
+        self._items: asyncio.Queue[list[Answer] | AppError | None] = asyncio.Queue()
         self._put = 0  # counted by the engine's thread alone
         self._read = 0  # counted by the reader alone
 
-    def put(self, item: list[TokenEvent] | AppError | None) -> bool:
+    def put(self, item: list[Answer] | AppError | None) -> bool:
         """Add events, an error, or None (nothing more will come), from any thread; False if nobody can read them."""
         if isinstance(item, list):
             self._put += len(item)
@@ -61,7 +61,7 @@ class EventStream:
             return False
         return True
 
-    async def next(self) -> list[TokenEvent] | None:
+    async def next(self) -> list[Answer] | None:
         """The next events, at least one; None where the engine was closed before the requests ended.
 
         Raises:
@@ -216,7 +216,7 @@ class EngineLoop:
 
     def _deliver(self, events: list[Event]) -> None:
         """Hand each stream its events of this step."""
-        by_stream: dict[EventStream, list[TokenEvent]] = {}
+        by_stream: dict[EventStream, list[Answer]] = {}
         for event in events:
             stream = self._open.get(event.request_id)
             if isinstance(event, RequestFailed):

@@ -16,7 +16,7 @@ from app.config import Settings
 from app.db.base import new_id
 from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, TooLarge
 from app.llm.config import SamplingParams
-from app.llm.engine.request import FinishReason, Request
+from app.llm.engine.request import FinishReason, Request, TokenEvent
 from app.schemas.generate import GenerateIn
 from app.services import tokens
 from app.services.engine_loop import EventStream
@@ -109,7 +109,7 @@ class Generation:
             events = await self._events.next()
             for event in events or ():
                 index = self._open.get(event.request_id)
-                if index is None:
+                if index is None or not isinstance(event, TokenEvent):
                     continue  # a stop string ended it while the engine was a step ahead
                 transcript = self._transcripts[index]
                 released = transcript.push(event)

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
+
+from torch import Tensor
 
 from app.llm.config import SamplingParams
 
 FinishReason = Literal["stop", "length", "abort"]
 
 
+class Constraint(Protocol):
+    """What may come next, by a grammar of which the engine knows nothing. Belongs to one request."""
+
+    def allowed(self) -> Tensor:
+        """Which tokens may come next: bool (V,), at least one of them True."""
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """`token_id`, one of those allowed, was drawn."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt to continue. A new token of `stop_ids` ends it; in the prompt they are tokens like others."""
+    """One prompt to continue. A new token of `stop_ids` ends it; in the prompt they are tokens like others.
+
+    `prompt_logprobs`: how many of the likeliest tokens to tell at each place of the prompt, 0 for the prompt's own
+    alone; None for nothing about the prompt. `constraint`: tokens it does not allow have no chance.
+    """
 
     id: str
     prompt_ids: tuple[int, ...]
     params: SamplingParams
     stop_ids: frozenset[int] = field(default_factory=frozenset)
+    prompt_logprobs: int | None = None
+    constraint: Constraint | None = None
 
     @property
     def most_tokens(self) -> int:
@@ -53,6 +73,27 @@ class TokenEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token of the prompt; what the model thought of it and of others at its place. None for the first one."""
+
+    token_id: int
+    logprob: float | None
+    top: tuple[TopToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptScored:
+    """The prompt as the model reads it; comes once, before the first token, to those who asked for it.
+
+    A request without new tokens (`max_new_tokens` 0) ends with it, and `finish_reason` is then "length".
+    """
+
+    request_id: str
+    tokens: tuple[ScoredToken, ...]
+    finish_reason: FinishReason | None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestFailed:
     """The request ended without another token: something broke that concerns it alone."""
 
@@ -60,4 +101,5 @@ class RequestFailed:
     message: str
 
 
-Event = TokenEvent | RequestFailed
+Answer = TokenEvent | PromptScored
+Event = Answer | RequestFailed

@@ -1,0 +1,50 @@
+"""What the engine asks of whatever runs the network: pieces of several sequences at once, over one key–value memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from torch import Tensor
+
+from app.llm.config import ModelConfig
+
+
+class Wanted(Enum):
+    """The tokens of a chunk whose logits are wanted."""
+
+    NONE = 0
+    LAST = 1
+    ALL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """New tokens of one sequence.
+
+    `blocks` are the blocks of the key–value memory, in order, that hold the sequence's tokens 0 to
+    `start + len(ids) - 1`; keys and values of what comes before `start` are in them already.
+    """
+
+    ids: Sequence[int]
+    start: int
+    blocks: Sequence[int]
+    wanted: Wanted
+
+
+class Runner(Protocol):
+    """A network and its key–value memory: `block_count` blocks of `block_tokens` tokens each."""
+
+    config: ModelConfig
+    block_tokens: int
+    block_count: int
+
+    def run(self, chunks: Sequence[Chunk]) -> Tensor:
+        """Read the chunks, of different sequences, and keep their keys and values.
+
+        Returns:
+            Logits (R, V), float32 on the CPU; R rows, chunk after chunk: none, the last token's, or all.
+        """
+        ...
