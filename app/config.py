@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     model_wait_s: float = Field(60.0, ge=0)
     """How long a request waits for a model that is being loaded before it gets a 503."""
 
+    dtype: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
+    """How weights lie in memory while text is generated. `auto`: 4 bits where they came in 4 bits, 8 for other large
+    networks, float32 for small ones."""
     threads: int = Field(0, ge=0)
     """Threads for generation; 0: as many as there are cores."""
     train_threads: int = Field(0, ge=0)
@@ -88,6 +91,11 @@ class Settings(BaseSettings):
     @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'inkling.db'}"
+
+    @property
+    def kernel_dirs(self) -> tuple[Path, Path]:
+        """Where built kernels may lie: beside the assets, and where those cannot be written."""
+        return self.assets_dir / "kernels", self.data_dir / "kernels"
 
     @property
     def effective_import_dir(self) -> Path:

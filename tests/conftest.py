@@ -17,6 +17,7 @@ from sqlalchemy import make_url
 from app.config import Settings
 from app.db.migrate import migrate
 from app.db.session import Database
+from app.llm.kernels.build import NoKernels, build
 from tests.golden_facts import FACTS
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -109,6 +110,17 @@ def assets() -> Path:
     folder = Path(sys.prefix) / "share" / "inkling"
     if not (folder / "SmolLM2-135M-Instruct.Q4_1.gguf").exists():
         pytest.skip("needs the assets (`make assets`)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Path:
+    """The folder of the C++ kernels, which `make install` builds."""
+    folder = Path(sys.prefix) / "share" / "inkling" / "kernels"
+    try:
+        build(folder)
+    except NoKernels as error:
+        pytest.skip(f"needs a C++ compiler: {error}")
     return folder
 
 

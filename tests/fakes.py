@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from app.config import Settings
 from app.db.session import Database
 from app.llm.config import ModelConfig
+from app.llm.engine.runner import Chunk, Runner, Wanted
 from app.llm.tokenizer.base import TextStream, Token
 from app.llm.tokenizer.stream import ByteStream
+from app.services import runners
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
@@ -65,13 +67,6 @@ class OneTokenizer:
         return self.tokenizer
 
 
-class _Calls:
-    """Stands for a key-value cache: counts tokens and passes."""
-
-    def __init__(self, max_tokens: int) -> None:
-        self.max_tokens, self.length, self.passes = max_tokens, 0, 0
-
-
 class ScriptedModel(nn.Module):
     """Writes a script after any prompt of up to 256 tokens, then `ending` for ever.
 
@@ -101,24 +96,41 @@ class ScriptedModel(nn.Module):
         self.prompts: list[list[int]] = []
         self.weight = nn.Parameter(torch.zeros(1), requires_grad=False)
 
-    def new_cache(self, batch_size: int, max_tokens: int) -> _Calls:
-        return _Calls(max_tokens)
 
-    def hidden(self, ids: Tensor, cache: _Calls) -> Tensor:
-        if self.before_pass is not None:
-            self.before_pass(cache.passes)
-        if cache.passes == 0:
-            self.prompts.append(ids[0].tolist())
-        time.sleep(self.pass_s)
-        number = cache.passes
-        cache.passes += 1
-        cache.length += ids.size(1)
-        next_id = self.script[number] if number < len(self.script) else self.ending
-        return torch.full((1, ids.size(1), 1), float(next_id))
+class ScriptedRunner:
+    """Runs a `ScriptedModel` as engines ask for it; a sequence is known by its first block."""
 
-    def head(self, hidden: Tensor) -> Tensor:
-        logits = torch.zeros(*hidden.shape[:-1], self.config.vocab_size)
-        return logits.scatter(-1, hidden.long(), self.margin)
+    block_tokens = 1
+    shares_prefixes = False
+
+    def __init__(self, model: ScriptedModel, *, kv_cache_tokens: int) -> None:
+        self.config, self.block_count = model.config, kv_cache_tokens
+        self._model = model
+        self._starts: dict[int, list[int]] = {}  # where the passes of each sequence began
+
+    def run(self, chunks: Sequence[Chunk]) -> Tensor:
+        rows = [self._pass(chunk) for chunk in chunks]
+        return torch.cat([row.expand(_rows(chunk), -1) for row, chunk in zip(rows, chunks, strict=True)])
+
+    def _pass(self, chunk: Chunk) -> Tensor:
+        model = self._model
+        starts = self._starts.setdefault(chunk.blocks[0], [])
+        if chunk.start == 0:
+            starts.clear()
+        number = starts.index(chunk.start) if chunk.start in starts else len(starts)
+        if model.before_pass is not None:
+            model.before_pass(number)
+        if number == 0:
+            model.prompts.append(list(chunk.ids))
+        if number == len(starts):
+            starts.append(chunk.start)
+        time.sleep(model.pass_s)
+        next_id = model.script[number] if number < len(model.script) else model.ending
+        return torch.zeros(1, model.config.vocab_size).index_fill(1, torch.tensor([next_id]), model.margin)
+
+
+def _rows(chunk: Chunk) -> int:
+    return {Wanted.NONE: 0, Wanted.LAST: 1, Wanted.ALL: len(chunk.ids)}[chunk.wanted]
 
 
 def scripted_runtime(
@@ -142,7 +154,13 @@ def scripted_runtime(
         return Weights(made, made.config, "bytes", None, chat_template)
 
     tokenizers = OneTokenizer(tokenizer or ByteTokenizer())
-    loader = Models(settings, database, storage, tokenizers, read)
+
+    def make_runner(made: nn.Module, settings: Settings) -> Runner:
+        if isinstance(made, ScriptedModel):
+            return ScriptedRunner(made, kv_cache_tokens=settings.kv_cache_tokens)
+        return runners.make(made, settings)
+
+    loader = Models(settings, database, storage, tokenizers, read, make_runner)
     return Runtime(settings, database, storage, tokenizers, loader, Nudger(make_celery(settings)))
 
 

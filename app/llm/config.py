@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from app.llm.errors import BadConfig
 
+Dtype = Literal["float32", "bfloat16", "int8", "int4"]
+"""How weights lie in memory while text is generated."""
+
 MAX_DIM = 1 << 20  # bounds absurd configurations before anything is allocated
 
 

@@ -22,7 +22,7 @@ from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady,
 from app.llm.config import ModelConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
-from app.services import memory, model_files, model_info
+from app.services import memory, model_files, model_info, runners
 from app.services.chat import ChatTemplate
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
@@ -33,6 +33,7 @@ from app.services.storage import NAME, Storage
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
+    from app.llm.engine.runner import Runner
     from app.llm.model.transformer import Transformer
 
 log = get_logger(__name__)
@@ -66,14 +67,16 @@ class Models:
         storage: Storage,
         tokenizers: Tokenizers,
         read: Callable[[Place], Weights] = model_files.read,
+        make_runner: Callable[[Transformer, Settings], Runner] = runners.make,
     ) -> None:
         """Know the models of `database` and `storage`. Nothing is loaded yet.
 
         Args:
             read: how a place becomes a network; tests read from nowhere.
+            make_runner: what runs a network.
         """
         self._settings, self._database, self._storage, self._tokenizers = settings, database, storage, tokenizers
-        self._read = read
+        self._read, self._make_runner = read, make_runner
         self._gate = ComputeGate()
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Future[LoadedModel]] = OrderedDict()  # least recently used first
@@ -273,7 +276,7 @@ class Models:
             raise DataMissing(f"model: {place.name} has {sizes}", param="model")
         eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
         ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
-        engine = Engine(weights.network, kv_cache_tokens=self._settings.kv_cache_tokens)
+        engine = Engine(self._make_runner(weights.network, self._settings))
         return LoadedModel(
             name=place.name,
             network=weights.network,

@@ -14,7 +14,7 @@ from app.llm.errors import LLMError
 from app.services import engine_loop
 from app.services.engine_loop import EngineLoop, EventStream, GenerationFailed
 from app.services.gate import ComputeGate
-from tests.fakes import IM_END, ScriptedModel, eventually
+from tests.fakes import IM_END, ScriptedModel, ScriptedRunner, eventually
 
 
 def a_request(name: str, new_tokens: int = 8) -> Request:
@@ -22,7 +22,7 @@ def a_request(name: str, new_tokens: int = 8) -> Request:
 
 
 def a_loop(model: ScriptedModel | None = None, *, max_queued: int = 64, kv_cache_tokens: int = 4096) -> EngineLoop:
-    engine = Engine(model or ScriptedModel("hello"), kv_cache_tokens=kv_cache_tokens)
+    engine = Engine(ScriptedRunner(model or ScriptedModel("hello"), kv_cache_tokens=kv_cache_tokens))
     return EngineLoop(engine, ComputeGate(), max_queued)
 
 
@@ -128,7 +128,7 @@ def test_what_breaks_for_one_request_ends_that_one():
         if number == 2 and next(breaks, None):
             raise LLMError("the logits are no distribution")
 
-    breaks = iter([True])
+    breaks = iter([True, True])  # in the pass of all, and again by itself
     loop = a_loop(ScriptedModel("hello", before_pass=break_one))
 
     async def scenario() -> dict[str, list[int]]:
@@ -147,7 +147,7 @@ def test_a_step_that_breaks_ends_all_and_the_engine_goes_on():
         if number == 2 and next(breaks, None):
             raise OSError("the device is on fire")
 
-    breaks = iter([True])
+    breaks = iter([True, True])  # in the pass of all, and again by itself
     loop = a_loop(ScriptedModel("hello", before_pass=break_once))
 
     async def scenario() -> dict[str, list[int]]:
@@ -171,7 +171,7 @@ def test_an_engine_whose_books_are_wrong_takes_no_more():
         raise OSError("broken")
 
     deaths = []
-    engine = Broken(ScriptedModel(before_pass=fail), kv_cache_tokens=100)
+    engine = Broken(ScriptedRunner(ScriptedModel(before_pass=fail), kv_cache_tokens=100))
     loop = EngineLoop(engine, ComputeGate(), 8, on_death=lambda: deaths.append(1))
 
     async def scenario() -> None:

@@ -1,35 +1,49 @@
 """The engine: add(), abort(), step(). No thread, clock, text or HTTP; it knows ids and one network.
 
 Requests join and leave at every step (continuous batching, Yu et al. 2022). What a request gets depends on its own
-prompt, parameters and seed alone: it has a cache, forward passes and a generator of its own.
+prompt, parameters and seed alone, whoever shares its steps.
 """
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from app.llm.engine.request import Event, Request, RequestFailed, TokenEvent
-from app.llm.engine.sampler import draw
+from app.llm.engine.kv_blocks import KVBlocks
+from app.llm.engine.request import (
+    Answer,
+    Event,
+    PromptScored,
+    Request,
+    RequestFailed,
+    ScoredToken,
+    TokenEvent,
+    TopToken,
+)
+from app.llm.engine.runner import Runner, Wanted
 from app.llm.engine.scheduler import RunningRequest, Scheduler, Work
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
-from app.llm.model.transformer import Transformer
+
+OF_ONE_REQUEST = (LLMError, MemoryError, torch.OutOfMemoryError)
+"""What may go wrong with one request while the others go on."""
 
 
 class Engine:
     """Continues many prompts with one network. To be used by one thread at a time."""
 
-    def __init__(self, model: Transformer, *, kv_cache_tokens: int, prefill_chunk: int = 256) -> None:
-        """Serve `model`, which is in evaluation mode, where it lies.
+    def __init__(self, runner: Runner, *, prefill_chunk: int = 256) -> None:
+        """Serve the network of `runner`, which nobody else runs.
 
         Args:
-            kv_cache_tokens: tokens that all running requests together may hold.
             prefill_chunk: prompt tokens read in one step, so that a long prompt does not keep the others waiting.
         """
-        self._model = model
-        self._scheduler = Scheduler(kv_cache_tokens, prefill_chunk)
+        self._runner = runner
+        self._blocks = KVBlocks(runner.block_count, runner.block_tokens)
+        self._scheduler = Scheduler(self._blocks, prefill_chunk, shares_prefixes=runner.shares_prefixes)
+        self.cached_tokens = 0
+        """Tokens of prompts that did not have to be read: they were known from requests before."""
 
     @property
     def has_work(self) -> bool:
@@ -55,19 +69,22 @@ class Engine:
 
         Raises:
             ContextOverflow: prompt and new tokens exceed the context, or the whole key–value memory.
-            TokenIdOutOfRange: an id of the prompt is outside the vocabulary.
+            TokenIdOutOfRange: an id of the prompt, or one with a bias, is outside the vocabulary.
             LLMError: an empty prompt.
         """
-        config = self._model.config
+        config, params = self._runner.config, request.params
         if not request.prompt_ids:
             raise LLMError("a prompt needs at least one token")
+        if params.max_new_tokens == 0 and request.prompt_logprobs is None:
+            raise LLMError("a request without new tokens asks for nothing, unless for the prompt's log-probabilities")
         for what, limit in (("context", config.context_length), ("key–value memory", self._scheduler.budget)):
             if request.most_tokens > limit:
                 raise ContextOverflow(
-                    f"{len(request.prompt_ids)} prompt tokens and {request.params.max_new_tokens} new ones are more "
+                    f"{len(request.prompt_ids)} prompt tokens and {params.max_new_tokens} new ones are more "
                     f"than the {what} of {limit}"
                 )
-        for token_id in (min(request.prompt_ids), max(request.prompt_ids)):
+        biased = [token_id for token_id, _ in params.logit_bias]
+        for token_id in (min(request.prompt_ids), max(request.prompt_ids), *biased):
             if not 0 <= token_id < config.vocab_size:
                 raise TokenIdOutOfRange(token_id, config.vocab_size)
 
@@ -87,66 +104,110 @@ class Engine:
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
-        """Advance the running requests: by one token each, or by a chunk of a prompt.
+        """Advance the running requests, together: by one token each, or by a chunk of a prompt.
 
         A request whose logits are no numbers, or for which the device has no memory, ends with `RequestFailed`; the
         others go on. Any other exception is passed on, after its request was dropped.
         """
+        works = self._scheduler.schedule()
         events: list[Event] = []
-        for work in self._scheduler.schedule():
+        for work, rows in self._rows(works):
             request_id = work.running.request.id
             try:
-                event: Event | None = self._advance(work)
-            except (LLMError, MemoryError, torch.OutOfMemoryError) as error:
-                event = RequestFailed(request_id, str(error))
+                if isinstance(rows, Exception):
+                    raise rows
+                answers: list[Event] = list(self._advance(work, rows))
+            except OF_ONE_REQUEST as error:
+                answers = [RequestFailed(request_id, str(error))]
             except BaseException:
-                self._scheduler.remove(request_id)
+                self._scheduler.remove(request_id, is_sound=False)
                 raise
-            if event is None:
-                continue
-            events.append(event)
-            if isinstance(event, RequestFailed) or event.finish_reason is not None:
-                self._scheduler.remove(request_id)
+            events += answers
+            if answers and (isinstance(answers[-1], RequestFailed) or answers[-1].finish_reason is not None):
+                is_sound = not isinstance(answers[-1], RequestFailed)
+                self._scheduler.remove(request_id, is_sound=is_sound)
         return events
 
     def check_integrity(self) -> None:
-        """Assert that the books balance: memory reserved, tokens in the caches, requests in one place only."""
+        """Assert that the books balance: memory reserved, blocks held, requests in one place only."""
         scheduler = self._scheduler
         assert not scheduler.waiting.keys() & scheduler.running.keys()
-        reserved = sum(running.request.most_tokens for running in scheduler.running.values())
+        size = self._blocks.block_tokens
+        reserved = sum(self._blocks.room(each.request.most_tokens) * size for each in scheduler.running.values())
         assert reserved == scheduler.reserved <= scheduler.budget
+        self._blocks.check_integrity(running.blocks for running in scheduler.running.values())
         for running in scheduler.running.values():
-            held = running.cache.length if running.cache else 0
-            passed = running.prefilled + max(0, len(running.new_ids) - 1)  # the newest token is still to be passed
-            assert held == passed < running.request.most_tokens
+            assert running.passed <= len(running.blocks) * size <= self._blocks.room(running.request.most_tokens) * size
             assert not (running.is_prefilling and running.new_ids)
-            assert len(running.new_ids) < running.request.params.max_new_tokens
+            assert len(running.new_ids) < max(1, running.request.params.max_new_tokens)
 
-    def _advance(self, work: Work) -> TokenEvent | None:
-        """Pass the request's next tokens through the network; draw one if its prompt is done."""
+    def _rows(self, works: Sequence[Work]) -> list[tuple[Work, Tensor | Exception]]:
+        """Each work with its logits (R, V), or with what went wrong.
+
+        Where the pass of all fails, each goes by itself: to pass a chunk again changes nothing.
+        """
+        if not works:
+            return []
+        try:
+            logits = self._runner.run([work.chunk for work in works])
+        except Exception as error:  # noqa: BLE001 - raised again, for the request it concerns
+            if len(works) == 1:
+                return [(works[0], error)]
+            return [pair for work in works for pair in self._rows([work])]
+        rows: list[tuple[Work, Tensor | Exception]] = []
+        first = 0
+        for work in works:
+            chunk = work.chunk
+            count = {Wanted.NONE: 0, Wanted.LAST: 1, Wanted.ALL: len(chunk.ids)}[chunk.wanted]
+            rows.append((work, logits[first : first + count]))
+            first += count
+        return rows
+
+    def _advance(self, work: Work, rows: Tensor) -> list[Answer]:
+        """Note that the work was done, and what comes of its logits."""
         running = work.running
-        if running.cache is None:
-            running.cache = self._model.new_cache(1, running.request.most_tokens)
-        device = next(self._model.parameters()).device
-        ids = torch.tensor([work.ids], device=device)  # (1, T)
-        hidden = self._model.hidden(ids, running.cache)  # (1, T, E)
-        if running.is_prefilling:
-            running.prefilled += len(work.ids)
-        return self._draw(running, hidden[0, -1]) if work.draws else None
+        answers: list[Answer] = []
+        if running.is_prefilling and work.start == running.cached:
+            self.cached_tokens += running.cached
+        if running.is_prefilling and running.request.prompt_logprobs is not None:
+            _score(work, rows, running.request.prompt_logprobs)
+        self._scheduler.passed(work)
+        if not work.draws:
+            return answers
+        has_room = running.request.params.max_new_tokens > 0
+        if running.scores:
+            answers.append(PromptScored(running.request.id, tuple(running.scores), None if has_room else "length"))
+            running.scores = []
+        if has_room:
+            answers.append(_draw(running, rows[-1]))
+        return answers
 
-    def _draw(self, running: RunningRequest, hidden: Tensor) -> TokenEvent:
-        """The request's next token, from the state (E,) of its newest one."""
-        request, new_ids = running.request, running.new_ids
-        seen_ids = chain(request.prompt_ids, new_ids)
-        drawn = draw(self._model.head(hidden), request.params, seen_ids, running.generator)
-        new_ids.append(drawn.token_id)
-        is_full = len(new_ids) == request.params.max_new_tokens
-        return TokenEvent(
-            request_id=request.id,
-            index=len(new_ids) - 1,
-            token_id=drawn.token_id,
-            logprob=drawn.logprob,
-            sampled_logprob=drawn.sampled_logprob,
-            top=drawn.top,
-            finish_reason="stop" if drawn.token_id in request.stop_ids else "length" if is_full else None,
-        )
+
+def _score(work: Work, rows: Tensor, count: int) -> None:
+    """Note what the model thought of the tokens behind each of the chunk's, from their logits (T, V)."""
+    running, prompt = work.running, work.running.request.prompt_ids
+    if not running.scores:
+        running.scores.append(ScoredToken(prompt[0], None, ()))
+    following = prompt[work.start + 1 : work.start + 1 + len(work.ids)]
+    for logits, token_id in zip(rows, following, strict=False):  # nothing follows the last one
+        own = logits.log_softmax(-1)  # (V,)
+        values, ids = own.topk(min(count, own.numel()))
+        top = tuple(TopToken(*each, None) for each in zip(ids.tolist(), values.tolist(), strict=True))
+        running.scores.append(ScoredToken(token_id, own[token_id].item(), top))
+
+
+def _draw(running: RunningRequest, logits: Tensor) -> TokenEvent:
+    """The request's next token, from its logits (V,)."""
+    request, new_ids = running.request, running.new_ids
+    drawn = running.sampler.draw(logits)
+    new_ids.append(drawn.token_id)
+    is_full = len(new_ids) == request.params.max_new_tokens
+    return TokenEvent(
+        request_id=request.id,
+        index=len(new_ids) - 1,
+        token_id=drawn.token_id,
+        logprob=drawn.logprob,
+        sampled_logprob=drawn.sampled_logprob,
+        top=drawn.top,
+        finish_reason="stop" if drawn.token_id in request.stop_ids else "length" if is_full else None,
+    )

@@ -35,11 +35,16 @@ class Chunk:
 
 
 class Runner(Protocol):
-    """A network and its key–value memory: `block_count` blocks of `block_tokens` tokens each."""
+    """A network and its key–value memory: `block_count` blocks of `block_tokens` tokens each.
+
+    `shares_prefixes`: a token's keys and values are the same to the bit in whatever pieces its text was read, so that
+    another text with the same beginning may use them.
+    """
 
     config: ModelConfig
     block_tokens: int
     block_count: int
+    shares_prefixes: bool
 
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         """Read the chunks, of different sequences, and keep their keys and values.

@@ -16,6 +16,15 @@ class LayerCache:
         self._keys, self._values = keys, values  # (B, H_kv, max_tokens, D)
         self.length = 0
 
+    @property
+    def stores(self) -> tuple[Tensor, Tensor]:
+        """Where keys and values lie, (B, H_kv, max_tokens, D) each."""
+        return self._keys, self._values
+
+    @property
+    def device(self) -> torch.device:
+        return self._keys.device
+
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Add T new tokens; all S = past + T keys and values, (B, H_kv, S, D) each, views of the cache."""
         end = self.length + keys.size(2)

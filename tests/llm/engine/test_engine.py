@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import random
-import weakref
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ from torch import Tensor
 from app.llm.config import PRESETS, ModelConfig, SamplingParams
 from app.llm.engine.engine import Engine
 from app.llm.engine.request import Event, Request, RequestFailed, TokenEvent
+from app.llm.engine.torch_runner import TorchRunner
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
 from app.llm.model.kv_cache import KVCache
 from app.llm.model.transformer import Transformer
@@ -65,7 +64,7 @@ def ids_of(events: list[Event]) -> list[int]:
 @torch.inference_mode()
 def test_greedy_tokens_are_those_of_full_passes(preset: str, prefill_chunk: int) -> None:
     model, prompt = tiny(preset), tuple(range(11))
-    engine = Engine(model, kv_cache_tokens=100, prefill_chunk=prefill_chunk)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=100), prefill_chunk=prefill_chunk)
     events = run(engine, a_request(prompt=prompt, max_new_tokens=20, temperature=0.0))["r"]
     ids, logprobs = list(prompt), []
     for _ in range(20):
@@ -79,7 +78,7 @@ def test_greedy_tokens_are_those_of_full_passes(preset: str, prefill_chunk: int)
 
 
 def test_a_seed_decides(model: Transformer) -> None:
-    engine = Engine(model, kv_cache_tokens=100)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=100))
     requests = [a_request(name, seed=seed, max_new_tokens=30) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     events = run(engine, *requests)
     assert ids_of(events["a"]) == ids_of(events["b"]) != ids_of(events["c"])
@@ -88,7 +87,7 @@ def test_a_seed_decides(model: Transformer) -> None:
 def test_a_stop_token_ends_a_request_and_is_told(model: Transformer) -> None:
     def greedy(*stop: int, new: int = 8) -> list[Event]:
         request = a_request(temperature=0.0, stop=stop, max_new_tokens=new)
-        return run(Engine(model, kv_cache_tokens=50), request)["r"]
+        return run(Engine(TorchRunner(model, kv_cache_tokens=50)), request)["r"]
 
     free = ids_of(greedy())
     at = next(at for at in range(2, 8) if free[at] not in free[:at])
@@ -118,7 +117,7 @@ def random_request(chance: random.Random, number: int) -> Request:
 def test_random_company_changes_nothing_and_leaves_nothing(model: Transformer, seed: int) -> None:
     """Requests come and go at random; each gets the very events that it gets alone, and the books always balance."""
     chance = random.Random(seed)
-    engine = Engine(model, kv_cache_tokens=chance.choice([60, 130]), prefill_chunk=6)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=chance.choice([60, 130])), prefill_chunk=6)
     requests: dict[str, Request] = {}
     events: dict[str, list[Event]] = {}
     aborted: set[str] = set()
@@ -142,7 +141,7 @@ def test_random_company_changes_nothing_and_leaves_nothing(model: Transformer, s
     assert engine.reserved_tokens == 0
     assert len(requests) > 10
     for name, request in requests.items():
-        alone = run(Engine(model, kv_cache_tokens=60, prefill_chunk=6), request)[name]
+        alone = run(Engine(TorchRunner(model, kv_cache_tokens=60), prefill_chunk=6), request)[name]
         if name in aborted:
             alone = alone[: len(events[name])]
         assert events[name] == alone
@@ -158,7 +157,7 @@ def test_a_step_reads_no_more_of_prompts_than_a_chunk(model: Transformer) -> Non
             return super().hidden(ids, cache)
 
     counting = Counting(model.config).eval()
-    engine = Engine(counting, kv_cache_tokens=500, prefill_chunk=8)
+    engine = Engine(TorchRunner(counting, kv_cache_tokens=500), prefill_chunk=8)
     engine.add(a_request("first", max_new_tokens=40))
     engine.step()
     for number in range(6):
@@ -173,7 +172,7 @@ def test_a_step_reads_no_more_of_prompts_than_a_chunk(model: Transformer) -> Non
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
 def test_an_aborted_request_gives_back_what_it_held(model: Transformer, steps: int) -> None:
     """While it waits (0 steps), in its prompt (1, 2), and while it writes (5)."""
-    engine = Engine(model, kv_cache_tokens=40, prefill_chunk=4)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=40), prefill_chunk=4)
     engine.add(a_request("a", tuple(range(10)), max_new_tokens=30))
     engine.add(a_request("b", max_new_tokens=10))
     for _ in range(steps):
@@ -190,31 +189,10 @@ def test_an_aborted_request_gives_back_what_it_held(model: Transformer, steps: i
     engine.add(a_request("a", max_new_tokens=1))  # the id is free again
 
 
-def test_the_caches_of_ended_requests_are_freed(model: Transformer) -> None:
-    caches: list[weakref.ref[KVCache]] = []
-
-    class Watched(Transformer):
-        def new_cache(self, batch_size: int, max_tokens: int) -> KVCache:
-            cache = super().new_cache(batch_size, max_tokens)
-            caches.append(weakref.ref(cache))
-            return cache
-
-    engine = Engine(Watched(model.config).eval(), kv_cache_tokens=100)
-    for name in "abc":
-        engine.add(a_request(name, max_new_tokens=3))
-    engine.step()
-    engine.abort("a")
-    engine.step()
-    engine.step()
-    gc.collect()
-    assert len(caches) == 3
-    assert not any(cache() for cache in caches)
-
-
 def test_a_request_without_numbers_fails_alone(model: Transformer) -> None:
     good = a_request("good", temperature=0.0)
-    alone = run(Engine(model, kv_cache_tokens=100), good)["good"]
-    engine = Engine(model, kv_cache_tokens=100)
+    alone = run(Engine(TorchRunner(model, kv_cache_tokens=100)), good)["good"]
+    engine = Engine(TorchRunner(model, kv_cache_tokens=100))
     events = run(engine, a_request("first"), a_request("bad", (1, POISON, 2)), good)
     assert events["good"] == alone
     assert len(events["first"]) == 8
@@ -239,7 +217,7 @@ class Failing(Transformer):
 def test_a_device_without_memory_fails_one_request(model: Transformer, error: BaseException) -> None:
     failing = Failing(model.config).eval()
     failing.error = error
-    events = run(Engine(failing, kv_cache_tokens=100), a_request("bad", (7, 8)), a_request("good"))
+    events = run(Engine(TorchRunner(failing, kv_cache_tokens=100)), a_request("bad", (7, 8)), a_request("good"))
     assert events["bad"] == [RequestFailed("bad", "no room")]
     assert len(events["good"]) == 8
 
@@ -247,7 +225,7 @@ def test_a_device_without_memory_fails_one_request(model: Transformer, error: Ba
 def test_whatever_else_breaks_is_passed_on_and_the_books_balance(model: Transformer) -> None:
     failing = Failing(model.config).eval()
     failing.error = OSError("a bug")
-    engine = Engine(failing, kv_cache_tokens=100)
+    engine = Engine(TorchRunner(failing, kv_cache_tokens=100))
     engine.add(a_request("first", max_new_tokens=4))
     engine.add(a_request("bad", (7, 8)))
     engine.add(a_request("last", max_new_tokens=4))
@@ -262,8 +240,8 @@ def test_whatever_else_breaks_is_passed_on_and_the_books_balance(model: Transfor
 
 def test_what_could_never_run_is_refused(model: Transformer) -> None:
     context = model.config.context_length
-    engine = Engine(model, kv_cache_tokens=context + 10)
-    small = Engine(model, kv_cache_tokens=20)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=context + 10))
+    small = Engine(TorchRunner(model, kv_cache_tokens=20))
     with pytest.raises(ContextOverflow, match="60 prompt tokens and 5 new ones are more than the context of 64"):
         engine.add(a_request(prompt=(1,) * 60, max_new_tokens=5))
     with pytest.raises(ContextOverflow, match="memory of 20"):
@@ -282,6 +260,6 @@ def test_what_could_never_run_is_refused(model: Transformer) -> None:
 
 
 def test_no_gradients_are_kept(model: Transformer) -> None:
-    engine = Engine(model, kv_cache_tokens=100)
+    engine = Engine(TorchRunner(model, kv_cache_tokens=100))
     run(engine, a_request())
     assert all(parameter.requires_grad for parameter in model.parameters())  # the model may still be trained

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.llm.config import SamplingParams
+from app.llm.engine.kv_blocks import KVBlocks
 from app.llm.engine.request import Request
 from app.llm.engine.scheduler import Scheduler
 from app.llm.errors import LLMError
@@ -19,15 +20,14 @@ def a_step(scheduler: Scheduler) -> list[tuple[str, int, bool]]:
     done = []
     for work in scheduler.schedule():
         done.append((work.running.request.id, len(work.ids), work.draws))
-        if work.running.is_prefilling:
-            work.running.prefilled += len(work.ids)
+        scheduler.passed(work)
         if work.draws:
             work.running.new_ids.append(0)
     return done
 
 
 def test_requests_run_in_the_order_they_came_as_far_as_the_budget_goes() -> None:
-    scheduler = Scheduler(budget=24, prefill_chunk=100)
+    scheduler = Scheduler(KVBlocks(24, 1), prefill_chunk=100)
     for name, prompt in (("a", 5), ("b", 5), ("c", 5), ("d", 4), ("e", 5), ("f", 1)):
         scheduler.add(a_request(name, prompt))
     assert [name for name, _, _ in a_step(scheduler)] == ["a", "b", "c", "d"]
@@ -42,7 +42,7 @@ def test_requests_run_in_the_order_they_came_as_far_as_the_budget_goes() -> None
 
 def test_short_requests_pass_a_long_one_that_waits_for_another_long_one() -> None:
     """Two requests of half the budget used to hold all of it: a request for a word waited half an hour."""
-    scheduler = Scheduler(budget=100, prefill_chunk=50)
+    scheduler = Scheduler(KVBlocks(100, 1), prefill_chunk=50)
     for each in (a_request("long-1", 1, 49), a_request("long-2", 1, 49), a_request("short", 1, 24)):
         scheduler.add(each)
     assert a_step(scheduler) == [("long-1", 1, True), ("short", 1, True)]
@@ -56,7 +56,7 @@ def test_short_requests_pass_a_long_one_that_waits_for_another_long_one() -> Non
 
 
 def test_a_long_request_that_waits_for_short_ones_is_not_passed() -> None:
-    scheduler = Scheduler(budget=100, prefill_chunk=50)
+    scheduler = Scheduler(KVBlocks(100, 1), prefill_chunk=50)
     for each in (a_request("short", 1, 24), a_request("whole", 1, 99), a_request("later", 1, 1)):
         scheduler.add(each)
     assert a_step(scheduler) == [("short", 1, True)]
@@ -67,7 +67,7 @@ def test_a_long_request_that_waits_for_short_ones_is_not_passed() -> None:
 
 
 def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on() -> None:
-    scheduler = Scheduler(budget=100, prefill_chunk=4)
+    scheduler = Scheduler(KVBlocks(100, 1), prefill_chunk=4)
     scheduler.add(a_request("short", 2, 9))
     assert a_step(scheduler) == [("short", 2, True)]
     scheduler.add(a_request("long", 10, 9))
@@ -77,7 +77,7 @@ def test_a_long_prompt_is_read_in_chunks_while_the_others_go_on() -> None:
 
 
 def test_prompts_share_the_tokens_of_a_step_in_the_order_they_came() -> None:
-    scheduler = Scheduler(budget=100, prefill_chunk=4)
+    scheduler = Scheduler(KVBlocks(100, 1), prefill_chunk=4)
     for each in (a_request("a", 3), a_request("b", 3), a_request("c", 1)):
         scheduler.add(each)
     assert a_step(scheduler) == [("a", 3, True)]  # b's chunk would be the seventh token, and c waits for b
@@ -87,10 +87,10 @@ def test_prompts_share_the_tokens_of_a_step_in_the_order_they_came() -> None:
 
 def test_chunks_begin_where_they_would_for_a_request_alone() -> None:
     """Pieces of other sizes would give other last bits, and an answer would depend on who else is there."""
-    alone = Scheduler(budget=100, prefill_chunk=4)
+    alone = Scheduler(KVBlocks(100, 1), prefill_chunk=4)
     alone.add(a_request("x", 11))
     expected = [tokens for _ in range(3) for _, tokens, _ in a_step(alone)]
-    beside = Scheduler(budget=100, prefill_chunk=4)
+    beside = Scheduler(KVBlocks(100, 1), prefill_chunk=4)
     for each in (a_request("a", 6), a_request("x", 11), a_request("b", 5)):
         beside.add(each)
     got = []
@@ -100,7 +100,7 @@ def test_chunks_begin_where_they_would_for_a_request_alone() -> None:
 
 
 def test_an_id_is_taken_once() -> None:
-    scheduler = Scheduler(budget=10, prefill_chunk=4)
+    scheduler = Scheduler(KVBlocks(10, 1), prefill_chunk=4)
     scheduler.add(a_request("a", 1))
     with pytest.raises(LLMError, match="'a'"):
         scheduler.add(a_request("a", 1))

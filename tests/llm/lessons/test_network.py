@@ -11,6 +11,7 @@ import torch
 from app.llm.config import ModelConfig, SamplingParams
 from app.llm.engine.engine import Engine
 from app.llm.engine.request import Request, TokenEvent
+from app.llm.engine.torch_runner import TorchRunner
 from app.llm.lessons.gpt import GPT
 from app.llm.lessons.network import as_network
 from tests.llm.lessons.book import BATCH, Chapter4, assert_is, ends
@@ -20,7 +21,7 @@ SMALL = ModelConfig(vocab_size=23, context_length=9, emb_dim=12, n_heads=3, n_la
 
 def greedily(gpt: GPT, prompt: list[int], max_new_tokens: int) -> list[int]:
     """Prompt and continuation, by the engine that `POST /generate` runs on."""
-    engine = Engine(as_network(gpt).eval(), kv_cache_tokens=64)
+    engine = Engine(TorchRunner(as_network(gpt).eval(), kv_cache_tokens=64))
     engine.add(Request("book", tuple(prompt), SamplingParams(max_new_tokens, temperature=0.0)))
     ids = list(prompt)
     while engine.has_work:

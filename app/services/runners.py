@@ -1,0 +1,70 @@
+"""Which runner serves a network here: own kernels on a CPU, PyTorch elsewhere; and in which format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.config import Settings
+from app.llm.config import Dtype
+from app.log import get_logger
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from app.llm.engine.runner import Runner
+    from app.llm.model.transformer import Transformer
+
+log = get_logger(__name__)
+
+SMALL_PARAMETERS = 10_000_000
+"""Networks below this are fast in float32; what a format saves would not be felt."""
+CHECKED_ROWS = 64
+
+
+def make(network: Transformer, settings: Settings) -> Runner:
+    """A runner for `network`, in the format that the settings name or that suits it.
+
+    Raises:
+        LLMError: its weights have no place in the format that was named.
+    """
+    from app.llm.engine.torch_runner import TorchRunner
+    from app.llm.kernels.build import NoKernels
+    from app.llm.kernels.native import NativeRunner, threads
+
+    if network.token_embedding.weight.device.type != "cpu":
+        return TorchRunner(network, kv_cache_tokens=settings.kv_cache_tokens)
+    dtype = choose(network) if settings.dtype == "auto" else settings.dtype
+    try:
+        pool = threads(kernels_folder(settings), settings.threads or os.cpu_count() or 1)
+    except NoKernels as error:
+        log.warning("no_kernels", why=str(error), dtype="float32", asked=dtype)
+        return TorchRunner(network, kv_cache_tokens=settings.kv_cache_tokens)
+    return NativeRunner(network, dtype, kv_cache_tokens=settings.kv_cache_tokens, threads=pool)
+
+
+def choose(network: Transformer) -> Dtype:
+    """The fastest format whose texts are as good: 4 bits where the weights came in 4 bits, else 8."""
+    if network.parameter_count() < SMALL_PARAMETERS:
+        return "float32"
+    return "int4" if is_four_bit(network.get_parameter("blocks.0.feed_forward.down.weight")) else "int8"
+
+
+def is_four_bit(weight: Tensor) -> bool:
+    """Whether blocks of 32 inputs of `weight` (out, in) hold 16 evenly spaced values: int4 then loses nothing."""
+    rows = weight.detach().float()[:CHECKED_ROWS]
+    if rows.size(1) % 32:
+        return False
+    blocks = rows.reshape(-1, 32)
+    least = blocks.amin(1, keepdim=True)
+    steps = (blocks - least) * (15 / (blocks.amax(1, keepdim=True) - least).clamp_min(1e-30))
+    return bool((steps - steps.round()).abs().max() < 0.02)
+
+
+def kernels_folder(settings: Settings) -> Path:
+    """Where the kernels lie, or can be put."""
+    from app.llm.kernels.build import library_path
+
+    beside, own = settings.kernel_dirs
+    return beside if library_path(beside).is_file() or os.access(beside.parent, os.W_OK) else own
