@@ -19,6 +19,9 @@ RUN useradd --uid 10001 --user-group --create-home --shell /usr/sbin/nologin ink
     && python3 -m venv /opt/venv
 WORKDIR /srv/inkling
 
+# Kernels are compiled for the processor that runs them: the image may have been built on another one.
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
+
 # From what changes least to what changes most, so that a change of code builds in seconds.
 # torch comes first and alone, at its pinned version: asked for by another package, pip would take the newest, with CUDA.
 COPY constraints.txt ./
@@ -29,8 +32,10 @@ COPY pyproject.toml ./
 RUN mkdir app workers && touch README.md app/__init__.py workers/__init__.py \
     && pip install --constraint constraints.txt --editable .
 
-# The default model and GPT-2's vocabulary, pinned by hash.
+# The default model and GPT-2's vocabulary, pinned by hash; the kernels for this processor.
 COPY app/__init__.py app/assets.py app/config.py app/
+COPY app/llm/__init__.py app/llm/
+COPY app/llm/kernels app/llm/kernels
 RUN python -m app.assets
 
 COPY . .
