@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import errors, held, pages, pieces
+from app.api import errors, held, openai, pages, pieces
 from app.api.native import datasets as uploads
 from app.api.native import model_files, routers
 from app.api.request_log import RequestLog
@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         id(uploads.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
         id(model_files.router): settings.max_model_upload_bytes + model_files.FORM_OVERHEAD_BYTES,
     }
-    for router in routers:
+    for router in [*routers, *openai.routers]:
         app.include_router(router, max_body_size=body_sizes.get(id(router)), responses=errors.ALWAYS)
     app.include_router(pages.router)
     app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +160,8 @@ def scripted_runtime(
     def make_runner(made: nn.Module, settings: Settings) -> Runner:
         if isinstance(made, ScriptedModel):
             return ScriptedRunner(made, kv_cache_tokens=settings.kv_cache_tokens)
-        return runners.make(made, settings)
+        installed = Path(sys.prefix) / "share" / "inkling"  # where the kernels were built
+        return runners.make(made, settings.model_copy(update={"assets_dir": installed}))
 
     loader = Models(settings, database, storage, tokenizers, read, make_runner)
     return Runtime(settings, database, storage, tokenizers, loader, Nudger(make_celery(settings)))

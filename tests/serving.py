@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import errors, held
+from app.api import errors, held, openai
 from app.api.native import generate, health, inspect, model_files, models
 from app.main import Inkling
 from app.services.runtime import Runtime
@@ -24,6 +24,8 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.places = held.Places()
     for module in (generate, inspect, model_files, models, health):
         app.include_router(module.router)
+    for router in openai.routers:
+        app.include_router(router)
     return app
 
 

@@ -103,20 +103,21 @@ def install(app: FastAPI) -> None:
     """Answer every exception that reaches the edge in the one shape."""
 
     @app.exception_handler(AppError)
-    async def _refuse(_request: Request, error: AppError) -> JSONResponse:
-        return _refusal(error)
+    async def _refuse(request: Request, error: AppError) -> JSONResponse:
+        return _refusal(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if error.errors()[0]["loc"] == ("body",) and kind not in _READ_BODIES:
-            return _refusal(UnsupportedFormat(f"the body is {kind[:100]}, and JSON is read here"))
-        return JSONResponse(*_validation_answer(error))
+            return _refusal(UnsupportedFormat(f"the body is {kind[:100]}, and JSON is read here"), request)
+        body, status = _validation_answer(error)
+        return JSONResponse(body, _status(status, request))
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 400 and (refusal := _unread_body(error.__cause__)):
-            return _refusal(refusal)
+            return _refusal(refusal, request)
         body = error_body(str(error.detail), **_names(error.status_code))
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
@@ -124,20 +125,36 @@ def install(app: FastAPI) -> None:
         app.exception_handler(unavailable)(_database_away)
 
     @app.exception_handler(Exception)
-    async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("unexpected_error", exc_info=error)
         body = error_body("something broke on our side; the log has it", kind="server_error", code="internal_error")
-        return JSONResponse(body, 500)
+        return JSONResponse(body, 500, _no_retry(500, request))
 
 
-async def _database_away(_request: Request, error: Exception) -> JSONResponse:
+async def _database_away(request: Request, error: Exception) -> JSONResponse:
     log.error("database_away", error=str(error)[:500])
-    return _refusal(NotReady("the database does not answer; try again", retry_after_s=DATABASE_RETRY_AFTER_S))
+    return _refusal(NotReady("the database does not answer; try again", retry_after_s=DATABASE_RETRY_AFTER_S), request)
 
 
-def _refusal(error: AppError) -> JSONResponse:
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else None
-    return JSONResponse(app_error_body(error), error.status, headers)
+def _refusal(error: AppError, request: Request) -> JSONResponse:
+    headers = _no_retry(error.status, request)
+    if error.retry_after_s is not None:
+        headers = {"Retry-After": str(error.retry_after_s)}
+    return JSONResponse(app_error_body(error), _status(error.status, request), headers)
+
+
+def _is_openai(request: Request) -> bool:
+    return request.url.path.startswith("/v1/")
+
+
+def _status(status: int, request: Request) -> int:
+    """OpenAI's API answers 400 to a field that is wrong."""
+    return 400 if status == 422 and _is_openai(request) else status
+
+
+def _no_retry(status: int, request: Request) -> dict[str, str]:
+    """OpenAI's clients send 409 and 5xx again, unless they are told that it is in vain."""
+    return {"x-should-retry": "false"} if (status == 409 or status >= 500) and _is_openai(request) else {}
 
 
 def _unread_body(cause: BaseException | None) -> AppError | None:

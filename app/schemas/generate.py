@@ -35,6 +35,10 @@ def _one_stop_or_many(value: object) -> list[str]:
     return stops
 
 
+Stops = Annotated[list[str], PlainValidator(_one_stop_or_many, json_schema_input_type=str | list[str])]
+"""Strings at which a text ends; one alone may stand without a list."""
+
+
 class Message(In):
     """One turn of a conversation. Special tokens in `content` are plain text."""
 
@@ -56,7 +60,7 @@ class GenerateIn(In):
     top_p: float | None = Field(None, gt=0, le=1)
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float = Field(1.0, ge=0.01, le=100)
-    stop: Annotated[list[str], PlainValidator(_one_stop_or_many, json_schema_input_type=str | list[str])] = Field(
+    stop: Stops = Field(
         default=[],
         description="Up to 64 strings of 1 to 256 characters. The text ends before the first that comes up.",
     )

@@ -16,8 +16,8 @@ from app.config import Settings
 from app.db.base import new_id
 from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, TooLarge
 from app.llm.config import SamplingParams
-from app.llm.engine.request import FinishReason, Request, TokenEvent
-from app.schemas.generate import GenerateIn
+from app.llm.engine.request import FinishReason, PromptScored, Request, ScoredToken
+from app.schemas.generate import GenerateIn, Message
 from app.services import tokens
 from app.services.engine_loop import EventStream
 from app.services.models import LoadedModel
@@ -62,21 +62,33 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one call asks of the engine: a request a choice, and where its text ends.
+
+    `prompt_tokens` are those that the usage tells; choices of one prompt count it once.
+    """
+
+    id: str
+    requests: tuple[Request, ...]
+    stop: Sequence[str]
+    prompt_tokens: int
+    seed: int
+
+
 class Generation:
     """One call's continuations. `start`, then either `progress` or `collect`, then `close`; in one event loop."""
 
-    def __init__(self, model: LoadedModel, prompt_ids: Sequence[int], params: SamplingParams, spec: GenerateIn) -> None:
-        self.id = new_id("gen")
+    def __init__(self, model: LoadedModel, work: Work) -> None:
+        self.id = work.id
         self.model_name = model.name
         self.created = int(time.time())
-        self.seed = params.seed
+        self.seed = work.seed
+        self.prompt_scores: dict[int, tuple[ScoredToken, ...]] = {}
+        """What the model thought of a choice's prompt; there before its first token, where the request asks for it."""
         self._loop = model.loop
-        self._prompt_tokens = len(prompt_ids)
-        self._requests = [
-            Request(f"{self.id}-{index}", tuple(prompt_ids), _with_seed(params, index), model.stop_ids)
-            for index in range(spec.n)
-        ]
-        self._transcripts = [Transcript(model.tokenizer, spec.stop, prompt_ids[-1]) for _ in self._requests]
+        self._requests, self._prompt_tokens = work.requests, work.prompt_tokens
+        self._transcripts = [Transcript(model.tokenizer, work.stop, each.prompt_ids[-1]) for each in work.requests]
         self._open = {request.id: index for index, request in enumerate(self._requests)}
         self._events: EventStream | None = None
 
@@ -109,10 +121,15 @@ class Generation:
             events = await self._events.next()
             for event in events or ():
                 index = self._open.get(event.request_id)
-                if index is None or not isinstance(event, TokenEvent):
+                if index is None:
                     continue  # a stop string ended it while the engine was a step ahead
                 transcript = self._transcripts[index]
-                released = transcript.push(event)
+                if isinstance(event, PromptScored):
+                    self.prompt_scores[index] = event.tokens
+                    transcript.finish_reason = event.finish_reason
+                    released = []
+                else:
+                    released = transcript.push(event)
                 if transcript.finish_reason is not None:
                     del self._open[event.request_id]
                     if event.finish_reason is None:
@@ -187,46 +204,91 @@ def _check_text(spec: GenerateIn, settings: Settings) -> None:
 def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generation:
     """Takes up to a second for a long text: not for the event loop."""
     prompt_ids = _prompt_ids(model, spec)
+    room = new_tokens_room(model, len(prompt_ids), settings, spec.max_new_tokens, _param(spec))
     params = SamplingParams(
-        max_new_tokens=_new_tokens(model, spec, len(prompt_ids), settings),
+        max_new_tokens=min(DEFAULT_NEW_TOKENS, room) if spec.max_new_tokens is None else spec.max_new_tokens,
         temperature=spec.temperature,
         top_k=spec.top_k,
         top_p=spec.top_p,
         min_p=spec.min_p,
         repetition_penalty=spec.repetition_penalty,
-        seed=secrets.randbits(RANDOM_SEED_BITS) if spec.seed is None else spec.seed,
+        seed=chosen_seed(spec.seed),
         top_logprobs=spec.top_logprobs,
     )
-    return Generation(model, prompt_ids, params, spec)
+    id_ = new_id("gen")
+    requests = tuple(
+        Request(f"{id_}-{index}", tuple(prompt_ids), with_seed(params, index), model.stop_ids)
+        for index in range(spec.n)
+    )
+    return Generation(model, Work(id_, requests, spec.stop, len(prompt_ids), params.seed))
 
 
 def _prompt_ids(model: LoadedModel, spec: GenerateIn) -> list[int]:
-    if spec.prompt is not None:
-        prompt_ids = tokens.encode(model.tokenizer, spec.prompt, parse_special=False, param="prompt")
-        if not prompt_ids:
-            raise InvalidRequest(f"prompt: the tokenizer of {model.name} has no token for this text", param="prompt")
-        return prompt_ids
+    if spec.prompt is None:
+        return chat_ids(model, spec.messages or ())
+    return text_ids(model, spec.prompt)
+
+
+def _param(spec: GenerateIn) -> str:
+    return "prompt" if spec.messages is None else "messages"
+
+
+def text_ids(model: LoadedModel, text: str, param: str = "prompt") -> list[int]:
+    """The ids of a text that is to be continued.
+
+    Raises:
+        InvalidRequest: it has no token.
+        UnknownWord: the model's word tokenizer does not know a word.
+    """
+    ids = tokens.encode(model.tokenizer, text, parse_special=False, param=param)
+    if not ids:
+        raise InvalidRequest(f"{param}: the tokenizer of {model.name} has no token for this text", param=param)
+    return ids
+
+
+def chat_ids(model: LoadedModel, messages: Sequence[Message]) -> list[int]:
+    """The ids of a conversation, by the model's template.
+
+    Raises:
+        NoChatTemplate: it has none.
+        InvalidRequest: it refuses these messages.
+        UnknownWord: the model's word tokenizer does not know a word.
+    """
     if model.chat_template is None:
         message = f"messages: {model.name} has no chat template; send a prompt, or name a chat model"
         raise NoChatTemplate(message, param="messages")
-    return model.chat_template.encode(spec.messages or ())
+    return model.chat_template.encode(messages)
 
 
-def _new_tokens(model: LoadedModel, spec: GenerateIn, prompt_tokens: int, settings: Settings) -> int:
+def new_tokens_room(
+    model: LoadedModel,
+    prompt_tokens: int,
+    settings: Settings,
+    asked: int | None,
+    param: str,
+    max_param: str = "max_new_tokens",
+) -> int:
+    """How many new tokens there is room for behind a prompt, if that is as many as are asked for (None: one).
+
+    Raises:
+        ContextLengthExceeded: it is less.
+    """
     most = min(model.config.context_length, settings.kv_cache_tokens)
-    asked = 1 if spec.max_new_tokens is None else spec.max_new_tokens
-    if prompt_tokens + asked > most:
-        new = f"{asked} new one{'s' if asked > 1 else ''}"
+    wanted = 1 if asked is None else asked
+    if prompt_tokens + wanted > most:
+        new = f"{wanted} new one{'s' if wanted != 1 else ''}"
         where = "the context" if most == model.config.context_length else "the key-value memory"
         message = f"{prompt_tokens} tokens of prompt and {new} are more than the {most} of {where} of {model.name}"
-        text = "prompt" if spec.messages is None else "messages"
-        raise ContextLengthExceeded(message, param=text if prompt_tokens >= most else "max_new_tokens")
-    if spec.max_new_tokens is not None:
-        return spec.max_new_tokens
-    return min(DEFAULT_NEW_TOKENS, most - prompt_tokens)
+        raise ContextLengthExceeded(message, param=param if prompt_tokens >= most else max_param)
+    return most - prompt_tokens
 
 
-def _with_seed(params: SamplingParams, index: int) -> SamplingParams:
+def chosen_seed(seed: int | None) -> int:
+    return secrets.randbits(RANDOM_SEED_BITS) if seed is None else seed
+
+
+def with_seed(params: SamplingParams, index: int) -> SamplingParams:
+    """The parameters of choice `index`: each draws with a seed of its own."""
     return replace(params, seed=(params.seed + index) % SEEDS)
 
 

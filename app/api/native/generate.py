@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
 
+from app.api.answering import whole
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
-from app.api.sse import EventStreamResponse, cancelled, client_is_gone, frames
+from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
 from app.schemas.generate import ChoiceOut, GeneratedTokenOut, GenerateEvent, GenerateIn, GenerateOut, UsageOut
 from app.services.generation import Generation, prepare
 
 router = APIRouter(tags=["generate"])
-
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log
 
 _EVENT_SCHEMA = GenerateEvent.model_json_schema(ref_template="#/components/schemas/{model}")
 _EVENT_SCHEMA.pop("$defs")  # an answer that is not streamed is made of the same parts
@@ -35,21 +33,10 @@ async def generate(body: GenerateIn, request: Request, runtime: RuntimeDep) -> R
     generation.start()
     if body.stream:
         return EventStreamResponse(frames(_events(generation)), generation.close)
-    return await _answer(generation, request)
+    return await whole(generation, request, lambda: _collected(generation))
 
 
-async def _answer(generation: Generation, request: Request) -> Response:
-    writing = asyncio.ensure_future(_collected(generation))
-    leaving = asyncio.ensure_future(client_is_gone(request.receive))
-    try:
-        await asyncio.wait([writing, leaving], return_when=asyncio.FIRST_COMPLETED)
-        return writing.result() if writing.done() else Response(status_code=CLIENT_CLOSED_REQUEST)
-    finally:
-        generation.close()
-        await cancelled(leaving, writing)
-
-
-async def _collected(generation: Generation) -> Response:
+async def _collected(generation: Generation) -> str:
     choices = [ChoiceOut.model_validate(choice) for choice in await generation.collect()]
     answer = GenerateOut(
         id=generation.id,
@@ -59,7 +46,7 @@ async def _collected(generation: Generation) -> Response:
         usage=UsageOut.model_validate(generation.usage),
         seed=generation.seed,
     )
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return answer.model_dump_json()
 
 
 async def _events(generation: Generation) -> AsyncIterator[str]:

@@ -1,0 +1,304 @@
+"""The wire of /v1: what OpenAI's clients send, and the shapes that they read (OpenAI's API reference, 2026-11).
+
+`top_k`, `min_p` and `repetition_penalty` are not OpenAI's; other servers take them in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.schemas.base import In, Out, Text
+from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops
+
+MAX_PROMPTS = 2048
+MAX_BIASES = 1024
+UNUSED = frozenset(
+    {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user"}
+)
+"""Fields that are accepted and change nothing: they tell OpenAI's own service whom to bill, and what to keep."""
+
+
+class OpenAIIn(In):
+    """A body as OpenAI's clients send it: null is the same as left out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields_alone(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        return {name: value for name, value in body.items() if value is not None and name not in UNUSED}
+
+
+def _prompts(value: object) -> list[str | list[int]]:
+    """A text, texts, ids, or lists of ids: as a list of prompts."""
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise PydanticCustomError("prompt_type", "must be a text, a list of texts, token ids, or a list of token ids")
+    if _is_ids(value):
+        return [value]
+    if len(value) > MAX_PROMPTS:
+        told = {"most": MAX_PROMPTS, "given": len(value)}
+        raise PydanticCustomError("too_many_prompts", "at most {most} prompts, not {given}", told)
+    for index, prompt in enumerate(value):
+        if not (isinstance(prompt, str) or (isinstance(prompt, list) and prompt and _is_ids(prompt))):
+            told = {"index": index}
+            raise PydanticCustomError("prompt_type", "item {index} is neither a text nor a list of token ids", told)
+    return value
+
+
+def _is_ids(value: list[Any]) -> bool:
+    return all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+
+
+def _are_utf8(prompts: list[str | list[int]]) -> list[str | list[int]]:
+    for index, prompt in enumerate(prompts):
+        try:
+            _ = prompt.encode() if isinstance(prompt, str) else b""
+        except UnicodeEncodeError:
+            raise PydanticCustomError(
+                "no_text", "item {index}: a lone surrogate is no text", {"index": index}
+            ) from None
+    return prompts
+
+
+Prompts = Annotated[
+    list[str | list[int]],
+    PlainValidator(
+        lambda value: _are_utf8(_prompts(value)), json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+    ),
+]
+
+
+class StreamOptions(OpenAIIn):
+    include_usage: bool = False
+
+
+class SamplingIn(OpenAIIn):
+    """What completions and conversations have in common."""
+
+    model: Text = Field(description="A model of GET /v1/models, or `job_id@step` for a checkpoint.")
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(1.0, ge=0, le=1)
+    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    stop: Stops = Field([], description="Up to 64 strings.")
+    presence_penalty: float = Field(0.0, ge=-2, le=2)
+    frequency_penalty: float = Field(0.0, ge=-2, le=2)
+    logit_bias: dict[str, float] = Field({}, max_length=MAX_BIASES, description="By token id, -100 to 100.")
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, description="Choice i draws with seed + i.")
+    top_k: int | None = Field(None, ge=1, le=2**20, description="Not OpenAI's.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Not OpenAI's.")
+    repetition_penalty: float = Field(1.0, ge=0.01, le=100, description="Not OpenAI's.")
+
+    @field_validator("logit_bias")
+    @classmethod
+    def _biases(cls, biases: dict[str, float]) -> dict[str, float]:
+        for key, bias in biases.items():
+            if not (key.isascii() and key.isdigit() and len(key) < 10):
+                raise PydanticCustomError("bias_key", "{key} is no token id", {"key": repr(key[:20])})
+            if not -100 <= bias <= 100:
+                told = {"key": key, "bias": bias}
+                raise PydanticCustomError("bias_range", "the bias of {key} must be from -100 to 100, not {bias}", told)
+        return biases
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> SamplingIn:
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError("stream_options", "stream_options belong to a stream; set stream to true")
+        return self
+
+
+class CompletionIn(SamplingIn):
+    """POST /v1/completions."""
+
+    prompt: Prompts
+    max_tokens: int = Field(16, ge=0, le=2**31 - 1, description="0 with `echo` scores the prompt.")
+    best_of: int | None = Field(None, ge=1, le=20, description="Of so many, the `n` likeliest by token are given.")
+    echo: bool = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> CompletionIn:
+        if self.max_tokens == 0 and not self.echo:
+            raise PydanticCustomError("max_tokens", "max_tokens of 0 asks for nothing, unless with echo")
+        if self.best_of is not None and self.best_of < self.n:
+            raise PydanticCustomError("best_of", "best_of must be at least n")
+        if self.best_of is not None and self.best_of > self.n and self.stream:
+            raise PydanticCustomError("best_of", "best_of cannot be streamed: the best is known at the end")
+        return self
+
+
+class TextPart(OpenAIIn):
+    type: Literal["text"]
+    text: Text
+
+
+class ChatMessage(OpenAIIn):
+    """A turn. `developer` is OpenAI's newer name for `system`. Special tokens in `content` are plain text."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[TextPart]
+
+    @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class ChatIn(SamplingIn):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    max_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="The older name of max_completion_tokens.")
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="Omitted: what the context has room for."
+    )
+    logprobs: bool = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> ChatIn:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise PydanticCustomError("top_logprobs", "top_logprobs needs logprobs set to true")
+        if None not in (self.max_tokens, self.max_completion_tokens):
+            raise PydanticCustomError("max_tokens", "give max_tokens or max_completion_tokens, not both")
+        return self
+
+
+class EmbeddingIn(OpenAIIn):
+    """POST /v1/embeddings."""
+
+    model: Text
+    input: Prompts
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1, description="Refused, unless it is what the model has.")
+
+
+class CompletionUsage(Out):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class CompletionLogprobs(Out):
+    """Parallel arrays, a place a token; the prompt's come first with `echo`, and its very first has no probability."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int] = Field(description="Characters of `text` before the token.")
+
+
+class CompletionChoice(Out):
+    text: str
+    index: int
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class CompletionOut(Out):
+    """An answer, or one chunk of a stream."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: CompletionUsage | None = None
+
+
+class TopLogprob(Out):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(Out):
+    content: list[TokenLogprob]
+
+
+class AssistantMessage(Out):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(Out):
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatOut(Out):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: CompletionUsage
+
+
+class Delta(Out):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(Out):
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None = None
+    finish_reason: FinishReason | None = None
+
+
+class ChatChunk(Out):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: CompletionUsage | None = None
+
+
+class EmbeddingOut(Out):
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Out):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingListOut(Out):
+    object: Literal["list"] = "list"
+    data: list[EmbeddingOut]
+    model: str
+    usage: EmbeddingUsage
+
+
+class ModelCardOut(Out):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelCardsOut(Out):
+    object: Literal["list"] = "list"
+    data: list[ModelCardOut]
+
+
+class DeletedCardOut(Out):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
