@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
@@ -149,6 +150,41 @@ class ChatMessage(OpenAIIn):
         return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
 
 
+MAX_SCHEMA_CHARACTERS = 64 * 1024
+SCHEMA_FIELDS = frozenset({"name", "schema", "strict", "description"})
+
+
+class ResponseFormat(OpenAIIn):
+    """What an answer must be. `json_schema` holds `schema` and, as OpenAI's clients send them, `name` and `strict`."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise PydanticCustomError("json_schema", "json_schema and type json_schema belong together")
+        if self.json_schema is None:
+            return self
+        unknown = next((key for key in self.json_schema if key not in SCHEMA_FIELDS), None)
+        if unknown is not None:
+            raise PydanticCustomError("json_schema", "json_schema has no field {key}", {"key": repr(unknown[:50])})
+        if not isinstance(self.json_schema.get("schema"), dict):
+            raise PydanticCustomError("json_schema", "json_schema.schema must be an object")
+        if len(json.dumps(self.json_schema["schema"])) > MAX_SCHEMA_CHARACTERS:
+            told = {"most": MAX_SCHEMA_CHARACTERS}
+            raise PydanticCustomError("json_schema", "json_schema.schema has more than {most} characters", told)
+        return self
+
+    @property
+    def schema_of_answer(self) -> dict[str, Any] | None:
+        """The JSON schema that an answer must follow; None where any text will do."""
+        if self.json_schema is not None:
+            schema: dict[str, Any] = self.json_schema["schema"]
+            return schema
+        return {"type": "object"} if self.type == "json_object" else None
+
+
 class ChatIn(SamplingIn):
     """POST /v1/chat/completions."""
 
@@ -159,6 +195,7 @@ class ChatIn(SamplingIn):
     )
     logprobs: bool = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
     def _fit_together(self) -> ChatIn:

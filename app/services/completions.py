@@ -17,6 +17,7 @@ from app.llm.engine.request import Request
 from app.schemas.generate import Message
 from app.schemas.openai import ChatIn, CompletionIn, SamplingIn
 from app.services import tokens
+from app.services.constraints import json_constraint
 from app.services.generation import (
     SEEDS,
     Choice,
@@ -90,6 +91,7 @@ async def prepare_chat(runtime: Runtime, body: ChatIn) -> Conversation:
 
     Raises:
         NoChatTemplate: the model has none.
+        WrongModel: its tokens cannot be held to a schema.
         AppError: as `prepare_completion`.
     """
     tokens.check_size([each.text for each in body.messages], runtime.settings.max_text_bytes, param="messages")
@@ -137,8 +139,17 @@ def _conversation(model: LoadedModel, body: ChatIn, settings: Settings) -> Conve
     room = new_tokens_room(model, len(ids), settings, asked, "messages", name)
     params = _params(model, body, room if asked is None else asked, body.top_logprobs or 0)
     id_ = new_id("chatcmpl")
+    schema = None if body.response_format is None else body.response_format.schema_of_answer
+    constraint = None if schema is None else json_constraint(model, schema)
     requests = tuple(
-        Request(f"{id_}-{index}", tuple(ids), with_seed(params, index), model.stop_ids) for index in range(body.n)
+        Request(
+            f"{id_}-{index}",
+            tuple(ids),
+            with_seed(params, index),
+            model.stop_ids,
+            constraint=constraint and constraint.copy(),
+        )
+        for index in range(body.n)
     )
     return Conversation(Generation(model, Work(id_, requests, body.stop, len(ids), params.seed)), model)
 
