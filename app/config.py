@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     model_wait_s: float = Field(60.0, ge=0)
     """How long a request waits for a model that is being loaded before it gets a 503."""
 
+    request_timeout_s: float = Field(600.0, gt=0)
+    """After so long a generation ends with what it has written."""
+    drain_s: float = Field(30.0, ge=0)
+    """How long a server that is told to end waits for generations to finish."""
     dtype: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     """How weights lie in memory while text is generated. `auto`: 4 bits where they came in 4 bits, 8 for other large
     networks, float32 for small ones."""

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import errors, held, openai, pages, pieces
+from app.api import draining, errors, held, openai, pages, pieces
 from app.api.native import datasets as uploads
 from app.api.native import model_files, routers
 from app.api.request_log import RequestLog
@@ -28,7 +28,7 @@ JSON_OVERHEAD_BYTES = 1024 * 1024  # escapes and the fields beside the text
 
 class Inkling(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestLog(errors.OneShape(super().build_middleware_stack()))
+        return RequestLog(draining.Draining(errors.OneShape(super().build_middleware_stack())))
 
 
 @contextmanager

@@ -164,27 +164,24 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
     import uvicorn
+    from uvicorn.importer import import_from_string
 
+    from app.cli.server import DrainingServer
     from app.log import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                typer.echo(f"Inkling is at {settings.own_url}  (Ctrl-C ends it)")
-
+    app = import_from_string("app.main:create_app")(settings)  # by name: commands know nothing of the app
     config = uvicorn.Config(
-        "app.main:create_app",
-        factory=True,
+        app,
         http="httptools",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=10,
         server_header=False,
     )
-    server = Server(config)
+    told = f"Inkling is at {settings.own_url}  (Ctrl-C ends it)"
+    server = DrainingServer(config, app, settings.drain_s, lambda: typer.echo(told))
     server.run(sockets=[listener])
     if not server.started:
         raise CannotStart("the server could not start; the lines above say why")

@@ -15,6 +15,7 @@ from app.llm.engine.request import Answer, Event, Request, RequestFailed
 from app.llm.errors import LLMError
 from app.log import get_logger
 from app.services.gate import ComputeGate
+from app.services.metrics import EngineWatch, Metrics
 
 log = get_logger(__name__)
 
@@ -34,6 +35,8 @@ class Engine(Protocol):
 
     @property
     def running(self) -> int: ...
+    @property
+    def kv_cache_usage(self) -> float: ...
     def add(self, request: Request) -> None: ...
     def abort(self, request_id: str) -> None: ...
     def step(self) -> list[Event]: ...
@@ -88,6 +91,7 @@ class EngineLoop:
         max_queued: int,
         *,
         name: str = "",
+        watch: EngineWatch | None = None,
         on_death: Callable[[], None] | None = None,
     ) -> None:
         """Drive `engine`, which nobody else may touch; each step passes the gate.
@@ -95,10 +99,12 @@ class EngineLoop:
         Args:
             max_queued: requests that may wait while others run.
             name: for the log.
+            watch: counts what goes in and comes out.
             on_death: called, in the engine's thread, once it takes no more requests.
         """
         self._engine, self._gate, self._max_queued = engine, gate, max_queued
         self._name, self._on_death = name, on_death
+        self._watch = watch or Metrics().watch(name)
         self._wake = threading.Condition()  # guards all that follows
         self._inbox: list[Request | str] = []  # a request to add, or the id of one to abort
         self._open: dict[str, EventStream] = {}
@@ -126,6 +132,11 @@ class EngineLoop:
         """Requests that wait for memory."""
         return max(0, len(self._open) - self._engine.running)
 
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the key–value memory that is reserved, 0 to 1."""
+        return self._engine.kv_cache_usage
+
     def check_room(self, count: int) -> None:
         """Refuse what `submit` would refuse now, before any work goes into it.
 
@@ -150,6 +161,7 @@ class EngineLoop:
             self.check_room(len(requests))
             self._open |= {request.id: stream for request in requests}
             self._inbox += requests
+            self._watch.taken(requests)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"engine {self._name}", daemon=True)
                 self._thread.start()
@@ -161,6 +173,7 @@ class EngineLoop:
         with self._wake:
             known = [each for each in request_ids if self._open.pop(each, None)]
             self._inbox += known
+            self._watch.dropped(known, "abort")
             self._wake.notify()
 
     def retire(self) -> None:
@@ -216,6 +229,7 @@ class EngineLoop:
 
     def _deliver(self, events: list[Event]) -> None:
         """Hand each stream its events of this step."""
+        self._watch.delivered(events)
         by_stream: dict[EventStream, list[Answer]] = {}
         for event in events:
             stream = self._open.get(event.request_id)
@@ -260,6 +274,7 @@ class EngineLoop:
         with self._wake:
             self._is_dead = is_dead
             streams = set(self._open.values())
+            self._watch.dropped(self._open, "error")
             self._open.clear()
             self._inbox.clear()
         for stream in streams:

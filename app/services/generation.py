@@ -16,7 +16,7 @@ from app.config import Settings
 from app.db.base import new_id
 from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, TooLarge
 from app.llm.config import SamplingParams
-from app.llm.engine.request import FinishReason, PromptScored, Request, ScoredToken
+from app.llm.engine.request import Answer, FinishReason, PromptScored, Request, ScoredToken
 from app.schemas.generate import GenerateIn, Message
 from app.services import tokens
 from app.services.engine_loop import EventStream
@@ -91,6 +91,8 @@ class Generation:
         self._transcripts = [Transcript(model.tokenizer, work.stop, each.prompt_ids[-1]) for each in work.requests]
         self._open = {request.id: index for index, request in enumerate(self._requests)}
         self._events: EventStream | None = None
+        self._timeout_s = model.request_timeout_s
+        self._deadline = 0.0
 
     @property
     def usage(self) -> Usage:
@@ -109,6 +111,7 @@ class Generation:
             NotReady: the engine is being started again.
         """
         self._events = self._loop.submit(self._requests)
+        self._deadline = asyncio.get_running_loop().time() + self._timeout_s
 
     async def progress(self) -> AsyncGenerator[Progress, None]:
         """Tokens of all choices, each as soon as its text is certain.
@@ -116,9 +119,8 @@ class Generation:
         Raises:
             AppError: the engine broke.
         """
-        assert self._events is not None, "start() comes first"
         while self._open:
-            events = await self._events.next()
+            events = await self._next()
             for event in events or ():
                 index = self._open.get(event.request_id)
                 if index is None:
@@ -139,6 +141,16 @@ class Generation:
             if events is None:
                 async for step in self._aborted():
                     yield step
+
+    async def _next(self) -> list[Answer] | None:
+        """The next events; None where there will be none, or the time is over."""
+        assert self._events is not None, "start() comes first"
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._events.next()
+        except TimeoutError:
+            self._loop.abort(list(self._open))
+            return None
 
     async def _aborted(self) -> AsyncGenerator[Progress, None]:
         """The ends of all choices that have not ended."""

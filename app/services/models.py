@@ -26,6 +26,7 @@ from app.services import memory, model_files, model_info, runners
 from app.services.chat import ChatTemplate
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
+from app.services.metrics import Metrics
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.model_info import ModelInfo, State
 from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
@@ -53,6 +54,8 @@ class LoadedModel:
     chat_template: ChatTemplate | None = field(repr=False)
     stop_ids: frozenset[int]
     loop: EngineLoop = field(repr=False)
+    request_timeout_s: float
+    """After so long a request ends with what it has."""
     gate: ComputeGate = field(repr=False)
     """What else computes with `network`, beside the loop, passes it."""
 
@@ -78,6 +81,7 @@ class Models:
         self._settings, self._database, self._storage, self._tokenizers = settings, database, storage, tokenizers
         self._read, self._make_runner = read, make_runner
         self._gate = ComputeGate()
+        self.metrics = Metrics()
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Future[LoadedModel]] = OrderedDict()  # least recently used first
         self._bytes: dict[str, int] = {}  # of the weights of each of these
@@ -177,15 +181,19 @@ class Models:
         with self._lock:
             return self._default_problem
 
+    def loops(self) -> dict[str, EngineLoop]:
+        """The engines of the models in memory, by name."""
+        with self._lock:
+            return {name: held.result().loop for name, held in self._in_memory.items() if _is_loaded(held)}
+
     def close(self) -> None:
         """Stop all engines; streams that are open end as aborted."""
         with self._lock:
             held = list(self._in_memory.values())
             self._in_memory.clear()
             self._bytes.clear()
-        for loading in held:
-            if _is_loaded(loading):
-                loading.result().loop.close()
+        for loading in filter(_is_loaded, held):
+            loading.result().loop.close()
 
     def _loading(self, name: str) -> Future[LoadedModel]:
         """The model's place in memory, taken now if it has none; its loading may be under way."""
@@ -289,8 +297,10 @@ class Models:
                 self._gate,
                 self._settings.max_queued_requests,
                 name=place.name,
+                watch=self.metrics.watch(place.name),
                 on_death=lambda: self._load_again(place.name),
             ),
+            request_timeout_s=self._settings.request_timeout_s,
             gate=self._gate,
         )
 

@@ -7,6 +7,7 @@ from app.api.native import (
     health,
     inspect,
     jobs,
+    metrics,
     model_files,
     models,
     tokenizers,
@@ -16,6 +17,7 @@ from app.api.native import (
 
 routers = [
     health.router,
+    metrics.router,
     tokens.router,
     tokenizers.router,
     windows.router,

@@ -64,6 +64,11 @@ class Engine:
         """Tokens of the key–value memory that running requests hold, grown or not."""
         return self._scheduler.reserved
 
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the key–value memory that is reserved, 0 to 1."""
+        return self._scheduler.reserved / self._scheduler.budget
+
     def check(self, request: Request) -> None:
         """Refuse what could never run, without taking it.
 

@@ -354,3 +354,12 @@ def test_the_model_that_ships(assets: Path, settings, database):
     assert refused.json()["error"]["code"] == "context_length_exceeded"
     assert "8192" in refused.json()["error"]["message"]
     models.close()
+
+
+def test_a_generation_ends_when_its_time_is_over(make):
+    client = make(ScriptedModel(ending=65, pass_s=0.01), request_timeout_s=0.3)
+    started = time.monotonic()
+    body = client.post("/generate", json=greedy(n=2)).json()
+    assert time.monotonic() - started < 3
+    assert [choice["finish_reason"] for choice in body["choices"]] == ["abort", "abort"]
+    assert all(choice["text"] for choice in body["choices"])

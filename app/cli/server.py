@@ -1,0 +1,38 @@
+"""uvicorn's server, which at the end lets generations finish before it closes the port."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+
+import uvicorn
+from fastapi import FastAPI
+
+LOOK_EVERY_S = 0.05
+
+
+class DrainingServer(uvicorn.Server):
+    """Told to end, it answers new requests with 503, and waits up to `drain_s` for those that are being written.
+
+    A second signal ends the waiting.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_s: float, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app, self._drain_s, self._on_start = app, drain_s, on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.is_draining = True
+        models, until = self._app.state.runtime.models, time.monotonic() + self._drain_s
+        while time.monotonic() < until and not self.force_exit:
+            if all(loop.is_idle for loop in models.loops().values()):
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        await super().shutdown(sockets)

@@ -1,0 +1,66 @@
+"""A server that is told to end: running generations finish, new requests are sent away."""
+
+import socket
+import threading
+import time
+
+import httpx
+import uvicorn
+
+from app.cli.server import DrainingServer
+from tests.fakes import ScriptedModel, eventually, greedy, scripted_runtime
+from tests.serving import app_of
+
+
+def started(settings, database, network, drain_s):
+    runtime = scripted_runtime(settings, database, network)
+    app = app_of(runtime)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    server = DrainingServer(config, app, drain_s, lambda: None)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    eventually(lambda: server.started)
+    return runtime, server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_what_runs_ends_and_what_comes_is_refused(settings, database):
+    network = ScriptedModel("x" * 60, pass_s=0.02)
+    runtime, server, thread, url = started(settings, database, network, drain_s=20)
+    with (
+        httpx.Client(timeout=30) as client,
+        httpx.Client(timeout=30) as other,
+        client.stream("POST", f"{url}/generate", json=greedy(stream=True)) as answer,
+    ):
+        lines = answer.iter_lines()
+        next(lines)
+        server.should_exit = True
+        time.sleep(0.2)
+        refused = other.post(f"{url}/generate", json=greedy())
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "not_ready"
+        assert int(refused.headers["retry-after"]) > 0
+        assert other.get(f"{url}/healthz").status_code == 200
+        assert other.get(f"{url}/readyz").status_code == 503
+        rest = list(lines)
+    assert '"finish_reason":"stop"' in "".join(rest)
+    assert rest[-2:] == ["data: [DONE]", ""]
+    thread.join(10)
+    assert not thread.is_alive()
+    runtime.models.close()
+
+
+def test_the_waiting_has_a_limit(settings, database):
+    network = ScriptedModel(ending=65, pass_s=0.05)
+    runtime, server, thread, url = started(settings, database, network, drain_s=0.3)
+    with (
+        httpx.Client(timeout=30) as client,
+        client.stream("POST", f"{url}/generate", json=greedy(stream=True)) as answer,
+    ):
+        next(answer.iter_lines())
+        server.should_exit = True
+        begun = time.monotonic()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert time.monotonic() - begun < 5
+    runtime.models.close()
