@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 
-from app.api import errors, held, openai
-from app.api.native import generate, health, inspect, model_files, models
+from app.api import errors, held, openai, pieces
+from app.api.native import generate, health, inspect, model_files, models, tokens
 from app.main import Inkling
 from app.services.runtime import Runtime
 
@@ -22,7 +23,8 @@ def app_of(runtime: Runtime) -> FastAPI:
     errors.install(app)
     app.state.runtime = runtime
     app.state.places = held.Places()
-    for module in (generate, inspect, model_files, models, health):
+    app.state.long_work = CapacityLimiter(pieces.THREADS)
+    for module in (generate, inspect, model_files, models, health, tokens):
         app.include_router(module.router)
     for router in openai.routers:
         app.include_router(router)

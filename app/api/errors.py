@@ -16,6 +16,7 @@ from app.db.session import UNAVAILABLE
 from app.errors import AppError, MalformedBody, NoDiskSpace, NotReady, UnsupportedFormat
 from app.log import get_logger
 from app.schemas.error import Error
+from app.schemas.vllm import FORMS
 
 log = get_logger(__name__)
 
@@ -173,7 +174,7 @@ def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], i
         return error_body(
             f"the body is no JSON: {first['ctx']['error']}", kind="invalid_request_error", code="invalid_json"
         ), 400
-    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    param = ".".join(str(part) for part in first["loc"][1:] if part not in FORMS) or None
     code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(first["type"], "invalid_value")
     told = "must not be empty" if _is_empty(first) else str(first["msg"])
     message = f"{param}: {told}" if param else told

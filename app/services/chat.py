@@ -32,7 +32,7 @@ class ChatTemplate:
         """
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.globals["raise_exception"] = _refuse
-        self._source, self._tokenizer = source, tokenizer
+        self.source, self._tokenizer = source, tokenizer
         self._template = environment.from_string(source)
         longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -73,7 +73,7 @@ class ChatTemplate:
     def _stand_ins(self, messages: Sequence[Message]) -> dict[str, str]:
         """For each special token that users wrote, a character that neither they nor the template use."""
         written = {special for each in messages for special in self._special.findall(each.content)}
-        used = set(self._source).union(*(each.content for each in messages)) if written else set()
+        used = set(self.source).union(*(each.content for each in messages)) if written else set()
         unused = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
         stand_ins = dict(zip(sorted(written), unused, strict=False))
         if len(stand_ins) < len(written):

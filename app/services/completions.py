@@ -15,7 +15,7 @@ from app.errors import InvalidRequest, TokenOutOfRange
 from app.llm.config import SamplingParams
 from app.llm.engine.request import Request
 from app.schemas.generate import Message
-from app.schemas.openai import ChatIn, CompletionIn, SamplingIn
+from app.schemas.openai import ChatIn, ChatMessage, CompletionIn, SamplingIn
 from app.services import tokens
 from app.services.constraints import json_constraint
 from app.services.generation import (
@@ -128,12 +128,7 @@ def _completion(model: LoadedModel, body: CompletionIn, per_prompt: int, setting
 
 
 def _conversation(model: LoadedModel, body: ChatIn, settings: Settings) -> Conversation:
-    roles = {"developer": "system"}
-    messages = [
-        Message.model_validate({"role": roles.get(each.role, each.role), "content": each.text})
-        for each in body.messages
-    ]
-    ids = chat_ids(model, messages)
+    ids = conversation_ids(model, body.messages)
     asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
     name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
     room = new_tokens_room(model, len(ids), settings, asked, "messages", name)
@@ -152,6 +147,13 @@ def _conversation(model: LoadedModel, body: ChatIn, settings: Settings) -> Conve
         for index in range(body.n)
     )
     return Conversation(Generation(model, Work(id_, requests, body.stop, len(ids), params.seed)), model)
+
+
+def conversation_ids(model: LoadedModel, messages: Sequence[ChatMessage]) -> list[int]:
+    """As `chat_ids`, of messages as OpenAI's clients send them."""
+    roles = {"developer": "system"}
+    told = [{"role": roles.get(each.role, each.role), "content": each.text} for each in messages]
+    return chat_ids(model, [Message.model_validate(each) for each in told])
 
 
 def _params(model: LoadedModel, body: SamplingIn, max_new_tokens: int, top_logprobs: int) -> SamplingParams:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Annotated
 
 from fastapi import APIRouter, Response
+from pydantic import Discriminator, Tag
 
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
+from app.api.openai.tokens import REFUSALS, tokenize_prompt
 from app.api.pieces import LONG, LongWorkDep, answer
 from app.errors import DataMissing, TokenizerNotFound, TooLarge
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas import token_json
 from app.schemas.tokenizer import DecodeIn, DecodeOut, EncodeIn, EncodeOut, TokenizeIn, TokenizeOut
+from app.schemas.vllm import PROMPT_FORM, TEXT_FORM, PromptTokenizeIn, PromptTokenizeOut, form_of
 from app.services import tokens
 from app.services.runtime import Runtime
 
@@ -22,9 +26,22 @@ router = APIRouter(tags=["tokens"])
 _REFUSALS = refusals(TokenizerNotFound, TooLarge, DataMissing)
 
 
-@router.post("/tokenize", response_model=TokenizeOut | list[TokenizeOut], responses=_REFUSALS)
-async def tokenize(body: TokenizeIn, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
-    """Each token of a text: its id, its exact bytes, the characters it covers. Several tokenizers give a list."""
+TokenizeBody = Annotated[
+    Annotated[TokenizeIn, Tag(TEXT_FORM)] | Annotated[PromptTokenizeIn, Tag(PROMPT_FORM)], Discriminator(form_of)
+]
+
+
+@router.post(
+    "/tokenize", response_model=TokenizeOut | list[TokenizeOut] | PromptTokenizeOut, responses=_REFUSALS | REFUSALS
+)
+async def tokenize(body: TokenizeBody, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
+    """Each token of a text: its id, its exact bytes, the characters it covers. Several tokenizers give a list.
+
+    With `prompt` or `messages`, vLLM's body: the ids that a model reads.
+    """
+    if isinstance(body, PromptTokenizeIn):
+        told = await tokenize_prompt(body, runtime)
+        return Response(told.model_dump_json(exclude_none=True), media_type="application/json")
     names = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
 
     def begin() -> Iterator[bytes]:
