@@ -29,6 +29,7 @@ import httpx
 MODEL = "smollm2-135m-instruct"
 NO_END = {"inkling": {"logit_bias": {"0": -100, "2": -100}}, "llama.cpp": {"ignore_eos": True}}  # nobody stops early
 PROMPT_TOKENS, NEW_TOKENS = 128, 64
+NO_LIMIT = httpx.Limits(max_connections=None)
 ASSETS = Path(sys.prefix) / "share" / "inkling"
 
 
@@ -76,7 +77,7 @@ async def measured(server: Server, clients: int) -> None:
 
 async def load(server: Server, clients: int, each: int) -> list[float]:
     """Seconds to the first token of every request."""
-    async with httpx.AsyncClient(timeout=300, limits=httpx.Limits(max_connections=None)) as client:
+    async with httpx.AsyncClient(timeout=300, limits=NO_LIMIT, headers={"connection": "close"}) as client:
 
         async def one() -> list[float]:
             return [await request(client, server) for _ in range(each)]
@@ -88,14 +89,16 @@ async def request(client: httpx.AsyncClient, server: Server) -> float:
     prompt = [random.randrange(1000, 40000) for _ in range(PROMPT_TOKENS)]
     body = {"model": MODEL, "prompt": prompt, "max_tokens": NEW_TOKENS, "temperature": 0, "stream": True}
     body |= NO_END[server.name.split()[0]]
-    started, first, count = time.perf_counter(), 0.0, 0
+    body |= {"stream_options": {"include_usage": True}}
+    started, first, written = time.perf_counter(), 0.0, 0
     async with client.stream("POST", f"{server.url}/v1/completions", json=body) as answer:
         answer.raise_for_status()
         async for line in answer.aiter_lines():
-            if line.startswith("data: {") and json.loads(line[6:])["choices"]:
+            if line.startswith("data: {"):
                 first = first or time.perf_counter() - started
-                count += 1
-    assert count > NEW_TOKENS // 2, f"{count} events for {NEW_TOKENS} tokens"  # halves of characters come together
+                usage = json.loads(line[6:]).get("usage")
+                written = usage["completion_tokens"] if usage else written
+    assert written == NEW_TOKENS, f"{written} tokens of {NEW_TOKENS}"
     return first
 
 
