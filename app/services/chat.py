@@ -9,31 +9,30 @@ import re
 from collections.abc import Iterator, Sequence
 
 from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.errors import InvalidFile, InvalidRequest
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas.generate import Message
-from app.services import tokens
+from app.services import template_child, template_process, tokens
 
-_OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
-"""What the expressions of a template, which comes with a model, may raise."""
 _PRIVATE_USE = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))  # characters that no standard gives a meaning
 
 
 class ChatTemplate:
-    """A model's Jinja template (the dialect of Hugging Face's tokenizers), compiled once."""
+    """A model's Jinja template (the dialect of Hugging Face's tokenizers)."""
 
-    def __init__(self, source: str, tokenizer: Tokenizer) -> None:
-        """Compile `source`.
+    def __init__(self, source: str, tokenizer: Tokenizer, *, is_ours: bool = False) -> None:
+        """Read `source`.
+
+        Args:
+            is_ours: it ships with Inkling, and is rendered here; any other in a process of its own.
 
         Raises:
             jinja2.TemplateSyntaxError: it is no template.
         """
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
+        template_child.environment().compile(source, raw=True)  # written as Python, not run
         self.source, self._tokenizer = source, tokenizer
-        self._template = environment.from_string(source)
+        self._render = template_child.answer if is_ours else template_process.shared().answer
         longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
@@ -46,15 +45,14 @@ class ChatTemplate:
         """
         stand_ins = self._stand_ins(messages)
         hidden = [{"role": each.role, "content": self._hide(each.content, stand_ins)} for each in messages]
-        try:
-            rendered = self._template.render(
-                messages=hidden, add_generation_prompt=True, bos_token="", eos_token=self._eos_text()
-            )
-        except TemplateError as error:
-            raise InvalidRequest(f"messages: the model's template refuses them: {error}", param="messages") from error
-        except _OF_TEMPLATES as error:
-            told = f"messages: the model's template fails on them: {type(error).__name__}"
-            raise InvalidRequest(told, param="messages") from error
+        context = {"messages": hidden, "add_generation_prompt": True, "bos_token": "", "eos_token": self._eos_text()}
+        told = self._render(self.source, context)
+        if "refused" in told:
+            message = f"messages: the model's template refuses them: {told['refused']}"
+            raise InvalidRequest(message, param="messages")
+        if "failed" in told:
+            raise InvalidRequest(f"messages: the model's template fails on them: {told['failed']}", param="messages")
+        rendered = told["text"]
         return list(self._ids(rendered, {stand_in: special for special, stand_in in stand_ins.items()}))
 
     def _ids(self, rendered: str, specials: dict[str, str]) -> Iterator[int]:
@@ -88,6 +86,15 @@ class ChatTemplate:
         return "" if eos_id is None else self._tokenizer.token_bytes(eos_id).decode(errors="replace")
 
 
+def chat_template(source: str | None, tokenizer: Tokenizer, *, is_ours: bool) -> ChatTemplate | None:
+    """The template of a model that has one.
+
+    Raises:
+        jinja2.TemplateSyntaxError: it is none.
+    """
+    return ChatTemplate(source, tokenizer, is_ours=is_ours) if source else None
+
+
 def check_template(source: str, tokenizer: Tokenizer) -> None:
     """See that `source` is a template.
 
@@ -98,7 +105,3 @@ def check_template(source: str, tokenizer: Tokenizer) -> None:
         ChatTemplate(source, tokenizer)
     except TemplateError as error:
         raise InvalidFile(f"chat_template: it is no template: {error}", param="chat_template") from error
-
-
-def _refuse(message: str) -> None:
-    raise TemplateError(message)

@@ -23,7 +23,7 @@ from app.llm.config import ModelConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
 from app.services import memory, model_files, model_info, runners
-from app.services.chat import ChatTemplate
+from app.services.chat import ChatTemplate, chat_template
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
@@ -290,7 +290,7 @@ class Models:
             network=weights.network,
             config=weights.config,
             tokenizer=tokenizer,
-            chat_template=ChatTemplate(weights.chat_template, tokenizer) if weights.chat_template else None,
+            chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
             stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
             loop=EngineLoop(
                 engine,

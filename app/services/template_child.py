@@ -1,0 +1,66 @@
+"""Renders chat templates. Run as a process of its own for those that came with a model: they are programs of strangers.
+
+A line of JSON in, `{"source", "context"}`; a line out, with `text`, or `refused` and why, or `failed` and the error.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+READY = "ready"
+MOST_CHARACTERS = 16 * 1024 * 1024
+MEMORY_BYTES = 1024 * 1024 * 1024
+_OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError)
+"""What the expressions of a template may raise."""
+
+
+def environment() -> ImmutableSandboxedEnvironment:
+    """Jinja as Hugging Face's tokenizers set it up; nothing is computed before it is rendered."""
+    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, optimized=False)
+    made.globals["raise_exception"] = _refuse
+    return made
+
+
+def answer(source: str, context: dict[str, Any]) -> dict[str, str]:
+    """The text of a template, or why there is none."""
+    try:
+        parts, size = [], 0
+        for part in _compiled(source).generate(**context):
+            size += len(part)
+            if size > MOST_CHARACTERS:
+                return {"refused": f"it writes more than {MOST_CHARACTERS:,} characters"}
+            parts.append(part)
+        return {"text": "".join(parts)}
+    except TemplateError as error:
+        return {"refused": str(error)[:1000]}
+    except _OF_TEMPLATES as error:
+        return {"failed": type(error).__name__}
+
+
+@lru_cache(maxsize=8)
+def _compiled(source: str) -> Template:
+    return environment().from_string(source)
+
+
+def _refuse(message: str) -> None:
+    raise TemplateError(message)
+
+
+def main() -> None:
+    """Answer line by line, until there is nobody any more who asks."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    print(READY, flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(answer(asked["source"], asked["context"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Strangers' templates in a process of their own: whatever they do, the next one is rendered."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from app.services.template_process import TemplateProcess
+from tests.fakes import CHATML
+
+MESSAGES = {"messages": [{"role": "user", "content": "né 👍"}], "add_generation_prompt": True}
+SAID = {"text": "<|im_start|>user\nné 👍<|im_end|>\n<|im_start|>assistant\n"}
+
+
+@pytest.fixture
+def templates() -> Iterator[TemplateProcess]:
+    made = TemplateProcess(render_s=1.0)
+    yield made
+    made.close()
+
+
+def test_a_template_is_rendered(templates):
+    assert templates.answer(CHATML, MESSAGES) == SAID
+    assert templates.answer(CHATML, MESSAGES | {"add_generation_prompt": False})["text"].endswith("<|im_end|>\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{% for _ in range(99999) %}{% for _ in range(99999) %}{% endfor %}{% endfor %}", "longer than 1 seconds"),
+        ("{% for _ in range(99999) %}{{ 'x' * 9999 }}{% endfor %}", "more than"),
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{{ cycler.__init__.__globals__ }}", "unsafe"),
+        ("{{ raise_exception('one turn only') }}", "one turn only"),
+        ("{{ 'x' | nothing }}", "nothing"),
+    ],
+)
+def test_what_a_template_may_not_do(templates, source, told):
+    started = time.monotonic()
+    assert told in next(iter(templates.answer(source, MESSAGES).values()))
+    assert time.monotonic() - started < 20
+    assert templates.answer(CHATML, MESSAGES) == SAID
+
+
+def test_memory_has_a_limit(templates):
+    told = templates.answer("{{ ('x' * 2000000000) | length }}", MESSAGES)
+    assert told.get("failed") == "MemoryError" or "refused" in told
+    assert templates.answer(CHATML, MESSAGES) == SAID
+
+
+def test_a_process_that_was_killed_is_started_again(templates):
+    templates.answer(CHATML, MESSAGES)
+    child = templates._child
+    os.kill(child.pid, 9)
+    child.wait()
+    assert "refused" in templates.answer(CHATML, MESSAGES)
+    assert templates.answer(CHATML, MESSAGES) == SAID
+
+
+def test_it_ends_with_who_asks(templates):
+    templates.answer(CHATML, MESSAGES)
+    child = templates._child
+    child.stdin.close()
+    assert child.wait(10) == 0
