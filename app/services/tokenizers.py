@@ -93,6 +93,10 @@ class Tokenizers:
                     del self._own[next(iter(self._own))]
             return self._own[key]
 
+    def at_hand(self, name: str) -> Tokenizer | None:
+        """The built-in tokenizer `name`, if it was loaded before: needs neither database nor disk."""
+        return self._built_in.get(name)
+
     def one(self, session: Session, name: str) -> TokenizerInfo:
         """What can be said of the tokenizer `name`.
 

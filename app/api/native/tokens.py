@@ -23,6 +23,9 @@ from app.services.runtime import Runtime
 
 router = APIRouter(tags=["tokens"])
 
+SHORT = 4096
+"""Characters up to which encoding takes less time than handing it to a thread."""
+
 _REFUSALS = refusals(TokenizerNotFound, TooLarge, DataMissing)
 
 
@@ -59,20 +62,15 @@ async def encode(body: EncodeIn, runtime: RuntimeDep, long_work: LongWorkDep) ->
     """The ids of a text, or of each text of a list."""
     name = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
     texts = [body.text] if isinstance(body.text, str) else body.text
+    size, at_hand = sum(map(len, texts)), runtime.tokenizers.at_hand(name)
 
     def begin() -> Iterator[bytes]:
         tokens.check_size(texts, runtime.settings.max_text_bytes)
-        tokenizer, parse = _tokenizer(runtime, name, "tokenizer"), body.specials == "parse"
-        if isinstance(body.text, str):
-            ids = tokens.encode(tokenizer, body.text, parse_special=parse)
-            return token_json.encoded(name, len(ids), token_json.id_list(ids))
-        lists = [
-            tokens.encode(tokenizer, text, parse_special=parse, param=f"text.{index}")
-            for index, text in enumerate(texts)
-        ]
-        return token_json.encoded(name, sum(map(len, lists)), token_json.listed(map(token_json.id_list, lists)))
+        return _encoded(body, name, at_hand or _tokenizer(runtime, name, "tokenizer"))
 
-    return await answer(begin, is_long=sum(map(len, texts)) > LONG, long_work=long_work)
+    if at_hand is not None and size <= SHORT:
+        return Response(b"".join(begin()), media_type="application/json")
+    return await answer(begin, is_long=size > LONG, long_work=long_work)
 
 
 @router.post("/decode", response_model=DecodeOut, responses=_REFUSALS)
@@ -91,6 +89,18 @@ async def decode(body: DecodeIn, runtime: RuntimeDep, long_work: LongWorkDep) ->
 def _tokenizer(runtime: Runtime, name: str, param: str) -> Tokenizer:
     with runtime.database.read() as session:  # given back before the long work
         return runtime.tokenizers.get(session, name, param)
+
+
+def _encoded(body: EncodeIn, name: str, tokenizer: Tokenizer) -> Iterator[bytes]:
+    parse = body.specials == "parse"
+    if isinstance(body.text, str):
+        ids = tokens.encode(tokenizer, body.text, parse_special=parse)
+        return token_json.encoded(name, len(ids), token_json.id_list(ids))
+    lists = [
+        tokens.encode(tokenizer, text, parse_special=parse, param=f"text.{index}")
+        for index, text in enumerate(body.text)
+    ]
+    return token_json.encoded(name, sum(map(len, lists)), token_json.listed(map(token_json.id_list, lists)))
 
 
 def _tokenized(body: TokenizeIn, name: str, tokenizer: Tokenizer) -> Iterator[bytes]:
