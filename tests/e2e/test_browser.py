@@ -203,6 +203,7 @@ def test_a_model_is_trained_in_view_and_then_writes(page: Page) -> None:
     expect(page.locator("#samples li").first).to_be_visible()
     expect(page.locator("#checkpoints a").first).to_have_attribute("href", re.compile("@"))
 
+    page.wait_for_timeout(3000)  # the last points may come after the state
     drawn = wait_for_points(page, 30)
     page.reload()
     assert wait_for_points(page, drawn) == drawn
