@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.schemas.base import In, Out, Text
-from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops
+from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops, UsageOut
 
 MAX_PROMPTS = 2048
 MAX_BIASES = 1024
@@ -215,12 +215,6 @@ class EmbeddingIn(OpenAIIn):
     dimensions: int | None = Field(None, ge=1, description="Refused, unless it is what the model has.")
 
 
-class CompletionUsage(Out):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-
-
 class CompletionLogprobs(Out):
     """Parallel arrays, a place a token; the prompt's come first with `echo`, and its very first has no probability."""
 
@@ -245,7 +239,7 @@ class CompletionOut(Out):
     created: int
     model: str
     choices: list[CompletionChoice]
-    usage: CompletionUsage | None = None
+    usage: UsageOut | None = None
 
 
 class TopLogprob(Out):
@@ -281,7 +275,7 @@ class ChatOut(Out):
     created: int
     model: str
     choices: list[ChatChoice]
-    usage: CompletionUsage
+    usage: UsageOut
 
 
 class Delta(Out):
@@ -302,7 +296,7 @@ class ChatChunk(Out):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: CompletionUsage | None = None
+    usage: UsageOut | None = None
 
 
 class EmbeddingOut(Out):

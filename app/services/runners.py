@@ -64,7 +64,7 @@ def is_four_bit(weight: Tensor) -> bool:
 
 def kernels_folder(settings: Settings) -> Path:
     """Where the kernels lie, or can be put."""
-    from app.llm.kernels.build import library_path
+    from app.llm.kernels.build import compiled_path
 
     beside, own = settings.kernel_dirs
-    return beside if library_path(beside).is_file() or os.access(beside.parent, os.W_OK) else own
+    return beside if compiled_path(beside).is_file() or os.access(beside.parent, os.W_OK) else own

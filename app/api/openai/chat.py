@@ -12,6 +12,7 @@ from app.api.errors import refusals
 from app.api.openai.words import token_name
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
+from app.schemas.generate import UsageOut
 from app.schemas.openai import (
     AssistantMessage,
     ChatChoice,
@@ -20,7 +21,6 @@ from app.schemas.openai import (
     ChatLogprobs,
     ChatOut,
     ChunkChoice,
-    CompletionUsage,
     Delta,
     TokenLogprob,
     TopLogprob,
@@ -60,7 +60,7 @@ async def _collected(conversation: Conversation, body: ChatIn) -> str:
         created=generation.created,
         model=generation.model_name,
         choices=choices,
-        usage=CompletionUsage.model_validate(generation.usage),
+        usage=UsageOut.model_validate(generation.usage),
     ).model_dump_json()
 
 
@@ -88,7 +88,7 @@ def _chunk(conversation: Conversation, choices: list[ChunkChoice], *, with_usage
     generation = conversation.generation
     chunk = ChatChunk(id=generation.id, created=generation.created, model=generation.model_name, choices=choices)
     if with_usage and not choices:
-        chunk.usage = CompletionUsage.model_validate(generation.usage)
+        chunk.usage = UsageOut.model_validate(generation.usage)
     no_nulls = {"choices": {"__all__": {"delta": {name for name in ("role", "content") if _is_unsaid(choices, name)}}}}
     return chunk.model_dump_json(exclude=no_nulls | ({} if with_usage else {"usage": True}))
 

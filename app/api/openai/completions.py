@@ -12,7 +12,8 @@ from app.api.errors import refusals
 from app.api.openai.words import token_name
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
-from app.schemas.openai import CompletionChoice, CompletionIn, CompletionLogprobs, CompletionOut, CompletionUsage
+from app.schemas.generate import UsageOut
+from app.schemas.openai import CompletionChoice, CompletionIn, CompletionLogprobs, CompletionOut
 from app.services.completions import Completion, prepare_completion
 from app.services.transcript import GeneratedToken
 
@@ -71,7 +72,7 @@ async def _chunks(completion: Completion, body: CompletionIn) -> AsyncIterator[s
 
 def _answer(completion: Completion, choices: list[CompletionChoice], *, with_usage: bool = False) -> CompletionOut:
     generation = completion.generation
-    usage = CompletionUsage.model_validate(generation.usage) if with_usage else None
+    usage = UsageOut.model_validate(generation.usage) if with_usage else None
     return CompletionOut(
         id=generation.id, created=generation.created, model=generation.model_name, choices=choices, usage=usage
     )

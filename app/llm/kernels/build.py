@@ -31,7 +31,7 @@ def compiler() -> str | None:
     return next((found for name in COMPILERS if (found := shutil.which(name))), None)
 
 
-def library_path(folder: Path) -> Path:
+def compiled_path(folder: Path) -> Path:
     """Where the library for these sources and this processor lies, or would lie."""
     made_of = hashlib.sha256(" ".join(FLAGS).encode())
     for source in sorted(SOURCES.iterdir()):
@@ -46,7 +46,7 @@ def build(folder: Path) -> Path:
     Raises:
         NoKernels: there is no compiler, or it fails.
     """
-    library = library_path(folder)
+    library = compiled_path(folder)
     if library.is_file():
         return library
     found = compiler()

@@ -87,15 +87,15 @@ class _Step(Structure):
 class Threads:
     """The threads that compute a step. One step at a time: who shares them takes turns."""
 
-    def __init__(self, library: ctypes.CDLL, count: int) -> None:
-        self.library, self.count = library, count
-        self.handle: int = library.inkling_threads(count)
+    def __init__(self, kernels: ctypes.CDLL, count: int) -> None:
+        self.kernels, self.count = kernels, count
+        self.handle: int = kernels.inkling_threads(count)
         if not self.handle:
             raise MemoryError("no memory for threads")
 
     def __del__(self) -> None:
         if getattr(self, "handle", None):
-            self.library.inkling_threads_end(self.handle)
+            self.kernels.inkling_threads_end(self.handle)
 
 
 _lock = threading.Lock()
@@ -139,13 +139,13 @@ class NativeRunner:
         self._kept: list[Any] = []  # what the addresses point to
         self.weight_bytes = 0
         self._network = self._pack(network)
-        self._handle: int = threads.library.inkling_runner(ctypes.byref(self._network), threads.handle)
+        self._handle: int = threads.kernels.inkling_runner(ctypes.byref(self._network), threads.handle)
         if not self._handle:
             raise MemoryError("no memory for the runner")
 
     def __del__(self) -> None:
         if getattr(self, "_handle", None):
-            self._threads.library.inkling_runner_end(self._handle)
+            self._threads.kernels.inkling_runner_end(self._handle)
 
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         ids = np.concatenate([np.asarray(chunk.ids, np.int32) for chunk in chunks])
@@ -160,7 +160,7 @@ class NativeRunner:
         logits = torch.empty(len(wanted), self.config.vocab_size)
         arrays = (array.ctypes.data for array in (ids, positions, tables, blocks, wanted))
         step = _Step(len(ids), len(wanted), *arrays, logits.data_ptr())
-        if self._threads.library.inkling_run(self._handle, ctypes.byref(step)):
+        if self._threads.kernels.inkling_run(self._handle, ctypes.byref(step)):
             raise MemoryError("no memory for a step of the network")
         return logits  # (R, V)
 
@@ -225,7 +225,7 @@ class NativeRunner:
         if dtype in ("int8", "int4") and not whole.abs().max() <= LARGEST_SCALE:
             raise LLMError(f"weights as large as {whole.abs().max():g} have no place in {dtype}")
         matrix = _Matrix(FORMATS[dtype], *whole.shape)
-        library = self._threads.library
+        library = self._threads.kernels
         value_bytes = library.inkling_value_bytes(ctypes.byref(matrix))
         scale_bytes = 2 * library.inkling_scale_count(ctypes.byref(matrix))
         matrix.values = self._memory(value_bytes)

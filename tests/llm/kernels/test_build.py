@@ -27,14 +27,14 @@ def test_a_compiler_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_is_there_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = build.library_path(tmp_path)
+    library = build.compiled_path(tmp_path)
     library.touch()
     monkeypatch.setenv("PATH", "")
     assert build.build(tmp_path) == library
 
 
 def test_a_file_that_is_no_library_is_told(tmp_path: Path) -> None:
-    build.library_path(tmp_path).write_bytes(b"nothing")
+    build.compiled_path(tmp_path).write_bytes(b"nothing")
     with pytest.raises(build.NoKernels, match="cannot be loaded"):
         build.load(tmp_path)
 
@@ -42,6 +42,6 @@ def test_a_file_that_is_no_library_is_told(tmp_path: Path) -> None:
 def test_other_sources_or_another_processor_make_another_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = build.library_path(tmp_path)
+    here = build.compiled_path(tmp_path)
     monkeypatch.setattr(build, "_processor", lambda: "another")
-    assert build.library_path(tmp_path) != here
+    assert build.compiled_path(tmp_path) != here
