@@ -52,7 +52,7 @@ class Places:
         self._free.release()
 
 
-def get_places(request: Request) -> Places:
+async def get_places(request: Request) -> Places:
     return cast(Places, request.app.state.places)
 
 

@@ -17,7 +17,7 @@ THREADS = 2  # that work on long answers at once; the pool has forty for all els
 LONG = 16 * 1024  # characters or ids from which an answer takes more than some milliseconds
 
 
-def get_long_work(request: Request) -> CapacityLimiter:
+async def get_long_work(request: Request) -> CapacityLimiter:
     return cast(CapacityLimiter, request.app.state.long_work)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import secrets
 import time
+from random import getrandbits
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +27,7 @@ class RequestLog:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = given if _ID.fullmatch(given) else f"{getrandbits(64):016x}"
         clear_contextvars()
         bind_contextvars(request_id=request_id)
         status, started = 0, time.perf_counter()

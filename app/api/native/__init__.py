@@ -16,9 +16,9 @@ from app.api.native import (
 )
 
 routers = [
+    tokens.router,  # first: the most often called, and routes are tried in order
     health.router,
     metrics.router,
-    tokens.router,
     tokenizers.router,
     windows.router,
     embeddings.router,

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Tag
 
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
+from app.api.lean_route import LeanRoute
 from app.api.openai.tokens import REFUSALS, tokenize_prompt
 from app.api.pieces import LONG, LongWorkDep, answer
 from app.errors import DataMissing, TokenizerNotFound, TooLarge
@@ -21,7 +22,7 @@ from app.schemas.vllm import PROMPT_FORM, TEXT_FORM, PromptTokenizeIn, PromptTok
 from app.services import tokens
 from app.services.runtime import Runtime
 
-router = APIRouter(tags=["tokens"])
+router = APIRouter(tags=["tokens"], route_class=LeanRoute)
 
 SHORT = 4096
 """Characters up to which encoding takes less time than handing it to a thread."""
