@@ -17,6 +17,7 @@ from app.llm.engine.runner import Chunk, Runner, Wanted
 from app.llm.tokenizer.base import TextStream, Token
 from app.llm.tokenizer.stream import ByteStream
 from app.services import runners
+from app.services.catalogue import Catalogue
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
@@ -164,7 +165,8 @@ def scripted_runtime(
         return runners.make(made, settings.model_copy(update={"assets_dir": installed}))
 
     loader = Models(settings, database, storage, tokenizers, read, make_runner)
-    return Runtime(settings, database, storage, tokenizers, loader, Nudger(make_celery(settings)))
+    catalogue = Catalogue(settings, storage, loader)
+    return Runtime(settings, database, storage, tokenizers, loader, catalogue, Nudger(make_celery(settings)))
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> float:

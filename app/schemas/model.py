@@ -96,7 +96,7 @@ class ModelOut(Out):
     parameters: int
     size_bytes: int
     sha256: str = Field(description="Of the file that holds the weights.")
-    source: Literal["builtin", "job", "import"]
+    source: Literal["builtin", "job", "import", "checkpoint"]
     base_model: str | None = Field(description="The model that training went on from.")
     job: str | None = Field(description="The job that made it.")
     licence: str | None

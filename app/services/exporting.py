@@ -71,7 +71,7 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], we
     """Write a model in another's format.
 
     Raises:
-        ModelNotFound, DataMissing: it is not there, or its files are gone or damaged.
+        ModelNotFound, CheckpointNotFound, DataMissing: it is not there, or its files are gone or damaged.
         InvalidRequest: the format cannot hold it; `param` says why.
         NoDiskSpace: there is no room to write it.
     """
@@ -105,7 +105,7 @@ def download(runtime: Runtime, name: str) -> Made:
     """A model's weights as one safetensors file, under our own names: the file itself, or one made of the GGUF file.
 
     Raises:
-        ModelNotFound, DataMissing: it is not there, or its files are gone or damaged.
+        ModelNotFound, CheckpointNotFound, DataMissing: it is not there, or its files are gone or damaged.
         NoDiskSpace: there is no room to write it.
     """
     info, place = _find(runtime, name)
@@ -132,7 +132,7 @@ def download(runtime: Runtime, name: str) -> Made:
 
 def _find(runtime: Runtime, name: str) -> tuple[ModelInfo, Place]:
     with runtime.database.read() as session:
-        info = runtime.models.info(session, name)
+        info = runtime.catalogue.info(session, name)
         return info, model_files.find_any(session, runtime.storage, name)
 
 

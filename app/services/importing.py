@@ -58,7 +58,7 @@ def check_new(runtime: Runtime, session: Session, wanted: Wanted) -> None:
     """
     check_name(wanted.name)
     try:
-        runtime.models.info(session, wanted.name)
+        runtime.catalogue.info(session, wanted.name)
     except ModelNotFound:
         if job_table.live_with_name(session, wanted.name) is not None:
             raise NameTaken(f"name: an unfinished job is called {wanted.name!r}", param="name") from None

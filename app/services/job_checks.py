@@ -6,14 +6,13 @@ minutes later. The trainer judges again, exactly.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
-from app.errors import DataMissing, InvalidRequest
+from app.errors import InvalidRequest
 from app.llm.config import PRESETS, ModelConfig, TrainConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
@@ -146,16 +145,10 @@ def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[Model
 
 
 def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[ModelConfig, str]:
-    place = model_files.find(session, runtime.storage, name)
-    if "@" not in name:
-        info = runtime.models.info(session, name)
-        assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
-        return info.config, info.tokenizer
-    try:
-        about = json.loads((place.path / "model.json").read_bytes())
-        return ModelConfig(**about["config"]), about["tokenizer"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataMissing(f"model: checkpoint {name} is damaged", param="model") from error
+    model_files.find(session, runtime.storage, name)
+    info = runtime.catalogue.info(session, name)
+    assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
+    return info.config, info.tokenizer
 
 
 def new_network(spec: NetworkSpec, vocab_size: int, tokenizer_name: str) -> ModelConfig:

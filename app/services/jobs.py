@@ -167,7 +167,7 @@ def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str
 
 def _check_free(session: Session, runtime: Runtime, name: str) -> None:
     try:
-        runtime.models.info(session, name)
+        runtime.catalogue.info(session, name)
     except ModelNotFound:
         if rows.live_with_name(session, name) is None:
             return

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import model as model_table
+from app.db.tables.checkpoint import CheckpointRow
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongModel
-from app.llm.config import ModelConfig
-from app.llm.errors import BadCheckpoint
+from app.llm.config import ModelConfig, NetworkConfig, network_config
+from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services.storage import NAME, Storage
 
@@ -131,10 +132,8 @@ def _place(session: Session, storage: Storage, name: str) -> Place:
     if name in BUILT_IN:
         shipped = BUILT_IN[name]
         return Place(name, storage.asset(shipped.file_name), True, FLOAT_BYTES * shipped.parameters)
-    job_id, at, step = name.rpartition("@")
-    if at:
-        number = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else -1
-        checkpoint = checkpoint_table.get(session, job_id, number) if NAME.fullmatch(job_id) else None
+    if "@" in name:
+        checkpoint = checkpoint_row(session, name)
         if checkpoint is None:
             raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
         folder = storage.checkpoint(checkpoint.job_id, checkpoint.path)
@@ -143,6 +142,13 @@ def _place(session: Session, storage: Storage, name: str) -> Place:
     if row is None:
         raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
     return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters)
+
+
+def checkpoint_row(session: Session, name: str) -> CheckpointRow | None:
+    """The row of `job_id@step`, if there is one."""
+    job_id, _, step = name.rpartition("@")
+    number = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else -1
+    return checkpoint_table.get(session, job_id, number) if NAME.fullmatch(job_id) else None
 
 
 def _size_of_weights(folder: Path) -> int:
@@ -210,6 +216,34 @@ def reader(place: Place) -> Callable[[str], Tensor]:
     return open_safetensors(place.path / "model.safetensors").read
 
 
+@dataclass(frozen=True)
+class Described:
+    """What a checkpoint's folder says of the model in it."""
+
+    config: NetworkConfig
+    tokenizer: str
+    chat: bool
+    size_bytes: int
+    sha256: str
+    """Of the file that holds the weights."""
+
+
+def described(name: str, folder: Path) -> Described:
+    """What a checkpoint's folder says of its model, without reading the weights.
+
+    Raises:
+        DataMissing: it is gone or damaged.
+    """
+    about, manifest = _about(folder), _object_in(folder / "manifest.json")
+    try:
+        config = network_config(about["family"], about["config"])
+        weights = manifest["files"]["model.safetensors"]
+        chat = about["chat_template"] is not None
+        return Described(config, about["tokenizer"], chat, weights["size_bytes"], weights["sha256"])
+    except (KeyError, TypeError, LLMError) as error:
+        raise DataMissing(f"model: checkpoint {name} is damaged, or its folder is gone", param="model") from error
+
+
 def has_chat_template(place: Path) -> bool:
     """Whether the model in a folder takes messages, without reading its weights."""
     return _about(place).get("chat_template") is not None
@@ -223,11 +257,15 @@ def family(place: Place) -> str | None:
 
 def _about(folder: Path) -> dict[str, Any]:
     """What a model says of itself; nothing where that is damaged: whoever loads it is told."""
+    return _object_in(folder / "model.json")
+
+
+def _object_in(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads((folder / "model.json").read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return about if isinstance(about, dict) else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _short(name: str) -> str:

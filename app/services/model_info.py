@@ -1,20 +1,22 @@
-"""What can be said of a model without loading it: of one that ships, and of one that has a row."""
+"""What can be said of a model without loading it: of one that ships, one that has a row, and a job's checkpoint."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
+from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
 from app.llm.config import NetworkConfig, network_config
-from app.llm.model.shapes import Part, bytes_by_part
+from app.llm.model.shapes import FLOAT_BYTES, Part, bytes_by_part
 from app.services import model_files
 from app.services.lineage import Link
 from app.services.model_files import BuiltIn
 from app.services.storage import Storage
 
 State = Literal["unloaded", "loading", "loaded"]
-Origin = Literal["builtin", "job", "import"]
+Origin = Literal["builtin", "job", "import", "checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -95,4 +97,43 @@ def of_row(storage: Storage, row: ModelRow, state: State) -> ModelInfo:
         origin=row.origin,
         datasets=row.datasets,
         ancestors=row.ancestors,
+    )
+
+
+def of_checkpoint(
+    folder: Path,
+    row: CheckpointRow,
+    state: State,
+    *,
+    base_model: str | None,
+    datasets: list[dict[str, Any]],
+    ancestors: list[Link],
+) -> ModelInfo:
+    """Of a job's checkpoint as a model.
+
+    Raises:
+        DataMissing: its files are gone or damaged.
+    """
+    found = model_files.described(row.id, folder)
+    parts = bytes_by_part(found.config)
+    return ModelInfo(
+        name=row.id,
+        family=found.config.family,
+        config=found.config,
+        tokenizer=found.tokenizer,
+        parameters=sum(parts.values()) // FLOAT_BYTES,
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        source="checkpoint",
+        base_model=base_model,
+        job=row.job_id,
+        licence=None,
+        chat=found.chat,
+        state=state,
+        available=True,
+        hint=None,
+        created_at=int(row.created_at),
+        bytes_by_part=parts,
+        datasets=datasets,
+        ancestors=ancestors,
     )

@@ -1,4 +1,4 @@
-"""The models of this machine by name: what there is, and the few that are in memory, each with its engine.
+"""The models in memory, each with its engine: loaded when first asked for, the idle ones making room.
 
 Knows names, memory and threads; where weights lie and how they are read is `model_files`' business.
 """
@@ -8,29 +8,26 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from app.config import Settings
 from app.db.session import Database
-from app.db.tables import model as model_table
-from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
+from app.errors import AppError, Conflict, DataMissing, NotReady, TooLarge
 from app.llm.config import ModelConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
-from app.services import memory, model_files, model_info, runners
+from app.services import memory, model_files, runners
 from app.services.chat import ChatTemplate, chat_template
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
 from app.services.model_files import BUILT_IN, Place, Weights
-from app.services.model_info import ModelInfo, State
+from app.services.model_info import State
 from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
-from app.services.storage import NAME, Storage
+from app.services.storage import Storage
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
@@ -87,39 +84,6 @@ class Models:
         self._bytes: dict[str, int] = {}  # of the weights of each of these
         self._budget = settings.model_memory_bytes or memory.default_budget()
         self._default_problem: str | None = "is being loaded"
-
-    def list(self, session: Session) -> list[ModelInfo]:
-        """All models, the default one first, then those that ship, then the newest."""
-        infos = [model_info.of_built_in(self._storage, one, self._state(one.name)) for one in BUILT_IN.values()]
-        rows = model_table.newest_first(session)
-        infos += [model_info.of_row(self._storage, row, self._state(row.name)) for row in rows]
-        return sorted(infos, key=lambda info: info.name != self._settings.default_model)  # stable
-
-    def page(self, session: Session, after: str | None, limit: int) -> tuple[Sequence[ModelInfo], bool]:
-        """Up to `limit` models of that list, those behind the one named `after`, and whether more follow.
-
-        Raises:
-            ModelNotFound: `after` names none.
-        """
-        infos = self.list(session)
-        names = [info.name for info in infos]
-        if after is not None and after not in names:
-            raise ModelNotFound(f"after: there is no model {after[:200]!r}", param="after")
-        first = 0 if after is None else names.index(after) + 1
-        return infos[first : first + limit], len(infos) > first + limit
-
-    def info(self, session: Session, name: str) -> ModelInfo:
-        """One model.
-
-        Raises:
-            ModelNotFound: there is none of that name.
-        """
-        if name in BUILT_IN:
-            return model_info.of_built_in(self._storage, BUILT_IN[name], self._state(name))
-        row = model_table.get(session, name) if NAME.fullmatch(name) else None
-        if row is None:
-            raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
-        return model_info.of_row(self._storage, row, self._state(row.name))
 
     def get(self, name: str | None = None) -> LoadedModel:
         """The model (None: the default one), loaded if need be.
@@ -180,6 +144,14 @@ class Models:
         """Why the default model cannot be used now; None if it can."""
         with self._lock:
             return self._default_problem
+
+    def state(self, name: str) -> State:
+        """Whether a model, or a checkpoint, is in memory."""
+        with self._lock:
+            loading = self._in_memory.get(name)
+        if loading is None or _is_dead(loading):
+            return "unloaded"
+        return "loaded" if loading.done() else "loading"
 
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name."""
@@ -323,13 +295,6 @@ class Models:
     def _note_default(self, name: str, problem: str | None) -> None:
         if name == self._settings.default_model:
             self._default_problem = problem
-
-    def _state(self, name: str) -> State:
-        with self._lock:
-            loading = self._in_memory.get(name)
-        if loading is None or _is_dead(loading):
-            return "unloaded"
-        return "loaded" if loading.done() else "loading"
 
 
 def _is_loaded(loading: Future[LoadedModel]) -> bool:

@@ -25,12 +25,12 @@ async def load(runtime: Runtime, name: str) -> ModelInfo:
     """Load a model and wait for it.
 
     Raises:
-        ModelNotFound: there is none of that name.
+        ModelNotFound, CheckpointNotFound: there is none of that name.
         DataMissing: its files are gone or damaged.
         TooLarge: its weights are more than the memory for models.
         NotReady: it takes longer than a request waits, or what is in memory is at work.
     """
-    await asyncio.to_thread(_info, runtime, name)  # a checkpoint has no entry to tell of
+    await asyncio.to_thread(_info, runtime, name)
     await runtime.models.wait_for(name)
     return await asyncio.to_thread(_info, runtime, name)
 
@@ -39,11 +39,10 @@ def unload(runtime: Runtime, name: str) -> ModelInfo:
     """Take a model out of memory.
 
     Raises:
-        ModelNotFound: there is none of that name.
+        ModelNotFound, CheckpointNotFound: there is none of that name.
         Conflict: it is at work, or is being loaded.
     """
-    _info(runtime, name)
-    runtime.models.unload(name)
+    runtime.models.unload(_info(runtime, name).name)
     return _info(runtime, name)
 
 
@@ -91,4 +90,4 @@ def _needs(job: JobRow, name: str) -> bool:
 
 def _info(runtime: Runtime, name: str) -> ModelInfo:
     with runtime.database.read() as session:
-        return runtime.models.info(session, name)
+        return runtime.catalogue.info(session, name)

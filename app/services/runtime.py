@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from app.config import Settings
 from app.db.session import Database
+from app.services.catalogue import Catalogue
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
 from app.services.storage import Storage
@@ -19,6 +20,7 @@ class Runtime:
     storage: Storage
     tokenizers: Tokenizers
     models: Models
+    catalogue: Catalogue
     nudger: Nudger
 
     @classmethod
@@ -29,7 +31,8 @@ class Runtime:
         database = Database(settings.effective_database_url)
         tokenizers = Tokenizers(storage)
         models = Models(settings, database, storage, tokenizers)
-        return cls(settings, database, storage, tokenizers, models, Nudger(make_celery(settings)))
+        catalogue = Catalogue(settings, storage, models)
+        return cls(settings, database, storage, tokenizers, models, catalogue, Nudger(make_celery(settings)))
 
     def close(self) -> None:
         """Stop the engines and give connections back."""

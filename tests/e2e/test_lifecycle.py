@@ -65,6 +65,7 @@ def test_a_text_becomes_a_model_and_an_end_loses_nothing(
     assert "verdict" in models(service)
     written = {name: generated(service, name) for name in ("verdict", *checkpoints)}
     assert written["verdict"] == written[checkpoints[0]] != written[checkpoints[1]]
+    a_checkpoint_is_told_and_taken_as_a_model(service, checkpoints)
 
     unfinished = queue(service, dataset["id"], "unfinished", max_steps=100_000, checkpoint_every=1000)
     until_it_passes(service, unfinished, step=2)
@@ -79,6 +80,25 @@ def test_a_text_becomes_a_model_and_an_end_loses_nothing(
     gone_after(service, signal.SIGTERM)
     state, further = left_as(parts, tmp_path, unfinished)
     assert (state, further > step) == ("queued", True)
+
+
+def a_checkpoint_is_told_and_taken_as_a_model(service: Service, checkpoints: list[str]) -> None:
+    """The last checkpoint is the model that the job made; the one before is another."""
+    last, before = (call(service, "POST", f"/models/{name}/load") for name in checkpoints)
+    made = call(service, "GET", "/models/verdict")
+    assert (last["state"], last["source"], made["source"]) == ("loaded", "checkpoint", "job")
+    assert [last[key] for key in ("config", "parameters", "datasets")] == [
+        made[key] for key in ("config", "parameters", "datasets")
+    ]
+    assert before["sha256"] != last["sha256"] == made["sha256"]
+    for path in ("download", "export?format=gguf", "export"):
+        bodies = [
+            httpx.get(f"{service.url}/models/{name}/{path}", timeout=60).raise_for_status().content
+            for name in ("verdict", *checkpoints)
+        ]
+        assert min(map(len, bodies)) > 10_000
+        assert bodies[2] != bodies[1]
+        assert path != "download" or bodies[0] == bodies[1]
 
 
 def what_it_tells(events: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Models by name: the list, loading once, waiting, making room, and what happens when a file is bad."""
+"""Models in memory: loading once, waiting, making room, and what happens when a file is bad."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ import pytest
 from app.config import Settings
 from app.db.session import Database
 from app.db.tables.model import ModelRow
-from app.errors import DataMissing, ModelNotFound, NotReady
+from app.errors import DataMissing, NotReady
 from app.llm.config import SamplingParams
 from app.llm.engine.request import Request
 from app.llm.errors import BadWeights
@@ -88,38 +88,6 @@ def keep_busy(model: LoadedModel) -> Callable[[], None]:
     return end
 
 
-def test_the_list_begins_with_the_default_model(make, database):
-    with database.read() as session:
-        infos, has_more = make().page(session, None, 100)
-        assert [info.name for info in infos] == [DEFAULT, "m3", "m2", "m1"]
-        assert not has_more
-        infos, _ = make(default_model="m2").page(session, None, 100)
-        assert [info.name for info in infos] == ["m2", DEFAULT, "m3", "m1"]
-
-
-def test_the_list_in_pages(make, database):
-    models = make()
-    with database.read() as session:
-        infos, has_more = models.page(session, DEFAULT, 2)
-        assert ([info.name for info in infos], has_more) == (["m3", "m2"], True)
-        infos, has_more = models.page(session, "m2", 2)
-        assert ([info.name for info in infos], has_more) == (["m1"], False)
-        with pytest.raises(ModelNotFound):
-            models.page(session, "nothing", 2)
-
-
-def test_what_is_told_of_a_model(make, database):
-    models = make()
-    with database.read() as session:
-        info = models.info(session, "m1")
-        assert (info.parameters, info.tokenizer, info.base_model, info.source) == (7, "bytes", DEFAULT, "job")
-        assert (info.state, info.available, info.created_at) == ("unloaded", True, 1)
-        models.get("m1")
-        assert models.info(session, "m1").state == "loaded"
-        with pytest.raises(ModelNotFound):
-            models.info(session, "nothing")
-
-
 def test_a_model_is_read_once_however_many_ask(make, reader):
     models, got = make(), []
     reader.may_read.clear()
@@ -138,7 +106,7 @@ def test_the_ids_that_end_a_text(make):
     assert make().get().stop_ids == {IM_END, END_OF_TEXT}
 
 
-def test_who_waits_too_long_is_told_to_come_back(make, reader, database):
+def test_who_waits_too_long_is_told_to_come_back(make, reader):
     models = make(model_wait_s=0.05)
     reader.may_read.clear()
     with pytest.raises(NotReady, match="still being loaded") as refusal:
@@ -146,8 +114,7 @@ def test_who_waits_too_long_is_told_to_come_back(make, reader, database):
     assert refusal.value.retry_after_s >= 1
     with pytest.raises(NotReady, match="still being loaded"):
         asyncio.run(models.wait_for())
-    with database.read() as session:
-        assert models.info(session, DEFAULT).state == "loading"
+    assert models.state(DEFAULT) == "loading"
     reader.may_read.set()
     eventually(lambda: models.default_problem is None)
     assert asyncio.run(models.wait_for()).name == DEFAULT
@@ -171,25 +138,22 @@ def test_waiting_does_not_stop_the_event_loop(make, reader):
     assert asyncio.run(scenario()) < 0.05
 
 
-def test_the_least_recently_used_makes_room(make, reader, database):
+def test_the_least_recently_used_makes_room(make, reader):
     models = make(loaded_models=2)
     for name in ("m1", "m2", "m1", "m3"):
         models.get(name)
-    with database.read() as session:
-        states = {name: models.info(session, name).state for name in ("m1", "m2", "m3")}
+    states = {name: models.state(name) for name in ("m1", "m2", "m3")}
     assert states == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
     models.get("m2")
     assert reader.names == ["m1", "m2", "m3", "m2"]
 
 
-def test_a_model_at_work_does_not_make_room(make, database):
+def test_a_model_at_work_does_not_make_room(make):
     models = make(loaded_models=2)
     end = keep_busy(models.get("m1"))
     models.get("m2")
     models.get("m3")  # m2 goes, though m1 was used longer ago
-    with database.read() as session:
-        assert models.info(session, "m1").state == "loaded"
-        assert models.info(session, "m2").state == "unloaded"
+    assert (models.state("m1"), models.state("m2")) == ("loaded", "unloaded")
     end()
 
 

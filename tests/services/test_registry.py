@@ -12,7 +12,7 @@ from app.db.session import Database
 from app.db.tables import model as model_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.tokenizer import TokenizerRow
-from app.errors import Conflict, ModelNotFound, NotReady, TooLarge
+from app.errors import CheckpointNotFound, Conflict, ModelNotFound, NotReady, TooLarge
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import memory, registry
 from app.services.models import Models
@@ -44,9 +44,8 @@ def make(settings: Settings, database: Database):
         runtime.models.close()
 
 
-def states(models: Models, database: Database) -> dict[str, str]:
-    with database.read() as session:
-        return {info.name: info.state for info in models.list(session) if info.name != DEFAULT}
+def states(models: Models) -> dict[str, str]:
+    return {name: models.state(name) for name in ("m1", "m2", "m3")}
 
 
 def test_load_and_unload(make, database) -> None:
@@ -54,10 +53,10 @@ def test_load_and_unload(make, database) -> None:
     assert asyncio.run(registry.load(runtime, "m1")).state == "loaded"
     assert registry.unload(runtime, "m1").state == "unloaded"
     assert registry.unload(runtime, "m1").state == "unloaded"
-    for name in ("nothing", "job_1@5", "../x"):
-        with pytest.raises(ModelNotFound):
+    for name, refusal in (("nothing", ModelNotFound), ("job_1@5", CheckpointNotFound), ("../x", ModelNotFound)):
+        with pytest.raises(refusal):
             asyncio.run(registry.load(runtime, name))
-        with pytest.raises(ModelNotFound):
+        with pytest.raises(refusal):
             registry.unload(runtime, name)
 
 
@@ -65,13 +64,13 @@ def test_idle_models_make_room_within_the_budget(make, database) -> None:
     runtime = make(loaded_models=10, model_memory_bytes=2 * 1_000_000 * FLOAT_BYTES)
     for name in ("m1", "m2"):
         runtime.models.get(name)
-    assert states(runtime.models, database) == {"m1": "loaded", "m2": "loaded", "m3": "unloaded"}
+    assert states(runtime.models) == {"m1": "loaded", "m2": "loaded", "m3": "unloaded"}
     runtime.models.get("m1")  # m2 is now the one that was used least recently
     runtime.models.get("m3")
-    assert states(runtime.models, database) == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
+    assert states(runtime.models) == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
     with pytest.raises(TooLarge, match=f"{SHIPPED_BYTES:,} bytes of weights, more than the 8,000,000"):
         runtime.models.get(DEFAULT)
-    assert states(runtime.models, database)["m1"] == "loaded"  # and nothing had to go for it
+    assert states(runtime.models)["m1"] == "loaded"  # and nothing had to go for it
 
 
 def test_what_is_at_work_is_not_moved(make, database) -> None:
@@ -103,7 +102,7 @@ def test_a_deleted_model_is_gone_with_its_files(make, database, settings) -> Non
     with database.read() as session:
         assert model_table.get(session, "m1") is None
         with pytest.raises(ModelNotFound):
-            runtime.models.info(session, "m1")
+            runtime.catalogue.info(session, "m1")
     with pytest.raises(ModelNotFound):
         runtime.models.get("m1")
     with pytest.raises(ModelNotFound), database.write() as session:

@@ -13,6 +13,7 @@ from app.api.deps import RuntimeDep
 from app.api.errors import refusals
 from app.db.tables.model import ModelRow
 from app.errors import (
+    CheckpointNotFound,
     Conflict,
     DataMissing,
     HubUnreachable,
@@ -78,14 +79,14 @@ def upload_model(
     return _made(runtime, import_sources.from_upload(runtime, wanted, uploads), response)
 
 
-@router.get("/{name}/export", responses=refusals(ModelNotFound, DataMissing, NoDiskSpace))
+@router.get("/{name}/export", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, NoDiskSpace))
 def export_model(name: str, query: Annotated[ExportQuery, Query()], runtime: RuntimeDep) -> StreamingResponse:
     """A model for other programs: a tar of a folder that `transformers` loads, or a GGUF file for llama.cpp."""
     made = exporting.export(runtime, name, query.format, query.type)
     return _Sent(made)
 
 
-@router.get("/{name}/download", responses=refusals(ModelNotFound, DataMissing, NoDiskSpace))
+@router.get("/{name}/download", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, NoDiskSpace))
 def download_model(name: str, runtime: RuntimeDep) -> Response:
     """The weights as one safetensors file, in float32 and under our own names, the configuration in its metadata."""
     made = exporting.download(runtime, name)
@@ -115,4 +116,4 @@ class _Sent(StreamingResponse):
 def _made(runtime: Runtime, row: ModelRow, response: Response) -> ModelOut:
     response.headers["Location"] = f"/models/{row.name}"
     with runtime.database.read() as session:
-        return ModelOut.model_validate(runtime.models.info(session, row.name))
+        return ModelOut.model_validate(runtime.catalogue.info(session, row.name))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
-from app.errors import Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
+from app.errors import CheckpointNotFound, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.schemas.base import Page
 from app.schemas.model import DeletedModelOut, ModelOut, ModelQuery
 from app.services import registry
@@ -19,23 +19,23 @@ router = APIRouter(prefix="/models", tags=["models"])
 @router.get("", responses=refusals(ModelNotFound))
 def list_models(query: Annotated[ModelQuery, Query()], session: ReadSession, runtime: RuntimeDep) -> Page[ModelOut]:
     """All models: the default one first, then the one that ships, then the others, newest first."""
-    infos, has_more = runtime.models.page(session, query.after, query.limit)
+    infos, has_more = runtime.catalogue.page(session, query.after, query.limit)
     return Page(data=[ModelOut.model_validate(info) for info in infos], has_more=has_more)
 
 
-@router.get("/{name}", responses=refusals(ModelNotFound))
+@router.get("/{name}", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing))
 def read_model(name: str, session: ReadSession, runtime: RuntimeDep) -> ModelOut:
-    """One model."""
-    return ModelOut.model_validate(runtime.models.info(session, name))
+    """One model, or the one that a checkpoint, `job_id@step`, holds."""
+    return ModelOut.model_validate(runtime.catalogue.info(session, name))
 
 
-@router.post("/{name}/load", responses=refusals(ModelNotFound, DataMissing, TooLarge, NotReady))
+@router.post("/{name}/load", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, TooLarge, NotReady))
 async def load_model(name: str, runtime: RuntimeDep) -> ModelOut:
     """Load a model into memory, and wait until it is there; idle ones make room."""
     return ModelOut.model_validate(await registry.load(runtime, name))
 
 
-@router.post("/{name}/unload", responses=refusals(ModelNotFound, Conflict))
+@router.post("/{name}/unload", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, Conflict))
 def unload_model(name: str, runtime: RuntimeDep) -> ModelOut:
     """Take an idle model out of memory; a request loads it again."""
     return ModelOut.model_validate(registry.unload(runtime, name))

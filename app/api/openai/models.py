@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
-from app.errors import Conflict, ModelNotFound
+from app.errors import CheckpointNotFound, Conflict, DataMissing, ModelNotFound
 from app.schemas.openai import DeletedCardOut, ModelCardOut, ModelCardsOut
 from app.services import registry
 from app.services.model_info import ModelInfo
@@ -17,14 +17,14 @@ router = APIRouter(prefix="/v1/models", tags=["openai"])
 @router.get("")
 def list_model_cards(session: ReadSession, runtime: RuntimeDep) -> ModelCardsOut:
     """All models that generate, the default one first."""
-    infos = runtime.models.list(session)
+    infos = runtime.catalogue.list(session)
     return ModelCardsOut(data=[_card(info) for info in infos if info.family != "word2vec"])
 
 
-@router.get("/{name}", responses=refusals(ModelNotFound))
+@router.get("/{name}", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing))
 def read_model_card(name: str, session: ReadSession, runtime: RuntimeDep) -> ModelCardOut:
     """One model."""
-    return _card(runtime.models.info(session, name))
+    return _card(runtime.catalogue.info(session, name))
 
 
 @router.delete("/{name}", responses=refusals(ModelNotFound, Conflict))
