@@ -14,6 +14,7 @@ from app.config import Settings
 from app.db.session import Database
 from app.llm.config import ModelConfig
 from app.llm.engine.runner import Chunk, Runner, Wanted
+from app.llm.progress import Tell
 from app.llm.tokenizer.base import TextStream, Token
 from app.llm.tokenizer.stream import ByteStream
 from app.services import runners
@@ -139,7 +140,7 @@ def _rows(chunk: Chunk) -> int:
 def scripted_runtime(
     settings: Settings,
     database: Database,
-    network: ScriptedModel | Callable[[Place], ScriptedModel],
+    network: ScriptedModel | Callable[[Place, Tell], ScriptedModel],
     *,
     tokenizer: object | None = None,
     chat_template: str | None = CHATML,
@@ -152,13 +153,13 @@ def scripted_runtime(
     for model in BUILT_IN.values():
         storage.asset(model.file_name).touch()
 
-    def read(place: Place) -> Weights:
-        made = network if isinstance(network, ScriptedModel) else network(place)
+    def read(place: Place, tell: Tell) -> Weights:
+        made = network if isinstance(network, ScriptedModel) else network(place, tell)
         return Weights(made, made.config, "bytes", None, chat_template)
 
     tokenizers = OneTokenizer(tokenizer or ByteTokenizer())
 
-    def make_runner(made: nn.Module, settings: Settings) -> Runner:
+    def make_runner(made: nn.Module, settings: Settings, tell: Tell) -> Runner:
         if isinstance(made, ScriptedModel):
             return ScriptedRunner(made, kv_cache_tokens=settings.kv_cache_tokens)
         installed = Path(sys.prefix) / "share" / "inkling"  # where the kernels were built

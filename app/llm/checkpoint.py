@@ -28,6 +28,7 @@ from app.llm.config import ModelConfig, NetworkConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
+from app.llm.progress import Progress, Tell, silent
 from app.llm.train.loop import Report, TrainState
 from app.llm.weights.safetensors_file import write_safetensors
 
@@ -91,13 +92,15 @@ def save_weights(
         return _seal(aside)
 
 
-def load_model(folder: Path) -> tuple[Network, ModelMeta]:
+def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
     """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode.
 
     Raises:
         BadCheckpoint: a file is missing, truncated, changed, or not what its description says.
     """
+    tell(Progress("checking the file of weights", 0, 1))
     _verify(folder, (WEIGHTS, MODEL))
+    tell(Progress("checking the file of weights", 1, 1))
     meta = _read_meta(folder / MODEL)
     tensors = _read_tensors(folder / WEIGHTS)
     if isinstance(meta.config, ModelConfig) and meta.config.n_layers > len(tensors):  # before a million are made

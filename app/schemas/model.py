@@ -87,6 +87,14 @@ class AncestorOut(Out):
     licence: str | None
 
 
+class ProgressOut(Out):
+    """`done` of `total` steps."""
+
+    stage: str
+    done: int
+    total: int
+
+
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
@@ -102,6 +110,7 @@ class ModelOut(Out):
     licence: str | None
     chat: bool = Field(description="Whether it has a chat template, so that it takes `messages`.")
     state: Literal["unloaded", "loading", "loaded"] = Field(description="In memory or not; a request loads it.")
+    progress: ProgressOut | None = Field(description="How far the loading has come, while it is `loading`.")
     available: bool
     hint: str | None = Field(description="What to do where its files are not on this machine.")
     created_at: int | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy.orm import Session
 
@@ -25,10 +26,10 @@ class Catalogue:
 
     def list(self, session: Session) -> list[ModelInfo]:
         """All models, the default one first, then those that ship, then the newest. Checkpoints are their job's."""
-        infos = [model_info.of_built_in(self._storage, one, self._models.state(one.name)) for one in BUILT_IN.values()]
+        infos = [model_info.of_built_in(self._storage, one) for one in BUILT_IN.values()]
         rows = model_table.newest_first(session)
-        infos += [model_info.of_row(self._storage, row, self._models.state(row.name)) for row in rows]
-        return sorted(infos, key=lambda info: info.name != self._default)  # stable
+        infos += [model_info.of_row(self._storage, row) for row in rows]
+        return sorted(map(self._as_it_is, infos), key=lambda info: info.name != self._default)  # stable
 
     def page(self, session: Session, after: str | None, limit: int) -> tuple[Sequence[ModelInfo], bool]:
         """Up to `limit` models of that list, those behind the one named `after`, and whether more follow.
@@ -50,14 +51,21 @@ class Catalogue:
             ModelNotFound, CheckpointNotFound: there is none of that name.
             DataMissing: the checkpoint's files are gone or damaged.
         """
+        return self._as_it_is(self._described(session, name))
+
+    def _described(self, session: Session, name: str) -> ModelInfo:
         if name in BUILT_IN:
-            return model_info.of_built_in(self._storage, BUILT_IN[name], self._models.state(name))
+            return model_info.of_built_in(self._storage, BUILT_IN[name])
         if "@" in name:
             return self._checkpoint(session, name)
         row = model_table.get(session, name) if NAME.fullmatch(name) else None
         if row is None:
             raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
-        return model_info.of_row(self._storage, row, self._models.state(row.name))
+        return model_info.of_row(self._storage, row)
+
+    def _as_it_is(self, info: ModelInfo) -> ModelInfo:
+        """With what memory holds of it at this moment."""
+        return replace(info, state=self._models.state(info.name), progress=self._models.progress(info.name))
 
     def _checkpoint(self, session: Session, name: str) -> ModelInfo:
         row = model_files.checkpoint_row(session, name)
@@ -68,7 +76,6 @@ class Catalogue:
         return model_info.of_checkpoint(
             self._storage.checkpoint(row.job_id, row.path),
             row,
-            self._models.state(row.id),
             base_model=base,
             datasets=lineage.datasets_of(session, job),
             ancestors=lineage.ancestors_of(session, base),

@@ -21,6 +21,7 @@ from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongMode
 from app.llm.config import ModelConfig, NetworkConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.shapes import FLOAT_BYTES
+from app.llm.progress import Tell, silent
 from app.services.storage import NAME, Storage
 
 if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
@@ -158,7 +159,7 @@ def _size_of_weights(folder: Path) -> int:
         return 0
 
 
-def read(place: Place) -> Weights:
+def read(place: Place, tell: Tell = silent) -> Weights:
     """Read the weights, on the CPU, ready to generate.
 
     Raises:
@@ -169,13 +170,13 @@ def read(place: Place) -> Weights:
         from app.llm.weights.gguf import load_gguf, read_metadata
 
         about = read_metadata(place.path)
-        network = load_gguf(place.path)
+        network = load_gguf(place.path, tell)
         known = BUILT_IN[place.name]
         return Weights(network, network.config, known.tokenizer, about.eos_id, about.chat_template, known.licence)
     from app.llm.checkpoint import load_model
     from app.llm.model.transformer import Transformer
 
-    found, meta = load_model(place.path)
+    found, meta = load_model(place.path, tell)
     if not isinstance(found, Transformer):
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)

@@ -10,6 +10,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
 from app.llm.config import NetworkConfig, network_config
 from app.llm.model.shapes import FLOAT_BYTES, Part, bytes_by_part
+from app.llm.progress import Progress
 from app.services import model_files
 from app.services.lineage import Link
 from app.services.model_files import BuiltIn
@@ -35,7 +36,6 @@ class ModelInfo:
     job: str | None
     licence: str | None
     chat: bool
-    state: State
     available: bool
     hint: str | None
     created_at: int | None
@@ -43,13 +43,15 @@ class ModelInfo:
     origin: dict[str, Any] | None = None
     datasets: list[dict[str, Any]] = field(default_factory=list)
     ancestors: list[Link] = field(default_factory=list)
+    state: State = "unloaded"
+    progress: Progress | None = None
 
     @property
     def memory_bytes(self) -> int:
         return sum(self.bytes_by_part.values())
 
 
-def of_built_in(storage: Storage, model: BuiltIn, state: State) -> ModelInfo:
+def of_built_in(storage: Storage, model: BuiltIn) -> ModelInfo:
     available = storage.asset(model.file_name).exists()
     return ModelInfo(
         name=model.name,
@@ -64,7 +66,6 @@ def of_built_in(storage: Storage, model: BuiltIn, state: State) -> ModelInfo:
         job=None,
         licence=model.licence,
         chat=model.has_chat_template,
-        state=state,
         available=available,
         hint=None if available else "`make assets` brings it (it needs a network)",
         created_at=None,
@@ -72,7 +73,7 @@ def of_built_in(storage: Storage, model: BuiltIn, state: State) -> ModelInfo:
     )
 
 
-def of_row(storage: Storage, row: ModelRow, state: State) -> ModelInfo:
+def of_row(storage: Storage, row: ModelRow) -> ModelInfo:
     config = network_config(row.family, row.config)
     folder = storage.model(row.name)
     available = folder.exists()
@@ -89,7 +90,6 @@ def of_row(storage: Storage, row: ModelRow, state: State) -> ModelInfo:
         job=row.job_id,
         licence=row.licence,
         chat=model_files.has_chat_template(folder),
-        state=state,
         available=available,
         hint=None if available else "its folder is gone from the data directory",
         created_at=int(row.created_at),
@@ -103,7 +103,6 @@ def of_row(storage: Storage, row: ModelRow, state: State) -> ModelInfo:
 def of_checkpoint(
     folder: Path,
     row: CheckpointRow,
-    state: State,
     *,
     base_model: str | None,
     datasets: list[dict[str, Any]],
@@ -129,7 +128,6 @@ def of_checkpoint(
         job=row.job_id,
         licence=None,
         chat=found.chat,
-        state=state,
         available=True,
         hint=None,
         created_at=int(row.created_at),

@@ -17,6 +17,7 @@ from app.config import Settings
 from app.db.session import Database
 from app.errors import AppError, Conflict, DataMissing, NotReady, TooLarge
 from app.llm.config import ModelConfig
+from app.llm.progress import Progress, Tell
 from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
 from app.services import memory, model_files, runners
@@ -57,6 +58,16 @@ class LoadedModel:
     """What else computes with `network`, beside the loop, passes it."""
 
 
+class Loading(Future[LoadedModel]):
+    """A model that is being brought into memory, or is there."""
+
+    progress: Progress | None = None
+    """How far that has come; written by the thread that loads, read by any."""
+
+    def tell(self, progress: Progress) -> None:
+        self.progress = progress
+
+
 class Models:
     """All models by name; loaded when first asked for, the least recently used idle one making room."""
 
@@ -66,8 +77,8 @@ class Models:
         database: Database,
         storage: Storage,
         tokenizers: Tokenizers,
-        read: Callable[[Place], Weights] = model_files.read,
-        make_runner: Callable[[Transformer, Settings], Runner] = runners.make,
+        read: Callable[[Place, Tell], Weights] = model_files.read,
+        make_runner: Callable[[Transformer, Settings, Tell], Runner] = runners.make,
     ) -> None:
         """Know the models of `database` and `storage`. Nothing is loaded yet.
 
@@ -80,7 +91,7 @@ class Models:
         self._gate = ComputeGate()
         self.metrics = Metrics()
         self._lock = threading.Lock()  # guards what follows
-        self._in_memory: OrderedDict[str, Future[LoadedModel]] = OrderedDict()  # least recently used first
+        self._in_memory: OrderedDict[str, Loading] = OrderedDict()  # least recently used first
         self._bytes: dict[str, int] = {}  # of the weights of each of these
         self._budget = settings.model_memory_bytes or memory.default_budget()
         self._default_problem: str | None = "is being loaded"
@@ -97,7 +108,7 @@ class Models:
         try:
             return loading.result(self._settings.model_wait_s)
         except TimeoutError:
-            raise still_loading(name) from None
+            raise still_loading(name, loading.progress) from None
 
     async def wait_for(self, name: str | None = None) -> LoadedModel:
         """As `get`, without holding a thread while the model is being loaded."""
@@ -107,7 +118,7 @@ class Models:
             waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits
             await asyncio.wait([waiting], timeout=self._settings.model_wait_s)
         if not loading.done():
-            raise still_loading(name)
+            raise still_loading(name, loading.progress)
         return loading.result()
 
     def unload(self, name: str) -> None:
@@ -142,8 +153,15 @@ class Models:
     @property
     def default_problem(self) -> str | None:
         """Why the default model cannot be used now; None if it can."""
+        progress = self.progress(self._settings.default_model)
         with self._lock:
-            return self._default_problem
+            return self._default_problem and self._default_problem + (f" ({progress})" if progress else "")
+
+    def progress(self, name: str) -> Progress | None:
+        """How far the loading of a model has come; None where it is not being loaded."""
+        with self._lock:
+            loading = self._in_memory.get(name)
+        return None if loading is None or loading.done() else loading.progress
 
     def state(self, name: str) -> State:
         """Whether a model, or a checkpoint, is in memory."""
@@ -167,7 +185,7 @@ class Models:
         for loading in filter(_is_loaded, held):
             loading.result().loop.close()
 
-    def _loading(self, name: str) -> Future[LoadedModel]:
+    def _loading(self, name: str) -> Loading:
         """The model's place in memory, taken now if it has none; its loading may be under way."""
         found = self._recall(name)
         if found is not None:
@@ -181,12 +199,12 @@ class Models:
                 return found
             self._drop(place.name)
             self._make_room(place)
-            loading = self._in_memory[place.name] = Future[LoadedModel]()
+            loading = self._in_memory[place.name] = Loading()
             self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
 
-    def _recall(self, name: str) -> Future[LoadedModel] | None:
+    def _recall(self, name: str) -> Loading | None:
         with self._lock:
             found = self._in_memory.get(name)
             if found is None or _is_dead(found):
@@ -220,13 +238,13 @@ class Models:
         log.info("model_unloaded", model=name)
         self._drop(name).result().loop.retire()
 
-    def _drop(self, name: str) -> Future[LoadedModel]:
+    def _drop(self, name: str) -> Loading:
         self._bytes.pop(name, None)
-        return self._in_memory.pop(name, Future[LoadedModel]())
+        return self._in_memory.pop(name, Loading())
 
-    def _load(self, place: Place, loading: Future[LoadedModel]) -> None:
+    def _load(self, place: Place, loading: Loading) -> None:
         try:
-            model = self._assemble(place)
+            model = self._assemble(place, loading.tell)
         except Exception as error:
             refusal = refusal_of(place, error)
             with self._lock:
@@ -241,14 +259,14 @@ class Models:
             log.info("model_loaded", model=place.name)
             loading.set_result(model)
 
-    def _assemble(self, place: Place) -> LoadedModel:
+    def _assemble(self, place: Place, tell: Tell) -> LoadedModel:
         import torch
 
         from app.llm.engine.engine import Engine
 
         if self._settings.threads:
             torch.set_num_threads(self._settings.threads)
-        weights = self._read(place)
+        weights = self._read(place, tell)
         with self._database.read() as session:
             tokenizer = self._tokenizers.get(session, weights.tokenizer, param="model")
         if tokenizer.vocab_size != weights.config.vocab_size:
@@ -256,7 +274,7 @@ class Models:
             raise DataMissing(f"model: {place.name} has {sizes}", param="model")
         eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
         ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
-        engine = Engine(self._make_runner(weights.network, self._settings))
+        engine = Engine(self._make_runner(weights.network, self._settings, tell))
         return LoadedModel(
             name=place.name,
             network=weights.network,
@@ -297,9 +315,9 @@ class Models:
             self._default_problem = problem
 
 
-def _is_loaded(loading: Future[LoadedModel]) -> bool:
+def _is_loaded(loading: Loading) -> bool:
     return loading.done() and loading.exception() is None
 
 
-def _is_dead(loading: Future[LoadedModel]) -> bool:
+def _is_dead(loading: Loading) -> bool:
     return loading.done() and (loading.exception() is not None or loading.result().loop.is_dead)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.llm.config import Dtype
+from app.llm.progress import Tell, silent
 from app.log import get_logger
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ SMALL_PARAMETERS = 10_000_000
 CHECKED_ROWS = 64
 
 
-def make(network: Transformer, settings: Settings) -> Runner:
+def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runner:
     """A runner for `network`, in the format that the settings name or that suits it.
 
     Raises:
@@ -41,7 +42,7 @@ def make(network: Transformer, settings: Settings) -> Runner:
     except NoKernels as error:
         log.warning("no_kernels", why=str(error), dtype="float32", asked=dtype)
         return TorchRunner(network, kv_cache_tokens=settings.kv_cache_tokens)
-    return NativeRunner(network, dtype, kv_cache_tokens=settings.kv_cache_tokens, threads=pool)
+    return NativeRunner(network, dtype, kv_cache_tokens=settings.kv_cache_tokens, threads=pool, tell=tell)
 
 
 def choose(network: Transformer) -> Dtype:

@@ -48,13 +48,14 @@ function head(model) {
     "div",
     { class: "model__head" },
     h("h3", {}, model.name),
-    h("span", { class: `badge badge--${model.state === "loading" ? "running" : model.state}` }, inMemory(model.state)),
+    h("span", { class: `badge badge--${model.state === "loading" ? "running" : model.state}` }, inMemory(model)),
     h("span", { class: "note" }, about.filter(Boolean).join(" · ")),
     model.hint ? h("span", { class: "note" }, model.hint) : null,
   );
 }
 
-function inMemory(state) {
+function inMemory({ state, progress }) {
+  if (progress) return `being loaded: ${progress.stage}, ${progress.done} of ${progress.total}`;
   return { loaded: "in memory", loading: "being loaded", unloaded: "on disk" }[state];
 }
 

@@ -22,7 +22,7 @@ def url(settings, database) -> Iterator[str]:
     torch.manual_seed(0)
     config = ModelConfig(ByteTokenizer.vocab_size, **PRESETS["gpt-tiny"])
     network = Transformer(config).eval().requires_grad_(False)
-    runtime = scripted_runtime(settings, database, lambda _: network)
+    runtime = scripted_runtime(settings, database, lambda *_: network)
     with served(app_of(runtime)) as port:
         yield f"http://127.0.0.1:{port}"
     runtime.models.close()

@@ -30,7 +30,7 @@ def make(settings: Settings, database: Database):
     made: list[Runtime] = []
 
     def make(**fields: object) -> Runtime:
-        made.append(scripted_runtime(settings.model_copy(update=fields), database, lambda place: ScriptedModel("x")))
+        made.append(scripted_runtime(settings.model_copy(update=fields), database, lambda *_: ScriptedModel("x")))
         return made[-1]
 
     with database.write() as session:

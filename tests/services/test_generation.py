@@ -322,7 +322,7 @@ def test_a_network_of_random_weights_writes_what_it_would_alone(make):
     ids = [*b"Once"]
     for _ in range(20):
         ids.append(int(network(torch.tensor([ids]))[0, -1].argmax()))
-    runtime = make(lambda place: network)
+    runtime = make(lambda *_: network)
     [choice], _, _ = collect(runtime, max_new_tokens=20)
     written = [token.id for token in choice.tokens]
     assert written == ids[4 : 4 + len(written)]

@@ -23,7 +23,7 @@ def make(settings, database):
         torch.manual_seed(0)
         vocab_size = (tokenizer or ByteTokenizer()).vocab_size
         network = Transformer(ModelConfig(vocab_size, **PRESETS["gpt-tiny"])).eval().requires_grad_(False)
-        made.append(scripted_runtime(settings, database, lambda _: network, tokenizer=tokenizer))
+        made.append(scripted_runtime(settings, database, lambda *_: network, tokenizer=tokenizer))
         return made[-1]
 
     yield make

@@ -14,6 +14,7 @@ from app.errors import DataMissing, NotReady
 from app.llm.config import SamplingParams
 from app.llm.engine.request import Request
 from app.llm.errors import BadWeights
+from app.llm.progress import Progress, Tell
 from app.services.model_files import Place
 from app.services.models import LoadedModel, Models
 from app.services.runtime import Runtime
@@ -31,7 +32,8 @@ class Reader:
         self.may_read.set()
         self.error: Exception | None = None
 
-    def __call__(self, place: Place) -> ScriptedModel:
+    def __call__(self, place: Place, tell: Tell) -> ScriptedModel:
+        tell(Progress("reading weights", 3, 7))
         self.names.append(place.name)
         self.may_read.wait(5)
         if self.error is not None:
@@ -109,14 +111,17 @@ def test_the_ids_that_end_a_text(make):
 def test_who_waits_too_long_is_told_to_come_back(make, reader):
     models = make(model_wait_s=0.05)
     reader.may_read.clear()
-    with pytest.raises(NotReady, match="still being loaded") as refusal:
+    with pytest.raises(NotReady, match=r"still being loaded \(reading weights, 3 of 7\)") as refusal:
         models.get()
     assert refusal.value.retry_after_s >= 1
     with pytest.raises(NotReady, match="still being loaded"):
         asyncio.run(models.wait_for())
     assert models.state(DEFAULT) == "loading"
+    assert models.progress(DEFAULT) == Progress("reading weights", 3, 7)
+    assert models.default_problem == "is being loaded (reading weights, 3 of 7)"
     reader.may_read.set()
     eventually(lambda: models.default_problem is None)
+    assert models.progress(DEFAULT) is None
     assert asyncio.run(models.wait_for()).name == DEFAULT
     assert reader.names == [DEFAULT]
 
@@ -223,7 +228,7 @@ def test_a_dead_engine_is_replaced(settings, database):
         raise OSError("broken")
 
     networks = iter([ScriptedModel(before_pass=fail), ScriptedModel("fine")])
-    models = scripted_runtime(settings, database, lambda place: next(networks)).models
+    models = scripted_runtime(settings, database, lambda *_: next(networks)).models
     first = models.get()
     first.loop._engine.check_integrity = lambda: (_ for _ in ()).throw(AssertionError)
     assert isinstance(first.loop._engine, Engine)

@@ -32,7 +32,7 @@ def make(settings: Settings, database: Database):
 
     def make(**fields: object) -> Runtime:
         chosen = settings.model_copy(update=fields)
-        made.append(scripted_runtime(chosen, database, lambda place: ScriptedModel("x" * 300, pass_s=0.002)))
+        made.append(scripted_runtime(chosen, database, lambda *_: ScriptedModel("x" * 300, pass_s=0.002)))
         return made[-1]
 
     with database.write() as session:

@@ -25,6 +25,7 @@ from app.llm.kernels import build
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.layers import LayerNorm, RMSNorm
 from app.llm.model.transformer import Transformer
+from app.llm.progress import Tell, counted, silent
 
 FORMATS: dict[Dtype, int] = {"float32": 0, "bfloat16": 1, "int8": 2, "int4": 3}
 BLOCK_TOKENS = 16
@@ -120,12 +121,15 @@ class NativeRunner:
     block_tokens = BLOCK_TOKENS
     shares_prefixes = True
 
-    def __init__(self, network: Transformer, dtype: Dtype, *, kv_cache_tokens: int, threads: Threads) -> None:
+    def __init__(
+        self, network: Transformer, dtype: Dtype, *, kv_cache_tokens: int, threads: Threads, tell: Tell = silent
+    ) -> None:
         """Pack `network`.
 
         Args:
             dtype: of the weights. The embedding, and a head tied to it, stay at 8 bits where the rest has 4.
             kv_cache_tokens: room for keys and values, in tokens, rounded up to whole blocks.
+            tell: hears of each layer that is packed.
 
         Raises:
             LLMError: a weight has no place in the format, or there are more layers than the kernels count.
@@ -138,7 +142,7 @@ class NativeRunner:
         self._threads = threads
         self._kept: list[Any] = []  # what the addresses point to
         self.weight_bytes = 0
-        self._network = self._pack(network)
+        self._network = self._pack(network, tell)
         self._handle: int = threads.kernels.inkling_runner(ctypes.byref(self._network), threads.handle)
         if not self._handle:
             raise MemoryError("no memory for the runner")
@@ -164,10 +168,11 @@ class NativeRunner:
             raise MemoryError("no memory for a step of the network")
         return logits  # (R, V)
 
-    def _pack(self, network: Transformer) -> _Network:
+    def _pack(self, network: Transformer, tell: Tell) -> _Network:
         config = self.config
         table: Dtype = "int8" if self.dtype == "int4" else self.dtype
-        layers = (_Layer * config.n_layers)(*(self._layer(block) for block in network.blocks))
+        blocks = counted(network.blocks, config.n_layers, "packing layers", tell)
+        layers = (_Layer * config.n_layers)(*map(self._layer, blocks))
         embedding = self._matrix([network.token_embedding.weight], [], table)
         cosines, sines = self._angles()
         is_half = self.dtype != "float32"

@@ -14,6 +14,7 @@ from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
 from app.llm.model.shapes import block_shapes, weight_shapes
 from app.llm.model.transformer import Transformer
+from app.llm.progress import Tell, counted, silent
 from app.llm.weights.dequantise import dequantise
 from app.llm.weights.gguf_file import GGUFFile, TensorEntry, open_gguf
 from app.llm.weights.layout import Layout, Slot, Weights, check, shapes_of
@@ -94,7 +95,7 @@ class GGUFTensors:
         return torch.from_numpy(dequantise(self.file.content, self.file.tensors[name]))
 
 
-def load_gguf(path: Path) -> Transformer:
+def load_gguf(path: Path, tell: Tell = silent) -> Transformer:
     """The network with its weights in float32, in evaluation mode.
 
     Raises:
@@ -106,7 +107,8 @@ def load_gguf(path: Path) -> Transformer:
     weights = weights_of(file)
     with torch.device("meta"):
         model = Transformer(weights.config)
-    model.load_state_dict(dict(weights.ours()), assign=True)
+    named = counted(weights.ours(), len(weights.shapes), "reading weights", tell)
+    model.load_state_dict(dict(named), assign=True)
     return model.eval()
 
 

@@ -240,7 +240,7 @@ def test_a_full_queue_says_when_to_come_back(make):
 def test_a_model_that_takes_too_long_to_load(settings, database):
     may_read = threading.Event()
 
-    def slow(place) -> ScriptedModel:
+    def slow(place, tell) -> ScriptedModel:
         may_read.wait(10)
         return NETWORK
 
@@ -294,7 +294,7 @@ def test_a_client_that_hangs_up_before_its_turn(settings, database, stream):
     """One that waits in the queue, and one whose model is still being loaded."""
     may_read = threading.Event()
 
-    def slow(place) -> ScriptedModel:
+    def slow(place, tell) -> ScriptedModel:
         may_read.wait(10)
         return ScriptedModel("x" * 500, pass_s=0.01)
 
@@ -324,16 +324,7 @@ def send(client: socket.socket, body: dict[str, object]) -> None:
 
 def test_the_model_that_ships(assets: Path, settings, database):
     """SmolLM2 through the whole line: greedy text, a chat, a stop string, a seed that repeats itself."""
-    from app.services.models import Models
-    from app.services.queue import Nudger, make_celery
-    from app.services.storage import Storage
-    from app.services.tokenizers import Tokenizers
-
-    storage = Storage(settings.data_dir, assets)
-    storage.prepare()
-    tokenizers = Tokenizers(storage)
-    models = Models(settings, database, storage, tokenizers)
-    runtime = Runtime(settings, database, storage, tokenizers, models, Nudger(make_celery(settings)))
+    runtime = Runtime.open(settings.model_copy(update={"assets_dir": assets}))
     client = TestClient(app_of(runtime))
 
     def ask(**body: object) -> dict:
@@ -353,7 +344,7 @@ def test_the_model_that_ships(assets: Path, settings, database):
     refused = client.post("/generate", json={"prompt": "a", "max_new_tokens": 8192})
     assert refused.json()["error"]["code"] == "context_length_exceeded"
     assert "8192" in refused.json()["error"]["message"]
-    models.close()
+    runtime.close()
 
 
 def test_a_generation_ends_when_its_time_is_over(make):

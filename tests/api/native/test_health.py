@@ -13,7 +13,7 @@ from tests.serving import app_of
 def test_alive_while_the_model_is_being_loaded(settings, database):
     may_read = threading.Event()
 
-    def slow(place) -> ScriptedModel:
+    def slow(place, tell) -> ScriptedModel:
         may_read.wait(10)
         return ScriptedModel()
 
@@ -38,7 +38,7 @@ def test_alive_while_the_model_is_being_loaded(settings, database):
 
 
 def test_a_default_model_that_cannot_be_read(settings, database):
-    def broken(place) -> ScriptedModel:
+    def broken(*_) -> ScriptedModel:
         raise DataMissing("its file is damaged")
 
     runtime = scripted_runtime(settings, database, broken)

@@ -35,7 +35,7 @@ def network_of(preset: str = "llama-tiny", **changed: object) -> Transformer:
 
 
 def runtime_of(settings, database, network: Transformer, **fields: object) -> Runtime:
-    return scripted_runtime(settings.model_copy(update=fields), database, lambda _: network)
+    return scripted_runtime(settings.model_copy(update=fields), database, lambda *_: network)
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_refused_in_the_one_shape_with_nothing_computed(refusing, body, status, 
 
 
 def test_a_model_without_a_template_takes_no_messages(settings, database):
-    runtime = scripted_runtime(settings, database, lambda _: network_of(), chat_template=None)
+    runtime = scripted_runtime(settings, database, lambda *_: network_of(), chat_template=None)
     ask = {"messages": [{"role": "user", "content": "a"}], "want": ["loss"]}
     answer = TestClient(app_of(runtime)).post("/inspect", json=ask)
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "no_chat_template")
@@ -350,16 +350,7 @@ def test_others_compute_between_two_layers(make):
 
 def test_the_model_that_ships_at_200_tokens(assets: Path, settings, database):
     """All attention of SmolLM2 for 200 tokens as base64 fits the default budget."""
-    from app.services.models import Models
-    from app.services.queue import Nudger, make_celery
-    from app.services.storage import Storage
-    from app.services.tokenizers import Tokenizers
-
-    storage = Storage(settings.data_dir, assets)
-    storage.prepare()
-    tokenizers = Tokenizers(storage)
-    models = Models(settings, database, storage, tokenizers)
-    runtime = Runtime(settings, database, storage, tokenizers, models, Nudger(make_celery(settings)))
+    runtime = Runtime.open(settings.model_copy(update={"assets_dir": assets}))
     client = TestClient(app_of(runtime))
     found = array(asked(client, ids=list(range(1000, 1200)), want=["attention"], encoding="base64")["attention"])
     assert found.shape == (30, 9, 200, 200)
@@ -368,4 +359,4 @@ def test_the_model_that_ships_at_200_tokens(assets: Path, settings, database):
     best, other = answer["next"][-1]["top"][:2]
     assert (best["text"], best["sampled_logprob"], other["sampled_logprob"]) == (" Paris", 0.0, None)
     assert answer["loss"]["tokens"][-1]["rank"] == 1
-    models.close()
+    runtime.close()

@@ -31,7 +31,7 @@ def client(settings, database) -> Iterator[Callable[..., openai.OpenAI]]:
 
         def make(network: object = None, **fields: object) -> openai.OpenAI:
             made = network or ScriptedModel("né 👍!", margin=20.0)
-            given = made if isinstance(made, ScriptedModel) else lambda _place: made
+            given = made if isinstance(made, ScriptedModel) else lambda *_: made
             runtime = scripted_runtime(settings.model_copy(update=fields), database, given)
             runtimes.append(runtime)
             port = stack.enter_context(served(app_of(runtime)))
