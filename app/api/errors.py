@@ -176,16 +176,21 @@ def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], i
         ), 400
     param = ".".join(str(part) for part in first["loc"][1:] if part not in FORMS) or None
     code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(first["type"], "invalid_value")
-    told = "must not be empty" if _is_empty(first) else str(first["msg"])
+    told = _told(first)
     message = f"{param}: {told}" if param else told
     return error_body(
         _printable(message), kind="invalid_request_error", code=code, param=_printable(param) if param else None
     ), 422
 
 
-def _is_empty(error: Any) -> bool:
-    """Whether it is what pydantic calls fewer than one item after validation."""
-    return error["type"] in ("too_short", "string_too_short") and error.get("ctx", {}).get("min_length") == 1
+def _told(error: Any) -> str:
+    """What pydantic says, but for lengths: behind a validator it speaks of items of a text."""
+    limits = error.get("ctx", {})
+    if error["type"] in ("too_short", "string_too_short") and limits.get("min_length") == 1:
+        return "must not be empty"
+    if error["type"] == "too_long" and isinstance(error["input"], str):
+        return f"at most {limits['max_length']} characters, not {len(error['input'])}"
+    return str(error["msg"])
 
 
 def _printable(text: str) -> str:

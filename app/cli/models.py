@@ -19,6 +19,7 @@ cli = typer.Typer(help="The models of the server: list, pull, import, export, lo
 NAME_CHARACTERS = 96
 Name = Annotated[str | None, typer.Option(help="What to call it; by default the end of the path or repository.")]
 TokenizerName = Annotated[str | None, typer.Option(help="A tokenizer of the server; by default the files' own.")]
+MOST = 1000  # models that one answer brings
 Licence = Annotated[str | None, typer.Option(help="What it may be used for.")]
 
 
@@ -33,7 +34,10 @@ def models(context: typer.Context, as_json: Json = False, url: Url = None) -> No
 def list_models(as_json: Json = False, url: Url = None) -> None:
     """List the models; word vectors have no context."""
     with _client(url) as client:
-        answer = _ask(client, "GET", "/models")
+        answer = _ask(client, "GET", "/models", params={"limit": MOST})
+        while answer["has_more"]:
+            page = _ask(client, "GET", "/models", params={"limit": MOST, "after": answer["data"][-1]["name"]})
+            answer = page | {"data": answer["data"] + page["data"]}
     if as_json:
         return show.as_json(answer)
     columns = ("name", "family", "parameters", "context", "tokenizer", "source", "state")

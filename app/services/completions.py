@@ -29,7 +29,7 @@ from app.services.generation import (
     text_ids,
     with_seed,
 )
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
 LEAST_TOP_P = 1e-9  # the likeliest token alone, which is what OpenAI's 0 means

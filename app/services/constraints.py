@@ -15,7 +15,7 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from app.errors import InvalidRequest, WrongModel
 from app.llm.errors import LLMError
 from app.llm.tokenizer.base import Tokenizer
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -72,7 +72,7 @@ async def open_model(runtime: Runtime, body: EmbeddingsIn) -> Tables | None:
         tokens.check_size([body.text], runtime.settings.max_text_bytes)
     if body.output_dim is not None:
         return None
-    name = body.model or runtime.settings.default_model
+    name = runtime.settings.default_model if body.model is None else body.model
     vectors = await asyncio.to_thread(_word_vectors, runtime, name)
     if vectors is not None:
         return vectors
@@ -149,7 +149,9 @@ def _fresh(runtime: Runtime, body: EmbeddingsIn) -> Tables:
     """A new layer as torch makes it right after `torch.manual_seed(seed)`; torch's own generator is not touched."""
     import torch
 
-    name = body.tokenizer or (runtime.settings.default_tokenizer if body.text is not None else None)
+    name = body.tokenizer
+    if name is None and body.text is not None:
+        name = runtime.settings.default_tokenizer
     tokenizer = None
     if name is not None:
         with runtime.database.read() as session:

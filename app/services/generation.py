@@ -20,7 +20,7 @@ from app.llm.engine.request import Answer, FinishReason, PromptScored, Request, 
 from app.schemas.generate import GenerateIn, Message
 from app.services import tokens
 from app.services.engine_loop import EventStream
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 from app.services.transcript import GeneratedToken, Transcript
 

@@ -15,7 +15,7 @@ from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, To
 from app.llm.config import SamplingParams
 from app.schemas.inspect import InspectIn
 from app.services import tokens
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
 if TYPE_CHECKING:  # torch takes a second to import, and comes with the first model

@@ -87,6 +87,8 @@ class Place:
     is_gguf: bool
     memory_bytes: int = 0
     """Of the weights, once they are in memory."""
+    version: str = ""
+    """Another one where other weights have taken the name."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +134,17 @@ def find_any(session: Session, storage: Storage, name: str) -> Place:
 def _place(session: Session, storage: Storage, name: str) -> Place:
     if name in BUILT_IN:
         shipped = BUILT_IN[name]
-        return Place(name, storage.asset(shipped.file_name), True, FLOAT_BYTES * shipped.parameters)
+        return Place(name, storage.asset(shipped.file_name), True, FLOAT_BYTES * shipped.parameters, shipped.sha256)
     if "@" in name:
         checkpoint = checkpoint_row(session, name)
         if checkpoint is None:
             raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
         folder = storage.checkpoint(checkpoint.job_id, checkpoint.path)
-        return Place(checkpoint.id, folder, False, _size_of_weights(folder))
+        return Place(checkpoint.id, folder, False, _size_of_weights(folder), checkpoint.sha256)
     row = model_table.get(session, name) if NAME.fullmatch(name) else None
     if row is None:
         raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
-    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters)
+    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters, row.sha256)
 
 
 def checkpoint_row(session: Session, name: str) -> CheckpointRow | None:

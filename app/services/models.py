@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.config import Settings
-from app.db.session import Database
-from app.errors import AppError, Conflict, DataMissing, NotReady, TooLarge
-from app.llm.config import ModelConfig
+from app.db.session import UNAVAILABLE, Database
+from app.errors import AppError, Conflict, ModelNotFound, NotReady, TooLarge
 from app.llm.progress import Progress, Tell
-from app.llm.tokenizer.base import Tokenizer
 from app.log import get_logger
 from app.services import memory, model_files, runners
-from app.services.chat import ChatTemplate, chat_template
 from app.services.engine_loop import EngineLoop
-from app.services.gate import ComputeGate
+from app.services.loaded_model import LoadedModel, Loader
 from app.services.metrics import Metrics
-from app.services.model_files import BUILT_IN, Place, Weights
+from app.services.model_files import Place, Weights
 from app.services.model_info import State
 from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
 from app.services.storage import Storage
@@ -37,25 +34,8 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-END_NAMES = ("<|endoftext|>", "<|im_end|>")
-"""Special tokens that end a text in any model that has them."""
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model in memory. Whoever holds it can use it, even after it made room for another."""
-
-    name: str
-    network: Transformer = field(repr=False)
-    config: ModelConfig
-    tokenizer: Tokenizer = field(repr=False)
-    chat_template: ChatTemplate | None = field(repr=False)
-    stop_ids: frozenset[int]
-    loop: EngineLoop = field(repr=False)
-    request_timeout_s: float
-    """After so long a request ends with what it has."""
-    gate: ComputeGate = field(repr=False)
-    """What else computes with `network`, beside the loop, passes it."""
+LOOK_AGAIN_S = 2.0
+"""For so long a model in memory is used before its name is looked up again: other servers may have changed it."""
 
 
 class Loading(Future[LoadedModel]):
@@ -63,6 +43,11 @@ class Loading(Future[LoadedModel]):
 
     progress: Progress | None = None
     """How far that has come; written by the thread that loads, read by any."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__()
+        self.version = version
+        self.seen_at = time.monotonic()  # when the name was last known to mean these weights
 
     def tell(self, progress: Progress) -> None:
         self.progress = progress
@@ -86,10 +71,9 @@ class Models:
             read: how a place becomes a network; tests read from nowhere.
             make_runner: what runs a network.
         """
-        self._settings, self._database, self._storage, self._tokenizers = settings, database, storage, tokenizers
-        self._read, self._make_runner = read, make_runner
-        self._gate = ComputeGate()
+        self._settings, self._database, self._storage = settings, database, storage
         self.metrics = Metrics()
+        self._loader = Loader(settings, database, tokenizers, read, make_runner, self.metrics)
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Loading] = OrderedDict()  # least recently used first
         self._bytes: dict[str, int] = {}  # of the weights of each of these
@@ -142,9 +126,7 @@ class Models:
     def forget(self, name: str) -> None:
         """Let go of a model that was deleted; a request that uses it still may end."""
         with self._lock:
-            held = self._drop(name)
-        if _is_loaded(held):
-            held.result().loop.retire()
+            _retire(self._drop(name))
 
     def preload(self, name: str) -> None:
         """Begin to load in the background; never raises, never waits."""
@@ -188,18 +170,27 @@ class Models:
     def _loading(self, name: str) -> Loading:
         """The model's place in memory, taken now if it has none; its loading may be under way."""
         found = self._recall(name)
-        if found is not None:
+        if found is not None and time.monotonic() < found.seen_at + LOOK_AGAIN_S:
             return found
-        with self._database.read() as session:  # given back before the long work
-            place = model_files.find(session, self._storage, name)
+        try:
+            with self._database.read() as session:  # given back before the long work
+                place = model_files.find(session, self._storage, name)
+        except ModelNotFound:
+            self.forget(name)  # another server on this database deleted it
+            raise
+        except UNAVAILABLE:
+            if found is None:
+                raise
+            return found
         with self._lock:
             found = self._in_memory.get(place.name)
-            if found is not None and not _is_dead(found):
+            if found is not None and not _is_dead(found) and found.version == place.version:
+                found.seen_at = time.monotonic()
                 self._in_memory.move_to_end(place.name)
                 return found
-            self._drop(place.name)
+            _retire(self._drop(place.name))
             self._make_room(place)
-            loading = self._in_memory[place.name] = Loading()
+            loading = self._in_memory[place.name] = Loading(place.version)
             self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
@@ -222,29 +213,37 @@ class Models:
         if wanted.memory_bytes > self._budget:
             needed = f"{wanted.memory_bytes:,} bytes of weights, more than the {self._budget:,} that models may take"
             raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
-        while self._is_full(wanted):
-            idle = (name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle)
-            name = next(idle, None)
-            if name is None:
-                message = f"all {len(self._in_memory)} places for models in memory are at work; try again"
-                raise NotReady(message, param="model", retry_after_s=RETRY_AFTER_S)
-            self._let_go(name)
+        idle = [name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle]
+        for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
+            in_the_way = self._in_the_way(wanted, idle[:count])
+            if in_the_way is None:
+                for name in idle[:count]:
+                    self._let_go(name)
+                return
+        raise NotReady(f"{in_the_way}; try again", param="model", retry_after_s=RETRY_AFTER_S)
 
-    def _is_full(self, wanted: Place) -> bool:
-        used = sum(self._bytes.values())
-        return len(self._in_memory) >= self._settings.loaded_models or used + wanted.memory_bytes > self._budget
+    def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
+        """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
+        kept = {name: size for name, size in self._bytes.items() if name not in without}
+        if len(kept) >= self._settings.loaded_models:
+            return f"all {len(kept)} models that may be in memory (INKLING_LOADED_MODELS) are at work"
+        used = sum(kept.values())
+        if used + wanted.memory_bytes > self._budget:
+            at_work = f"{used:,} of the {self._budget:,} bytes that models may take (INKLING_MODEL_MEMORY_BYTES)"
+            return f"models at work hold {at_work}, and {wanted.name} needs {wanted.memory_bytes:,}"
+        return None
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
-        self._drop(name).result().loop.retire()
+        _retire(self._drop(name))
 
-    def _drop(self, name: str) -> Loading:
+    def _drop(self, name: str) -> Loading | None:
         self._bytes.pop(name, None)
-        return self._in_memory.pop(name, Loading())
+        return self._in_memory.pop(name, None)
 
     def _load(self, place: Place, loading: Loading) -> None:
         try:
-            model = self._assemble(place, loading.tell)
+            model = self._loader.load(place, loading.tell, lambda: self._load_again(place.name))
         except Exception as error:
             refusal = refusal_of(place, error)
             with self._lock:
@@ -258,41 +257,6 @@ class Models:
                 self._note_default(place.name, None)
             log.info("model_loaded", model=place.name)
             loading.set_result(model)
-
-    def _assemble(self, place: Place, tell: Tell) -> LoadedModel:
-        import torch
-
-        from app.llm.engine.engine import Engine
-
-        if self._settings.threads:
-            torch.set_num_threads(self._settings.threads)
-        weights = self._read(place, tell)
-        with self._database.read() as session:
-            tokenizer = self._tokenizers.get(session, weights.tokenizer, param="model")
-        if tokenizer.vocab_size != weights.config.vocab_size:
-            sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {weights.tokenizer} {tokenizer.vocab_size}"
-            raise DataMissing(f"model: {place.name} has {sizes}", param="model")
-        eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
-        ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
-        engine = Engine(self._make_runner(weights.network, self._settings, tell))
-        return LoadedModel(
-            name=place.name,
-            network=weights.network,
-            config=weights.config,
-            tokenizer=tokenizer,
-            chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
-            stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
-            loop=EngineLoop(
-                engine,
-                self._gate,
-                self._settings.max_queued_requests,
-                name=place.name,
-                watch=self.metrics.watch(place.name),
-                on_death=lambda: self._load_again(place.name),
-            ),
-            request_timeout_s=self._settings.request_timeout_s,
-            gate=self._gate,
-        )
 
     def _load_again(self, name: str) -> None:
         with self._lock:
@@ -313,6 +277,12 @@ class Models:
     def _note_default(self, name: str, problem: str | None) -> None:
         if name == self._settings.default_model:
             self._default_problem = problem
+
+
+def _retire(held: Loading | None) -> None:
+    """Let the engine of one that was dropped end once it has nothing to do."""
+    if held is not None and _is_loaded(held):
+        held.result().loop.retire()
 
 
 def _is_loaded(loading: Loading) -> bool:

@@ -15,7 +15,7 @@ from app.errors import ContextLengthExceeded, InvalidRequest
 from app.schemas.openai import EmbeddingIn
 from app.services import tokens
 from app.services.generation import text_ids
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
 

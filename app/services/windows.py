@@ -89,7 +89,9 @@ def sample(runtime: Runtime, body: WindowsIn) -> Sampled:
     from app.llm.data.windows import Batches, Windows
 
     _check(body, runtime.settings.max_text_bytes)
-    name = body.tokenizer or (runtime.settings.default_tokenizer if body.ids is None else None)
+    name = body.tokenizer
+    if name is None and body.ids is None:
+        name = runtime.settings.default_tokenizer
     tokenizer = None if name is None else _tokenizer(runtime, name)
     ids, param = _ids(runtime, body, name, tokenizer)
     try:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from app.api import errors
 from app.errors import NotReady
-from app.schemas.base import In, Text
+from app.schemas.base import In, StoredText, Text
 
 SHAPE = {"message", "type", "param", "code"}
 
@@ -144,3 +144,19 @@ def test_an_empty_text_is_told_in_plain_words():
     answer = TestClient(app).post("/body", json={"prompt": ""})
     assert refusal(answer) == (422, "invalid_value", "prompt")
     assert answer.json()["error"]["message"] == "prompt: must not be empty"
+
+
+def test_a_text_that_is_too_long_is_counted_in_characters():
+    """Behind a validator pydantic speaks of items."""
+    app = FastAPI()
+    errors.install(app)
+
+    class Named(In):
+        name: StoredText | None = Field(None, max_length=3)
+
+    @app.post("/body")
+    def take(body: Named) -> None: ...
+
+    answer = TestClient(app).post("/body", json={"name": "abcd"})
+    assert refusal(answer) == (422, "invalid_value", "name")
+    assert answer.json()["error"]["message"] == "name: at most 3 characters, not 4"

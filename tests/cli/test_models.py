@@ -12,6 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from app.cli import call, cli
+from app.cli import models as models_commands
 from app.config import Settings
 from app.db.migrate import migrate
 from app.llm.weights.gguf import load_gguf
@@ -81,6 +82,14 @@ def test_a_folder_comes_in_and_goes_out_again(run: Run, tmp_path: Path, monkeypa
 def last_line(printed: str) -> dict[str, Any]:
     """The server writes its log beside, as it is of the same process."""
     return json.loads(printed.splitlines()[-1])
+
+
+def test_the_list_is_whole_in_whatever_pages_it_comes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("pull", "someone/tiny")
+    whole = last_line(run("list", "--json"))
+    assert [model["name"] for model in whole["data"]] == ["smollm2-135m-instruct", "tiny"]
+    monkeypatch.setattr(models_commands, "MOST", 1)
+    assert last_line(run("list", "--json")) == whole
 
 
 def test_a_pull_from_the_hub(run: Run, hub: FakeHub, settings: Settings) -> None:

@@ -6,17 +6,21 @@ import time
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.config import Settings
 from app.db.session import Database
+from app.db.tables import model as model_table
 from app.db.tables.model import ModelRow
-from app.errors import DataMissing, NotReady
+from app.errors import DataMissing, ModelNotFound, NotReady
 from app.llm.config import SamplingParams
 from app.llm.engine.request import Request
 from app.llm.errors import BadWeights
 from app.llm.progress import Progress, Tell
+from app.services import models as models_service
+from app.services.loaded_model import LoadedModel
 from app.services.model_files import Place
-from app.services.models import LoadedModel, Models
+from app.services.models import Models
 from app.services.runtime import Runtime
 from tests.fakes import END_OF_TEXT, IM_END, ScriptedModel, eventually, scripted_runtime
 
@@ -171,6 +175,53 @@ def test_all_places_at_work(make):
     end()
     eventually(lambda: models.get("m1").loop.is_idle)
     assert models.get("m2").name == "m2"
+
+
+def test_none_goes_where_that_makes_no_room(make):
+    """An idle model used to be let go, though what was at work left no room all the same."""
+    models = make(loaded_models=2)
+    ends = [keep_busy(models.get("m1")), keep_busy(models.get("m2"))]
+    with pytest.raises(NotReady, match="INKLING_LOADED_MODELS"):
+        models.get("m3")
+    for end in ends:
+        end()
+    models = make(loaded_models=5, model_memory_bytes=60)  # a model of seven numbers takes 28
+    end = keep_busy(models.get("m1"))
+    models.get("m2")
+    models._bytes["m1"] = 40
+    with pytest.raises(NotReady, match="hold 40 of the 60 bytes"):
+        models.get("m3")
+    assert models.state("m2") == "loaded"
+    end()
+
+
+def test_weights_that_took_the_name_are_loaded_instead(make, reader, database, monkeypatch):
+    """Another server on the same database may delete a model and import one of that name."""
+    monkeypatch.setattr(models_service, "LOOK_AGAIN_S", 0.0)
+    models = make()
+    first = models.get("m1")
+    assert models.get("m1") is first
+    with database.write() as session:
+        model_table.get(session, "m1").sha256 = "1"
+    assert models.get("m1") is not first
+    assert reader.names == ["m1", "m1"]
+    with database.write() as session:
+        session.delete(model_table.get(session, "m1"))
+    with pytest.raises(ModelNotFound):
+        models.get("m1")
+    assert models.state("m1") == "unloaded"
+
+
+def test_a_model_in_memory_is_used_though_the_database_is_away(make, monkeypatch):
+    monkeypatch.setattr(models_service, "LOOK_AGAIN_S", 0.0)
+    models = make()
+    first = models.get("m1")
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:9/nothing")
+    models._database = away
+    assert models.get("m1") is first
+    with pytest.raises(OperationalError):
+        models.get("m2")
+    away.dispose()
 
 
 def test_a_model_that_made_room_still_writes_for_whoever_holds_it(make):

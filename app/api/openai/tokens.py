@@ -13,7 +13,7 @@ from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady,
 from app.schemas.vllm import DetokenizeIn, DetokenizeOut, PromptTokenizeIn, PromptTokenizeOut, TokenizerInfoOut
 from app.services import tokens
 from app.services.completions import conversation_ids
-from app.services.models import LoadedModel
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
 router = APIRouter(tags=["openai"])

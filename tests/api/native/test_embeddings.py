@@ -216,6 +216,8 @@ def test_what_is_no_number_is_null(client):
 
 REFUSED = [
     ({"model": "nope", "ids": [1]}, 404, "model_not_found", "model"),
+    ({"model": "", "ids": [1]}, 404, "model_not_found", "model"),
+    ({"vocab_size": 6, "output_dim": 3, "tokenizer": "", "ids": [1]}, 404, "tokenizer_not_found", "tokenizer"),
     ({"model": "job_1@5", "ids": [1]}, 404, "checkpoint_not_found", "model"),
     ({"model": "smollm2-135m-instruct", "ids": [1]}, 424, "data_missing", "model"),
     ({"model": "gpt", "ids": [10**6]}, 422, "token_out_of_range", "ids.0"),

@@ -219,6 +219,8 @@ def test_more_windows_than_an_order_in_memory_holds(client, monkeypatch):
 
 
 REFUSED = [
+    ({"text": "a b c", "tokenizer": ""}, 404, "tokenizer_not_found", "tokenizer"),
+    ({"ids": [1, 2, 3], "tokenizer": ""}, 404, "tokenizer_not_found", "tokenizer"),
     ({}, 422, "invalid_value", "text"),
     ({"text": "a", "ids": [1]}, 422, "invalid_value", "ids"),
     ({"text": ""}, 422, "invalid_value", "text"),

@@ -1,0 +1,102 @@
+"""A model in memory: its weights read, its tokenizer found, an engine made for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.config import Settings
+from app.db.session import Database
+from app.errors import DataMissing
+from app.llm.config import ModelConfig
+from app.llm.progress import Tell
+from app.llm.tokenizer.base import Tokenizer
+from app.services.chat import ChatTemplate, chat_template
+from app.services.engine_loop import EngineLoop
+from app.services.gate import ComputeGate
+from app.services.metrics import Metrics
+from app.services.model_files import BUILT_IN, Place, Weights
+from app.services.tokenizers import Tokenizers
+
+if TYPE_CHECKING:
+    from app.llm.engine.runner import Runner
+    from app.llm.model.transformer import Transformer
+
+END_NAMES = ("<|endoftext|>", "<|im_end|>")
+"""Special tokens that end a text in any model that has them."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory. Whoever holds it can use it, even after it made room for another."""
+
+    name: str
+    network: Transformer = field(repr=False)
+    config: ModelConfig
+    tokenizer: Tokenizer = field(repr=False)
+    chat_template: ChatTemplate | None = field(repr=False)
+    stop_ids: frozenset[int]
+    loop: EngineLoop = field(repr=False)
+    request_timeout_s: float
+    """After so long a request ends with what it has."""
+    gate: ComputeGate = field(repr=False)
+    """What else computes with `network`, beside the loop, passes it."""
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What it takes to bring a place's model into memory. All models of a process pass one gate."""
+
+    settings: Settings
+    database: Database
+    tokenizers: Tokenizers
+    read: Callable[[Place, Tell], Weights]
+    make_runner: Callable[[Transformer, Settings, Tell], Runner]
+    metrics: Metrics
+    gate: ComputeGate = field(default_factory=ComputeGate)
+
+    def load(self, place: Place, tell: Tell, on_death: Callable[[], None]) -> LoadedModel:
+        """The model of a place.
+
+        Args:
+            tell: hears how far it has come.
+            on_death: called where its engine stops for good.
+
+        Raises:
+            LLMError, FileNotFoundError: its files are gone or damaged, or fit no format.
+            DataMissing: its tokenizer is gone, or is not the one of its vocabulary.
+        """
+        import torch
+
+        from app.llm.engine.engine import Engine
+
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        weights = self.read(place, tell)
+        with self.database.read() as session:
+            tokenizer = self.tokenizers.get(session, weights.tokenizer, param="model")
+        if tokenizer.vocab_size != weights.config.vocab_size:
+            sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {weights.tokenizer} {tokenizer.vocab_size}"
+            raise DataMissing(f"model: {place.name} has {sizes}", param="model")
+        eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
+        ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
+        engine = Engine(self.make_runner(weights.network, self.settings, tell))
+        return LoadedModel(
+            name=place.name,
+            network=weights.network,
+            config=weights.config,
+            tokenizer=tokenizer,
+            chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
+            stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
+            loop=EngineLoop(
+                engine,
+                self.gate,
+                self.settings.max_queued_requests,
+                name=place.name,
+                watch=self.metrics.watch(place.name),
+                on_death=on_death,
+            ),
+            request_timeout_s=self.settings.request_timeout_s,
+            gate=self.gate,
+        )
