@@ -20,7 +20,7 @@ from app.services import runners
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
-from app.services.runtime import Runtime
+from app.services.runtime import Runtime, remote_of
 from app.services.storage import Storage
 
 SPECIALS = {"<|im_start|>": 256, "<|im_end|>": 257, "<|endoftext|>": 258}
@@ -164,7 +164,8 @@ def scripted_runtime(
         return runners.make(made, settings.model_copy(update={"assets_dir": installed}))
 
     loader = Models(settings, database, storage, tokenizers, read, make_runner)
-    return Runtime(settings, database, storage, tokenizers, loader, Nudger(make_celery(settings)))
+    nudger = Nudger(make_celery(settings))
+    return Runtime(settings, database, storage, tokenizers, loader, nudger, remote_of(settings))
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> float:
