@@ -51,8 +51,9 @@ def back(settings, database) -> Iterator[Callable[..., tuple[Runtime, str]]]:
     with ExitStack() as stack:
         runtimes: list[Runtime] = []
 
-        def make(network: ScriptedModel, **fields: object) -> tuple[Runtime, str]:
-            runtime = scripted_runtime(settings.model_copy(update=fields), database, network)
+        def make(network: object, **fields: object) -> tuple[Runtime, str]:
+            given = network if isinstance(network, ScriptedModel) else lambda _place: network
+            runtime = scripted_runtime(settings.model_copy(update=fields), database, given)
             runtimes.append(runtime)
             port = stack.enter_context(served(app_of(runtime)))
             return runtime, f"http://127.0.0.1:{port}"
