@@ -1,4 +1,4 @@
-"""A server that speaks OpenAI's API and nothing beside it: it answers what a test tells it, and keeps what it was asked."""
+"""A server that speaks OpenAI's API and nothing beside it: answers what a test tells it, keeps what it was asked."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def chat_chunk(content: str | None, *, finish_reason: str | None = None, **field
     """A chunk of a streamed answer."""
     delta = {} if content is None else {"content": content}
     choice = {"index": 0, "delta": delta, "finish_reason": finish_reason} | fields
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "plain-1", "choices": [choice]}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "plain-1", "choices": [choice]}
 
 
 USAGE = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}}

@@ -76,7 +76,7 @@ def test_where_text_is_generated(backend: str, url: str | None) -> None:
 @pytest.mark.parametrize("backend", ["gpu:8000", "ftp://gpu", "http://", "http://gpu?x=1", "http://[gpu", "vllm"])
 def test_a_backend_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     monkeypatch.setenv("INKLING_GENERATION_BACKEND", backend)
-    with pytest.raises(BadSetting, match="^INKLING_GENERATION_BACKEND is "):
+    with pytest.raises(BadSetting, match=r"^INKLING_GENERATION_BACKEND is "):
         get_settings()
 
 

@@ -25,10 +25,10 @@ async def in_pieces(content: bytes, size: int) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_of_any_cut(size):
-    content = ": hello\r\n\r\nevent: x\nid: 1\ndata: né\u2028 👍\n\ndata:{}\r\n\r\n\n\ndata: a\ndata: b\n\ndata: lost".encode()
+    text = ": hello\r\n\r\nevent: x\nid: 1\ndata: né\u2028 👍\n\ndata:{}\r\n\r\n\n\ndata: a\ndata: b\n\ndata: lost"
 
     async def read() -> list[str]:
-        return [data async for data in _events(in_pieces(content, size))]
+        return [data async for data in _events(in_pieces(text.encode(), size))]
 
     assert asyncio.run(read()) == ["né\u2028 👍", "{}", "a\nb"]
 
@@ -102,8 +102,7 @@ def test_a_stream_that_is_hung_up_gives_its_connection_back(plain):
         await stream.ended()
         assert remote.is_idle
         with pytest.raises(RemoteFailed, match="hung up"):
-            while True:
-                await anext(events)
+            await drain(events)
 
     with served(plain.app) as port:
         asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))

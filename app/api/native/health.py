@@ -27,7 +27,7 @@ async def healthz() -> HealthOut:
 
 @router.get("/readyz", response_model=ReadyOut, responses=refusals(NotReady))
 async def readyz(runtime: RuntimeDep) -> Any:
-    """200 once the database and the default model (or the remote backend) can be used; else 503 with what is missing."""
+    """200 once the database and the default model, or the remote backend, can be used; else 503 and what is missing."""
     parts = await readiness(runtime)
     missing = [f"{name} ({part.detail})" for name, part in parts.items() if not part.ready]
     body: dict[str, Any] = {"ready": not missing, "parts": {name: asdict(part) for name, part in parts.items()}}

@@ -37,5 +37,5 @@ def test_a_list_that_is_none(front, plain, plain_url):
 
 
 def test_a_second_inkling_lists_its_own(front, back):
-    runtime, url = back(ScriptedModel())
+    _, url = back(ScriptedModel())
     assert [card["id"] for card in front(url).get("/v1/models").json()["data"]] == ["smollm2-135m-instruct"]
