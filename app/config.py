@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,28 @@ EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - to be told apart, not to b
 
 class BadSetting(ValueError):
     """A setting cannot be read; the message names it."""
+
+
+LOCAL = "local"
+SECRETS = ("generation_api_key",)
+"""Settings whose values no message and no log may show."""
+
+
+def _backend(value: str) -> str:
+    if value in ("", LOCAL):
+        return LOCAL
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("it must be local, or the http:// or https:// address of an OpenAI-compatible server")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address with a password would stand in logs; use INKLING_GENERATION_API_KEY")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if not all("!" <= character <= "~" for character in value):
+        raise ValueError("it must be printable ASCII without spaces")
+    return value
 
 
 class Settings(BaseSettings):
@@ -42,6 +65,11 @@ class Settings(BaseSettings):
 
     default_model: str = "smollm2-135m-instruct"
     default_tokenizer: str = "gpt2"
+
+    generation_backend: Annotated[str, AfterValidator(_backend)] = LOCAL
+    """`local`, or the address of an OpenAI-compatible server that generates in place of this process."""
+    generation_api_key: Annotated[str, AfterValidator(_header_value)] = Field("", repr=False)
+    """Sent to that server as a bearer token. Never logged."""
 
     max_text_bytes: int = Field(MIB, ge=1)
     max_upload_bytes: int = Field(512 * MIB, ge=1)
@@ -93,6 +121,14 @@ class Settings(BaseSettings):
         return self.url or self.own_url
 
     @property
+    def remote_url(self) -> str | None:
+        """Where the routes of the server that generates begin, as `http://host:8000/v1`; None: this process does."""
+        if self.generation_backend == LOCAL:
+            return None
+        address = self.generation_backend.rstrip("/")
+        return address if urlsplit(address).path else f"{address}/v1"
+
+    @property
     def effective_database_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir / 'inkling.db'}"
 
@@ -125,8 +161,13 @@ def get_settings(**chosen: Any) -> Settings:
 
 
 def _told(place: tuple[int | str, ...], message: str, given: object) -> str:
-    name = "_".join(str(part) for part in place).upper()
-    return f"INKLING_{name} is {str(given)!r}: {message[:1].lower()}{message[1:]}"
+    name = "_".join(str(part) for part in place)
+    shown = "given" if name in SECRETS or _has_password(given) else repr(str(given))
+    return f"INKLING_{name.upper()} is {shown}: {message[:1].lower()}{message[1:]}"
+
+
+def _has_password(given: object) -> bool:
+    return isinstance(given, str) and "://" in given and "@" in given
 
 
 def export(settings: Settings) -> None:

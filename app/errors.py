@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 
 class AppError(Exception):
     """A refusal that the caller can act upon.
@@ -14,9 +12,9 @@ class AppError(Exception):
         retry_after_s: seconds after which a second try makes sense (429 and 503).
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
-    type: ClassVar[str] = "server_error"
+    status: int = 500
+    code: str = "internal_error"
+    type: str = "server_error"
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> None:
         super().__init__(message)
@@ -157,6 +155,51 @@ class HubUnreachable(AppError):
 
     status = 503
     code = "hub_unreachable"
+    type = "unavailable_error"
+
+
+class RemoteRefused(AppError):
+    """The server that generates in our place refuses the request; message, status and code are its own."""
+
+    status = 422
+    code = "remote_refused"
+    type = "invalid_request_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        self.status, self.code, self.type = status, code or self.code, type or self.type
+
+
+class RemoteFailed(AppError):
+    """It answered with an error of its own, with what nobody can read, or broke off."""
+
+    status = 502
+    code = "remote_failed"
+    type = "unavailable_error"
+
+
+class RemoteUnavailable(AppError):
+    """It cannot be reached, or says that it is not ready."""
+
+    status = 503
+    code = "remote_unavailable"
+    type = "unavailable_error"
+
+
+class RemoteTimeout(AppError):
+    """It has not answered in the time that a request may take."""
+
+    status = 504
+    code = "remote_timeout"
     type = "unavailable_error"
 
 

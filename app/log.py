@@ -41,6 +41,8 @@ def configure_logging(level: str = "info", log_format: str = "console") -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("alembic.runtime.migration").setLevel(max(root.level, logging.WARNING))  # chatty
+    for client in ("httpx", "httpcore"):  # they tell of each request and its headers
+        logging.getLogger(client).setLevel(max(root.level, logging.WARNING))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

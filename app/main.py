@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import draining, errors, held, openai, pages, pieces
+from app.api import draining, errors, generating, held, pages, pieces
 from app.api.native import datasets as uploads
 from app.api.native import model_files, routers
 from app.api.request_log import RequestLog
@@ -58,10 +58,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         with runtime.database.write() as session:
             datasets.register_builtin(session, runtime.storage)
         app.state.runtime = runtime
-        runtime.models.preload(settings.default_model)
+        if runtime.remote is None:
+            runtime.models.preload(settings.default_model)
         with _uploads_spooled_in(runtime.storage.scratch):
             _collect_garbage_less()
             yield
+        if runtime.remote is not None:
+            await runtime.remote.close()
         runtime.close()
 
     app = Inkling(
@@ -80,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         id(uploads.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
         id(model_files.router): settings.max_model_upload_bytes + model_files.FORM_OVERHEAD_BYTES,
     }
-    for router in [*routers, *openai.routers]:
+    for router in [*routers, *generating.routers(is_remote=settings.remote_url is not None)]:
         app.include_router(router, max_body_size=body_sizes.get(id(router)), responses=errors.ALWAYS)
     app.include_router(pages.router)
     app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")

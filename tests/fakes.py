@@ -22,7 +22,7 @@ from app.services.catalogue import Catalogue
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
-from app.services.runtime import Runtime
+from app.services.runtime import Runtime, remote_of
 from app.services.storage import Storage
 
 SPECIALS = {"<|im_start|>": 256, "<|im_end|>": 257, "<|endoftext|>": 258}
@@ -167,7 +167,8 @@ def scripted_runtime(
 
     loader = Models(settings, database, storage, tokenizers, read, make_runner)
     catalogue = Catalogue(settings, storage, loader)
-    return Runtime(settings, database, storage, tokenizers, loader, catalogue, Nudger(make_celery(settings)))
+    nudger = Nudger(make_celery(settings))
+    return Runtime(settings, database, storage, tokenizers, loader, catalogue, nudger, remote_of(settings))
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> float:

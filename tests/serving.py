@@ -4,38 +4,46 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from anyio import CapacityLimiter
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from app.api import errors, held, openai, pieces
-from app.api.native import generate, health, inspect, model_files, models, tokens
+from app.api import errors, generating, held, pieces
+from app.api.native import health, inspect, model_files, models, tokens
 from app.main import Inkling
 from app.services.runtime import Runtime
 
 
 def app_of(runtime: Runtime) -> FastAPI:
     """The routes of models, generation and inspection around a runtime."""
-    app = Inkling(max_body_size=6 * runtime.settings.max_text_bytes + 1024 * 1024)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        if runtime.remote is not None:
+            await runtime.remote.close()
+
+    app = Inkling(max_body_size=6 * runtime.settings.max_text_bytes + 1024 * 1024, lifespan=lifespan)
     errors.install(app)
     app.state.runtime = runtime
     app.state.places = held.Places()
     app.state.long_work = CapacityLimiter(pieces.THREADS)
-    for module in (generate, inspect, model_files, models, health, tokens):
+    for module in (inspect, model_files, models, health, tokens):
         app.include_router(module.router)
-    for router in openai.routers:
+    for router in generating.routers(is_remote=runtime.remote is not None):
         app.include_router(router)
     return app
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[int]:
+def served(app: ASGIApp) -> Iterator[int]:
     """The app behind a real uvicorn, in a thread; gives the port."""
     server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
+        uvicorn.Config(app, host="127.0.0.1", port=0, lifespan="on", log_config=None, timeout_graceful_shutdown=2)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -58,6 +58,39 @@ def test_commands_call_the_server_that_the_settings_start(chosen: dict[str, Any]
     assert Settings(_env_file=None, **chosen).effective_url == url
 
 
+@pytest.mark.parametrize(
+    ("backend", "url"),
+    [
+        ("local", None),
+        ("", None),
+        ("http://gpu:8000", "http://gpu:8000/v1"),
+        ("http://gpu:8000/", "http://gpu:8000/v1"),
+        ("https://gpu/v1/", "https://gpu/v1"),
+        ("https://gpu/openai/v2", "https://gpu/openai/v2"),
+    ],
+)
+def test_where_text_is_generated(backend: str, url: str | None) -> None:
+    assert Settings(_env_file=None, generation_backend=backend).remote_url == url
+
+
+@pytest.mark.parametrize("backend", ["gpu:8000", "ftp://gpu", "http://", "http://gpu?x=1", "http://[gpu", "vllm"])
+def test_a_backend_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setenv("INKLING_GENERATION_BACKEND", backend)
+    with pytest.raises(BadSetting, match=r"^INKLING_GENERATION_BACKEND is "):
+        get_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("API_KEY", "hush hush"), ("API_KEY", "hush\n"), ("BACKEND", "http://me:hush@gpu:8000")]
+)
+def test_no_message_shows_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"INKLING_GENERATION_{name}", value)
+    with pytest.raises(BadSetting, match=f"^INKLING_GENERATION_{name} is given: ") as refusal:
+        get_settings()
+    assert "hush" not in str(refusal.value)
+    assert "hush" not in repr(Settings(_env_file=None, generation_api_key="hush", generation_backend="local"))
+
+
 def test_child_processes_get_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for field in Settings.model_fields:
         monkeypatch.setenv(f"INKLING_{field.upper()}", "")  # restored afterwards

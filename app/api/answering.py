@@ -1,20 +1,22 @@
-"""A generation to an answer: all at once, unless the client hangs up before it is written."""
+"""A generation to an answer, whole or as a stream, unless the client hangs up before there is one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
 
 from fastapi import Request, Response
 
-from app.api.sse import cancelled, client_is_gone
-from app.services.generation import Generation
+from app.api.sse import EventStreamResponse, cancelled, client_is_gone, frames
 
 CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log
 
 
-async def whole(generation: Generation, request: Request, write: Callable[[], Awaitable[str]]) -> Response:
-    """The JSON that `write` makes; a client that hangs up ends the work."""
+async def whole(
+    request: Request, write: Callable[[], Awaitable[str | bytes]], close: Callable[[], None] | None = None
+) -> Response:
+    """The JSON that `write` makes; a client that hangs up ends the work, and `close` is called at the end."""
     writing = asyncio.ensure_future(write())
     leaving = asyncio.ensure_future(client_is_gone(request.receive))
     try:
@@ -23,5 +25,30 @@ async def whole(generation: Generation, request: Request, write: Callable[[], Aw
             return Response(status_code=CLIENT_CLOSED_REQUEST)
         return Response(writing.result(), media_type="application/json")
     finally:
-        generation.close()
+        if close is not None:
+            close()
         await cancelled(leaving, writing)
+
+
+async def opened(
+    request: Request, accepted: Coroutine[Any, Any, None], events: AsyncIterator[str], close: Callable[[], None]
+) -> Response:
+    """A stream of `events` once `accepted` is through; until then, a client that hangs up ends the work as well.
+
+    Raises:
+        AppError: what `accepted` raises, before the stream opens.
+    """
+    waiting = asyncio.ensure_future(accepted)
+    leaving = asyncio.ensure_future(client_is_gone(request.receive))
+    is_open = False
+    try:
+        await asyncio.wait([waiting, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        waiting.result()
+        is_open = True
+    finally:
+        if not is_open:
+            close()
+        await cancelled(leaving, waiting)
+    return EventStreamResponse(frames(events), close)

@@ -30,9 +30,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.is_draining = True
-        models, until = self._app.state.runtime.models, time.monotonic() + self._drain_s
-        while time.monotonic() < until and not self.force_exit:
-            if all(loop.is_idle for loop in models.loops().values()):
-                break
+        until = time.monotonic() + self._drain_s
+        while time.monotonic() < until and not self.force_exit and not self._app.state.runtime.is_idle:
             await asyncio.sleep(LOOK_EVERY_S)
         await super().shutdown(sockets)

@@ -75,9 +75,9 @@ class GenerateIn(In):
 class TopTokenOut(Out):
     """A token that could have come; its text alone, with U+FFFD where its bytes are no UTF-8."""
 
-    id: int
+    id: int | None
     text: str
-    bytes: list[int]
+    bytes: list[int] | None
     logprob: float
     sampled_logprob: float | None
 
@@ -86,19 +86,20 @@ class GeneratedTokenOut(Out):
     """One token as the model drew it.
 
     Every token drawn is listed, the one that ended the text too, and counted in `usage.completion_tokens`. The
-    `text` of all of them joins to the choice's text.
+    `text` of all of them joins to the choice's text. With a remote backend (docs/remote.md) what it does not tell is
+    null, and where it tells of no tokens a record is a piece of the text as it came.
     """
 
-    id: int
+    id: int | None = Field(description="Null with a remote backend.")
     text: str = Field(
         description="What the token added to the text: nothing while a character is incomplete; the tokens of a stop "
         "string, the end-of-text token and other control tokens add nothing."
     )
-    bytes: list[int] = Field(description="The token's own bytes, whatever became of its text.")
-    logprob: float = Field(description="Log-probability by the model alone.")
+    bytes: list[int] | None = Field(description="The token's own bytes, whatever became of its text.")
+    logprob: float | None = Field(description="Log-probability by the model alone.")
     sampled_logprob: float | None = Field(
         description="Log-probability after penalty, temperature and filters: what the draw was made from. Null: the "
-        "filters left this token out."
+        "filters left this token out; always null with a remote backend."
     )
     top: list[TopTokenOut] = Field(description="The likeliest tokens at this place by the model alone, best first.")
 
@@ -124,15 +125,16 @@ class GenerateOut(Out):
     model: str
     created: int
     choices: list[ChoiceOut]
-    usage: UsageOut
-    seed: int
+    usage: UsageOut | None = Field(description="Null where a remote backend does not tell.")
+    seed: int | None = Field(description="Null with a remote backend, unless one was asked for.")
 
 
 class GenerateEvent(Out):
     """One event of a stream, followed by `[DONE]` after the last.
 
     `index` is the choice's. The last event of a choice has `finish_reason`, the last of all also what stands beside
-    the choices of an answer that is not streamed. `token` is missing only where a choice was aborted.
+    the choices of an answer that is not streamed. `token` is missing only where a choice was aborted or,
+    with a remote backend, where it says by itself that a choice has ended.
     """
 
     index: int

@@ -19,6 +19,7 @@ from app.llm.config import SamplingParams
 from app.llm.engine.request import Answer, FinishReason, PromptScored, Request, ScoredToken
 from app.schemas.generate import GenerateIn, Message
 from app.services import tokens
+from app.services.continuation import Usage
 from app.services.engine_loop import EventStream
 from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
@@ -48,18 +49,6 @@ class Choice:
     text: str
     finish_reason: FinishReason
     tokens: list[GeneratedToken]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of the prompt, once, and of all choices together."""
-
-    prompt_tokens: int
-    completion_tokens: int
-
-    @property
-    def total_tokens(self) -> int:
-        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +182,22 @@ async def prepare(runtime: Runtime, spec: GenerateIn) -> Generation:
         ContextLengthExceeded: prompt and new tokens are more than there is room for.
         QueueFull: there is no room now for so many requests.
     """
-    _check_text(spec, runtime.settings)
+    check_text(spec, runtime.settings)
+    if spec.n > runtime.settings.max_queued_requests:
+        most = runtime.settings.max_queued_requests
+        raise InvalidRequest(f"n: {spec.n} is more than the queue's {most}", param="n")
     model = await runtime.models.wait_for(spec.model)
     model.loop.check_room(spec.n)
     return await asyncio.to_thread(_plan, model, spec, runtime.settings)
 
 
-def _check_text(spec: GenerateIn, settings: Settings) -> None:
+def check_text(spec: GenerateIn, settings: Settings) -> None:
+    """See that there is one text, and not too much of it.
+
+    Raises:
+        InvalidRequest: both `prompt` and `messages`, or neither.
+        TooLarge: more text than one call may bring.
+    """
     if (spec.prompt is None) == (spec.messages is None):
         told = "not both" if spec.prompt is not None else "one of them"
         raise InvalidRequest(f"give prompt or messages, {told}", param="messages" if spec.messages else "prompt")
@@ -209,8 +207,6 @@ def _check_text(spec: GenerateIn, settings: Settings) -> None:
         param = "prompt" if spec.prompt is not None else "messages"
         message = f"{param}: {size_bytes:,} bytes are more than the {settings.max_text_bytes:,} of one call"
         raise TooLarge(message, param=param)
-    if spec.n > settings.max_queued_requests:
-        raise InvalidRequest(f"n: {spec.n} is more than the queue's {settings.max_queued_requests}", param="n")
 
 
 def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError as BrokerError
@@ -19,11 +20,15 @@ class Part:
     detail: str | None = None
 
 
-def readiness(runtime: Runtime) -> dict[str, Part]:
-    """The database, the broker and the default model: each ready, or why not."""
+async def readiness(runtime: Runtime) -> dict[str, Part]:
+    """The database, the broker, and what generates (the default model, or the remote server): ready, or why not."""
+    database, broker = await asyncio.gather(asyncio.to_thread(_database, runtime), asyncio.to_thread(_broker, runtime))
+    parts = {"database": database, "broker": broker}
+    if runtime.remote is not None:
+        problem = await runtime.remote.problem()
+        return parts | {"remote": Part(problem is None, problem)}
     problem = runtime.models.default_problem
-    model = Part(problem is None, problem and f"{runtime.settings.default_model}: {problem}")
-    return {"database": _database(runtime), "broker": _broker(runtime), "model": model}
+    return parts | {"model": Part(problem is None, problem and f"{runtime.settings.default_model}: {problem}")}
 
 
 def _database(runtime: Runtime) -> Part:

@@ -1,4 +1,5 @@
-"""What a process holds while it runs: settings, database, storage, tokenizers, models. Made once, passed on."""
+"""What a process holds while it runs: settings, database, storage, tokenizers, models, and the server that
+generates in place of it, where there is one. Made once, passed on."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from app.db.session import Database
 from app.services.catalogue import Catalogue
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
+from app.services.remote import Remote
 from app.services.storage import Storage
 from app.services.tokenizers import Tokenizers
 
@@ -22,6 +24,8 @@ class Runtime:
     models: Models
     catalogue: Catalogue
     nudger: Nudger
+    remote: Remote | None = None
+    """What generates in place of `models`."""
 
     @classmethod
     def open(cls, settings: Settings) -> Runtime:
@@ -32,9 +36,24 @@ class Runtime:
         tokenizers = Tokenizers(storage)
         models = Models(settings, database, storage, tokenizers)
         catalogue = Catalogue(settings, storage, models)
-        return cls(settings, database, storage, tokenizers, models, catalogue, Nudger(make_celery(settings)))
+        nudger = Nudger(make_celery(settings))
+        return cls(settings, database, storage, tokenizers, models, catalogue, nudger, remote_of(settings))
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is being generated."""
+        if self.remote is not None and not self.remote.is_idle:
+            return False
+        return all(loop.is_idle for loop in self.models.loops().values())
 
     def close(self) -> None:
         """Stop the engines and give connections back."""
         self.models.close()
         self.database.dispose()
+
+
+def remote_of(settings: Settings) -> Remote | None:
+    """The server that is to generate, if it is not this process."""
+    if settings.remote_url is None:
+        return None
+    return Remote(settings.remote_url, settings.generation_api_key, settings.request_timeout_s)

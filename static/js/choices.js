@@ -1,6 +1,6 @@
 /** Fills the selects: tokenizers, models, datasets. What cannot be chosen stays visible, with the reason. */
 
-import { all } from "./api.js";
+import { all, call } from "./api.js";
 import { h } from "./dom.js";
 import { compact, count, size } from "./format.js";
 
@@ -52,6 +52,15 @@ export async function fillModels(select, note, preferred, asked = null) {
   }
   fill(select, options, asked ?? preferred);
   noteMissing(note, rows);
+  return rows;
+}
+
+/** The models of the server that generates in place of this one; of them the names alone are known. */
+export async function fillRemoteModels(select, preferred, asked = null) {
+  const { data } = await call("/v1/models");
+  const rows = data.map(({ id }) => ({ name: id }));
+  const names = [...(asked && !rows.some((row) => row.name === asked) ? [asked] : []), ...rows.map((row) => row.name)];
+  fill(select, names.map((name) => h("option", { value: name }, name)), asked ?? preferred);
   return rows;
 }
 

@@ -1,7 +1,7 @@
 /** The playground: from the form to a request, from the stream to the page, with Stop at any time. */
 
 import { inWords } from "./api.js";
-import { fillModels } from "./choices.js";
+import { fillModels, fillRemoteModels } from "./choices.js";
 import { curl } from "./command.js";
 import { byId, say } from "./dom.js";
 import { count, many } from "./format.js";
@@ -30,8 +30,9 @@ const ENDINGS = {
 };
 
 class Playground {
-  constructor({ model }) {
+  constructor({ model, remote }) {
     this.defaultModel = model;
+    this.isRemote = remote !== undefined;
     this.form = byId("generate-form");
     this.view = new GenerationView();
     this.running = null;
@@ -43,7 +44,9 @@ class Playground {
   async start() {
     const asked = new URLSearchParams(location.search).get("model");
     try {
-      this.models = await fillModels(byId("model"), byId("model-missing"), this.defaultModel, asked);
+      this.models = this.isRemote
+        ? await fillRemoteModels(byId("model"), this.defaultModel, asked)
+        : await fillModels(byId("model"), byId("model-missing"), this.defaultModel, asked);
     } catch (error) {
       say(byId("generate-error"), `The list of models did not come. ${inWords(error)}`);
     }
@@ -71,8 +74,9 @@ class Playground {
     const chosen = this.models.find((model) => model.name === byId("model").value);
     byId("prompt-label").textContent = isChat ? "Message" : "Prompt";
     byId("mode-note").textContent = isChat && chosen?.chat === false ? "This model has no chat format; continue a text instead." : "";
-    const about = chosen ? [`context of ${many(chosen.config.context_length, "token")}`, `tokenizer ${chosen.tokenizer}`] : [];
-    if (chosen && chosen.state !== "loaded") about.push("not in memory yet, so the first answer takes longer");
+    const about = chosen?.config ? [`context of ${many(chosen.config.context_length, "token")}`, `tokenizer ${chosen.tokenizer}`] : [];
+    if (this.isRemote) about.push("written by another server");
+    else if (chosen && chosen.state !== "loaded") about.push("not in memory yet, so the first answer takes longer");
     byId("model-note").textContent = about.join(" · ");
     try {
       byId("generate-command").textContent = curl("/generate", this.#body());

@@ -8,6 +8,7 @@ import { Linked } from "./linked.js";
 const STEPS = [0.8, 0.5, 0.2, 0.05]; // lower bounds of the tints p-0 to p-3
 
 function tint(logprob) {
+  if (logprob === null) return ""; // a remote server may not tell
   const share = Math.exp(logprob);
   const step = STEPS.findIndex((bound) => share >= bound);
   return `p-${step < 0 ? STEPS.length : step}`;
@@ -32,11 +33,17 @@ function alternative(token, isChosen) {
 
 /** The token's own text: what its bytes spell, or null where they are but a part of a character. */
 function spelled(token) {
+  if (token.bytes === null) return token.text;
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(token.bytes));
   } catch {
     return null;
   }
+}
+
+/** Whether an alternative is the token itself; a remote server tells bytes, and no ids. */
+function isSame(one, token) {
+  return token.id === null ? String(one.bytes) === String(token.bytes) : one.id === token.id;
 }
 
 /** How a token is drawn that added no text: a part of a character, or one that ended the text. */
@@ -88,7 +95,7 @@ export class GenerationView {
     const token = this.tokens[i];
     const top = token.top ?? [];
     const covered = top.reduce((sum, one) => sum + Math.exp(one.logprob), 0);
-    const isAmong = top.some((one) => one.id === token.id);
+    const isAmong = top.some((one) => isSame(one, token));
     const rows = isAmong || !top.length ? top : [...top, token];
     this.readout.className = "readout";
     this.readout.replaceChildren(
@@ -98,13 +105,13 @@ export class GenerationView {
         {},
         facts([
           ["token", String(i + 1)],
-          ["id", String(token.id)],
-          ["bytes", hex(token.bytes)],
-          ["probability", percent(Math.exp(token.logprob))],
+          ["id", token.id === null ? null : String(token.id)],
+          ["bytes", token.bytes === null ? null : hex(token.bytes)],
+          ["probability", token.logprob === null ? null : percent(Math.exp(token.logprob))],
           ["as sampled", sampled(token)],
           ["top covers", top.length ? percent(Math.min(1, covered)) : null],
         ]),
-        rows.length ? h("ol", { class: "alternatives" }, ...rows.map((one) => alternative(one, one.id === token.id))) : null,
+        rows.length ? h("ol", { class: "alternatives" }, ...rows.map((one) => alternative(one, isSame(one, token)))) : null,
       ),
     );
   }

@@ -9,14 +9,15 @@ import uvicorn
 
 from app.cli.server import DrainingServer
 from tests.fakes import ScriptedModel, eventually, greedy, scripted_runtime
-from tests.serving import app_of
+from tests.plain_openai import PlainOpenAI, text_chunk
+from tests.serving import app_of, served
 
 
 def started(settings, database, network, drain_s):
     runtime = scripted_runtime(settings, database, network)
     app = app_of(runtime)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=1)
     server = DrainingServer(config, app, drain_s, lambda: None)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -64,3 +65,23 @@ def test_the_waiting_has_a_limit(settings, database):
         assert not thread.is_alive()
         assert time.monotonic() - begun < 5
     runtime.models.close()
+
+
+def test_what_another_server_writes_is_waited_for(settings, database):
+    plain = PlainOpenAI()
+    plain.streams_for_ever("/v1/completions", text_chunk("a"))
+    with served(plain.app) as port:
+        remote = {"generation_backend": f"http://127.0.0.1:{port}", "request_timeout_s": 1.0}
+        fields = settings.model_copy(update=remote)
+        runtime, server, thread, url = started(fields, database, ScriptedModel(), drain_s=20)
+        body = {"prompt": "a", "model": "m", "stream": True}
+        with httpx.Client(timeout=30) as client, client.stream("POST", f"{url}/generate", json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.should_exit = True
+            rest = list(lines)
+        assert '"finish_reason":"abort"' in "".join(rest)
+        thread.join(10)
+        assert not thread.is_alive()
+        assert runtime.is_idle
+        runtime.models.close()

@@ -1,9 +1,8 @@
-"""The native API at the root: one router a resource."""
+"""The native API at the root: one router a resource. What generates stands beside it, see `app.api.generating`."""
 
 from app.api.native import (
     datasets,
     embeddings,
-    generate,
     health,
     inspect,
     jobs,
@@ -24,7 +23,6 @@ routers = [
     embeddings.router,
     model_files.router,
     models.router,
-    generate.router,
     inspect.router,
     datasets.router,
     jobs.router,

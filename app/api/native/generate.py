@@ -8,22 +8,25 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.answering import whole
 from app.api.deps import RuntimeDep
-from app.api.errors import refusals
+from app.api.errors import Responses, refusals
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
 from app.schemas.generate import ChoiceOut, GeneratedTokenOut, GenerateEvent, GenerateIn, GenerateOut, UsageOut
-from app.services.generation import Generation, prepare
+from app.services.continuation import Continuation
+from app.services.generation import prepare
 
 router = APIRouter(tags=["generate"])
 
 _EVENT_SCHEMA = GenerateEvent.model_json_schema(ref_template="#/components/schemas/{model}")
 _EVENT_SCHEMA.pop("$defs")  # an answer that is not streamed is made of the same parts
-_RESPONSES = refusals(ModelNotFound, CheckpointNotFound, TooLarge, DataMissing, QueueFull, NotReady) | {
+STREAMED: Responses = {
     200: {
         "description": "The continuations; with `stream`, one event a token, then `[DONE]`.",
         "content": {"text/event-stream": {"schema": _EVENT_SCHEMA}},
     }
 }
+"""The OpenAPI entry of an answer that may be a stream."""
+_RESPONSES = refusals(ModelNotFound, CheckpointNotFound, TooLarge, DataMissing, QueueFull, NotReady) | STREAMED
 
 
 @router.post("/generate", response_model=GenerateOut, responses=_RESPONSES)
@@ -32,24 +35,25 @@ async def generate(body: GenerateIn, request: Request, runtime: RuntimeDep) -> R
     generation = await prepare(runtime, body)
     generation.start()
     if body.stream:
-        return EventStreamResponse(frames(_events(generation)), generation.close)
-    return await whole(generation, request, lambda: _collected(generation))
+        return EventStreamResponse(frames(events(generation)), generation.close)
+    return await whole(request, lambda: collected(generation), generation.close)
 
 
-async def _collected(generation: Generation) -> str:
+async def collected(generation: Continuation) -> str:
+    """All of it as one answer."""
     choices = [ChoiceOut.model_validate(choice) for choice in await generation.collect()]
     answer = GenerateOut(
         id=generation.id,
         model=generation.model_name,
         created=generation.created,
         choices=choices,
-        usage=UsageOut.model_validate(generation.usage),
+        usage=_usage(generation),
         seed=generation.seed,
     )
     return answer.model_dump_json()
 
 
-async def _events(generation: Generation) -> AsyncIterator[str]:
+async def events(generation: Continuation) -> AsyncIterator[str]:
     """One event a token; what is not said is left out of the JSON."""
     async for step in generation.progress():
         event = GenerateEvent(index=step.index)
@@ -59,5 +63,9 @@ async def _events(generation: Generation) -> AsyncIterator[str]:
             event.finish_reason = step.finish_reason
         if step.is_last:
             event.id, event.model, event.created = generation.id, generation.model_name, generation.created
-            event.usage, event.seed = UsageOut.model_validate(generation.usage), generation.seed
+            event.usage, event.seed = _usage(generation), generation.seed
         yield event.model_dump_json(exclude_unset=True)
+
+
+def _usage(generation: Continuation) -> UsageOut | None:
+    return None if generation.usage is None else UsageOut.model_validate(generation.usage)

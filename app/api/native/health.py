@@ -26,9 +26,9 @@ async def healthz() -> HealthOut:
 
 
 @router.get("/readyz", response_model=ReadyOut, responses=refusals(NotReady))
-def readyz(runtime: RuntimeDep) -> Any:
-    """200 once the database and the default model can be used; until then 503, with the part that is missing."""
-    parts = readiness(runtime)
+async def readyz(runtime: RuntimeDep) -> Any:
+    """200 once the database and the default model, or the remote backend, can be used; else 503 and what is missing."""
+    parts = await readiness(runtime)
     missing = [f"{name} ({part.detail})" for name, part in parts.items() if not part.ready]
     body: dict[str, Any] = {"ready": not missing, "parts": {name: asdict(part) for name, part in parts.items()}}
     if not missing:

@@ -14,6 +14,7 @@ from app.api.errors import refusals
 from app.api.lean_route import LeanRoute
 from app.api.openai.tokens import REFUSALS, tokenize_prompt
 from app.api.pieces import LONG, LongWorkDep, answer
+from app.api.remote import tokens as remote_tokens
 from app.errors import DataMissing, TokenizerNotFound, TooLarge
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas import token_json
@@ -44,6 +45,8 @@ async def tokenize(body: TokenizeBody, runtime: RuntimeDep, long_work: LongWorkD
     With `prompt` or `messages`, vLLM's body: the ids that a model reads.
     """
     if isinstance(body, PromptTokenizeIn):
+        if runtime.remote is not None:
+            return Response(await remote_tokens.tokenize_prompt(body, runtime.remote), media_type="application/json")
         told = await tokenize_prompt(body, runtime)
         return Response(told.model_dump_json(exclude_none=True), media_type="application/json")
     names = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer

@@ -41,7 +41,7 @@ async def create_chat_completion(body: ChatIn, request: Request, runtime: Runtim
     generation.start()
     if body.stream:
         return EventStreamResponse(frames(_chunks(conversation, body)), generation.close)
-    return await whole(generation, request, lambda: _collected(conversation, body))
+    return await whole(request, lambda: _collected(conversation, body), generation.close)
 
 
 async def _collected(conversation: Conversation, body: ChatIn) -> str:

@@ -30,7 +30,7 @@ async def create_completion(body: CompletionIn, request: Request, runtime: Runti
     generation.start()
     if body.stream:
         return EventStreamResponse(frames(_chunks(completion, body)), generation.close)
-    return await whole(generation, request, lambda: _collected(completion, body))
+    return await whole(request, lambda: _collected(completion, body), generation.close)
 
 
 async def _collected(completion: Completion, body: CompletionIn) -> str:

@@ -45,10 +45,19 @@ class HomePage:
     default_tokenizer: str
     default_model: str
     max_text_bytes: int
+    is_remote: bool
+    """Another server generates: the models to choose from are its own."""
 
 
 @router.get("/")
 def home(runtime: RuntimeDep) -> HTMLResponse:
     """Show the token visualizer and the playground."""
     settings = runtime.settings
-    return render(HomePage(settings.default_tokenizer, settings.default_model, settings.max_text_bytes))
+    return render(
+        HomePage(
+            default_tokenizer=settings.default_tokenizer,
+            default_model=settings.default_model,
+            max_text_bytes=settings.max_text_bytes,
+            is_remote=settings.remote_url is not None,
+        )
+    )

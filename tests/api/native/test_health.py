@@ -7,7 +7,8 @@ from fastapi.testclient import TestClient
 
 from app.errors import DataMissing
 from tests.fakes import ScriptedModel, eventually, scripted_runtime
-from tests.serving import app_of
+from tests.plain_openai import PlainOpenAI
+from tests.serving import app_of, served
 
 
 def test_alive_while_the_model_is_being_loaded(settings, database):
@@ -75,3 +76,17 @@ def test_a_database_that_somebody_holds(settings, database):
     holder.execute("DROP TABLE alembic_version")
     holder.close()
     assert not TestClient(app_of(runtime)).get("/readyz").json()["parts"]["database"]["ready"]
+
+
+def test_a_remote_server_stands_in_the_models_place(settings, database):
+    plain = PlainOpenAI()
+    with served(plain.app) as port:
+        fields = {"generation_backend": f"http://127.0.0.1:{port}"}
+        runtime = scripted_runtime(settings.model_copy(update=fields), database, ScriptedModel())
+        with TestClient(app_of(runtime)) as client:
+            ready = {"ready": True, "detail": None}
+            assert client.get("/readyz").json()["parts"] == {"database": ready, "broker": ready, "remote": ready}
+            plain.answers.clear()
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["parts"]["remote"]["detail"]) == (503, "Not Found")
+            assert client.get("/healthz").status_code == 200

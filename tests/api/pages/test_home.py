@@ -21,6 +21,12 @@ def test_home_carries_the_defaults_of_the_service(client: TestClient, settings: 
     assert f'data-max-bytes="{settings.max_text_bytes}"' in answer.text
 
 
+def test_home_says_whose_models_there_are_to_choose_from(client: TestClient, settings: Settings) -> None:
+    assert "data-remote" not in client.get("/").text
+    client.app.state.runtime.settings = settings.model_copy(update={"generation_backend": "http://127.0.0.1:1"})
+    assert "data-remote" in client.get("/").text
+
+
 def test_samples_reach_the_page_whole(client: TestClient) -> None:
     html = client.get("/").text
     assert len(re.findall("data-sample=", html)) == len(SAMPLES)

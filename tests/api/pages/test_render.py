@@ -15,7 +15,7 @@ from app.api.pages.render import STRICT_POLICY, STYLED_POLICY, TEMPLATES, PageCo
 
 STATIC = Path(__file__).resolve().parents[3] / "static"
 PAGES: dict[str, PageContext] = {
-    "home": home.HomePage(default_tokenizer="gpt2", default_model="smol", max_text_bytes=1024),
+    "home": home.HomePage(default_tokenizer="gpt2", default_model="smol", max_text_bytes=1024, is_remote=True),
     "models": models.ModelsPage(max_upload_bytes=4096, import_dir="/data/import", hub="https://hub.example"),
     "jobs": jobs.JobsPage(default_tokenizer="gpt2", presets=(jobs.Preset("gpt-tiny", "2 layers"),)),
     "job": jobs.JobPage(job_id="job_1", name="tide", status="queued"),
