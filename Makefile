@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 EXTRAS ?= dev
 
-.PHONY: run install assets test proof-book check bench format parity clean
+.PHONY: run install assets test proof-book check bench bench-generate format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -50,6 +50,17 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python bench/first_token.py
+
+# Beside other engines, on this machine: about half an hour, ten minutes of it to build llama.cpp the first time
+# (needs cmake, ninja and a C++ compiler).
+LLAMA ?= .bench/llama
+bench-generate: $(INSTALLED) $(LLAMA)/llama-bench
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity,bench]"
+	$(BIN)/python -m bench.generate --llama $(LLAMA)
+	$(BIN)/python -m bench.serve --llama $(LLAMA)
+
+$(LLAMA)/llama-bench:
+	PYTHON=$(BIN)/python bash bench/build_llama.sh $(LLAMA)
 
 clean:
 	rm -rf $(VENV)
