@@ -23,6 +23,7 @@ from app.llm.engine.request import (
     TopToken,
 )
 from app.llm.engine.runner import Runner, Wanted
+from app.llm.engine.sampler import Draw, draw_all
 from app.llm.engine.scheduler import RunningRequest, Scheduler, Work
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
 
@@ -112,16 +113,18 @@ class Engine:
         """Advance the running requests, together: by one token each, or by a chunk of a prompt.
 
         A request whose logits are no numbers, or for which the device has no memory, ends with `RequestFailed`; the
-        others go on. Any other exception is passed on, after its request was dropped.
+        others go on. Any other exception is passed on; where it is one request's, that one was dropped.
         """
         works = self._scheduler.schedule()
+        pairs = self._rows(works)
+        draws = _draws(pairs)
         events: list[Event] = []
-        for work, rows in self._rows(works):
+        for work, rows in pairs:
             request_id = work.running.request.id
             try:
                 if isinstance(rows, Exception):
                     raise rows
-                answers: list[Event] = list(self._advance(work, rows))
+                answers: list[Event] = list(self._advance(work, rows, draws.get(request_id)))
             except OF_ONE_REQUEST as error:
                 answers = [RequestFailed(request_id, str(error))]
             except BaseException:
@@ -168,8 +171,8 @@ class Engine:
             first += count
         return rows
 
-    def _advance(self, work: Work, rows: Tensor) -> list[Answer]:
-        """Note that the work was done, and what comes of its logits."""
+    def _advance(self, work: Work, rows: Tensor, drawn: Draw | LLMError | None) -> list[Answer]:
+        """Note that the work was done, and what comes of its logits and of the token that was drawn from the last."""
         running = work.running
         answers: list[Answer] = []
         if running.is_prefilling and work.start == running.cached:
@@ -183,8 +186,10 @@ class Engine:
         if running.scores:
             answers.append(PromptScored(running.request.id, tuple(running.scores), None if has_room else "length"))
             running.scores = []
-        if has_room:
-            answers.append(_draw(running, rows[-1]))
+        if isinstance(drawn, LLMError):
+            raise drawn
+        if drawn is not None:
+            answers.append(_token(running, drawn))
         return answers
 
 
@@ -201,10 +206,22 @@ def _score(work: Work, rows: Tensor, count: int) -> None:
         running.scores.append(ScoredToken(token_id, own[token_id].item(), top))
 
 
-def _draw(running: RunningRequest, logits: Tensor) -> TokenEvent:
-    """The request's next token, from its logits (V,)."""
+def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw | LLMError]:
+    """The next tokens of all requests that draw one in this step, by their ids."""
+    last = {
+        work.running: rows[-1]
+        for work, rows in pairs
+        if isinstance(rows, Tensor) and work.draws and work.running.request.params.max_new_tokens > 0
+    }
+    if not last:
+        return {}
+    found = draw_all(torch.stack(list(last.values())), [running.sampler for running in last])
+    return {running.request.id: drawn for running, drawn in zip(last, found, strict=True)}
+
+
+def _token(running: RunningRequest, drawn: Draw) -> TokenEvent:
+    """What is told of the request's next token."""
     request, new_ids = running.request, running.new_ids
-    drawn = running.sampler.draw(logits)
     new_ids.append(drawn.token_id)
     is_full = len(new_ids) == request.params.max_new_tokens
     return TokenEvent(

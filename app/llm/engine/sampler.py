@@ -1,22 +1,24 @@
-"""Logits to a token (chapter 5): penalties, bias, constraint, temperature, top-k, top-p, min-p, one seeded draw.
+"""Logits to tokens (chapter 5): penalties, bias, constraint, what `distribution` filters, one seeded draw a request.
 
-The order is that of `transformers` and vLLM; each filter works on what the one before left. Knows one request; what it
-draws hangs on nobody else.
+All requests of a step at once; what one of them draws hangs on nobody else.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from app.llm.config import SamplingParams
+from app.llm.engine.distribution import distributions, take
 from app.llm.engine.request import Request, TopToken
 from app.llm.errors import LLMError
+
+FEW = 4096
+"""Up to so many tokens with a chance are drawn from as torch.multinomial does."""
 
 
 class BadLogits(LLMError):
@@ -33,37 +35,30 @@ class Draw:
     top: tuple[TopToken, ...]
 
 
-TOP_P_FIRST = 512
-"""So many of the likeliest tokens mostly reach `top_p`: sorting them alone is a hundred times cheaper than all."""
-
-
 class Sampler:
     """What one request's draws remember: its generator, and what it has seen and written, where that counts."""
 
     def __init__(self, request: Request) -> None:
         params = request.params
-        self._params, self._constraint = params, request.constraint
-        self._generator = torch.Generator().manual_seed(params.seed)
+        self.params, self._constraint = params, request.constraint
+        self.generator = torch.Generator().manual_seed(params.seed)
+        """Of the CPU, so that a seed means the same on every device. Temperature 0 leaves it as it was."""
         self._seen = set(request.prompt_ids) if params.repetition_penalty != 1.0 else None
         self._written: Counter[int] | None = Counter() if params.presence_penalty or params.frequency_penalty else None
 
-    def draw(self, logits: Tensor) -> Draw:
-        """The next token from its logits (V,).
+    @property
+    def adjusts(self) -> bool:
+        """Whether it changes logits before the temperature."""
+        return bool(self._seen or self._written or self.params.logit_bias or self._constraint is not None)
+
+    def adjusted(self, logits: Tensor) -> Tensor:
+        """The logits (V,) with penalties and biases; what must not come is -inf.
 
         Raises:
-            BadLogits: as `draw`.
+            BadLogits: the repetition penalty is so far from 1 that a logit becomes infinite.
         """
-        drawn = draw(logits, self._params, self._seen or (), self._generator, adjust=self._adjusted)
-        if self._seen is not None:
-            self._seen.add(drawn.token_id)
-        if self._written is not None:
-            self._written[drawn.token_id] += 1
-        if self._constraint is not None:
-            self._constraint.accept(drawn.token_id)
-        return drawn
-
-    def _adjusted(self, logits: Tensor) -> Tensor:
-        params = self._params
+        params = self.params
+        logits = penalise(logits, self._seen or (), params.repetition_penalty)
         if self._written:
             counts = torch.tensor(list(self._written.values()), dtype=torch.float32)
             taken = params.presence_penalty + params.frequency_penalty * counts
@@ -75,53 +70,116 @@ class Sampler:
             logits = logits.masked_fill(~self._constraint.allowed(), -torch.inf)
         return logits
 
+    def note(self, token_id: int) -> None:
+        """Remember what was drawn."""
+        if self._seen is not None:
+            self._seen.add(token_id)
+        if self._written is not None:
+            self._written[token_id] += 1
+        if self._constraint is not None:
+            self._constraint.accept(token_id)
 
-def draw(
-    logits: Tensor,
-    params: SamplingParams,
-    seen_ids: Iterable[int],
-    generator: torch.Generator,
-    adjust: Callable[[Tensor], Tensor] | None = None,
-) -> Draw:
-    """Choose the next token.
+
+def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMError]:
+    """Each request's next token, or why it has none: its logits are no numbers, or its constraint failed.
 
     Args:
-        logits: of the next token, (V,), on any device; not changed.
-        params: temperature 0 takes the likeliest token, and the generator stays as it was.
-        seen_ids: prompt and tokens so far, for the repetition penalty.
-        generator: of the CPU, so that a seed means the same on every device.
-        adjust: changes the logits before temperature; what it sets to -inf has no chance.
-
-    Raises:
-        BadLogits: a logit is NaN or infinite, by itself or through the repetition penalty.
+        logits: of the next tokens, (R, V), on any device; not changed.
+        samplers: of each row, all different.
     """
-    logits = _finite(logits.float().cpu(), "the network's logits are")  # (V,)
-    own = logits.log_softmax(-1)  # (V,)
-    changed = penalise(logits, seen_ids, params.repetition_penalty)
-    if adjust is not None:
-        changed = adjust(changed)
-    if params.temperature == 0:
-        token_id = int(changed.argmax())
-        return Draw(token_id, own[token_id].item(), 0.0, _top(own, {token_id: 0.0}.get, params.top_logprobs))
-    sampled = distribution(changed, params)  # (V,)
-    token_id = _choose(sampled, generator)
-    return Draw(
-        token_id, own[token_id].item(), sampled[token_id].item(), _top(own, _finite_of(sampled), params.top_logprobs)
-    )
+    logits = logits.float().cpu()  # (R, V)
+    is_sound = logits.sum(-1).isfinite()  # one NaN or infinity takes the sum with it
+    if not bool(is_sound.all()):
+        logits = logits.masked_fill(~is_sound[:, None], 0.0)
+    own = logits.log_softmax(-1)  # (R, V)
+    changed, refused = _adjusted(logits, samplers)
+    for row in (~is_sound).nonzero()[:, 0].tolist():
+        refused[row] = BadLogits("the network's logits are no distribution: NaN or infinity is among them")
+    ids, sampled = _choose(changed, samplers)
+    logprobs = own.gather(1, ids[:, None])[:, 0].tolist()
+    tops = _tops(own, sampled, ids, samplers)
+    draws: list[Draw | LLMError] = []
+    for row, token_id in enumerate(ids.tolist()):
+        if row in refused:
+            draws.append(refused[row])
+            continue
+        after = 0.0 if row not in sampled else sampled[row][token_id].item()
+        try:
+            samplers[row].note(token_id)
+            draws.append(Draw(token_id, logprobs[row], after, tops[row]))
+        except LLMError as error:
+            draws.append(error)
+    return draws
 
 
-def _choose(sampled: Tensor, generator: torch.Generator) -> int:
-    """One draw; a random number for each token that has a chance, as torch.multinomial takes them."""
-    left = sampled.isfinite().nonzero()[:, 0]
-    return int(left[torch.multinomial(sampled[left].exp(), 1, generator=generator)])
+def _adjusted(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict[int, LLMError]]:
+    """The logits (R, V) as each request changes them; a row whose change fails stays as it is."""
+    refused: dict[int, LLMError] = {}
+    rows = [row for row, sampler in enumerate(samplers) if sampler.adjusts]
+    changed = logits.clone() if rows else logits
+    for row in rows:
+        try:
+            changed[row] = samplers[row].adjusted(logits[row])
+        except LLMError as error:
+            refused[row] = error
+    return changed, refused
 
 
-def _finite_of(sampled: Tensor) -> Callable[[int], float | None]:
-    def finite(token_id: int) -> float | None:
-        value = sampled[token_id].item()
-        return value if math.isfinite(value) else None
+def _choose(changed: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict[int, Tensor]]:
+    """The tokens (R,), and of each row that was drawn, and not just the likeliest, what it was drawn from (V,)."""
+    drawn = [row for row, sampler in enumerate(samplers) if sampler.params.temperature > 0]
+    if not drawn:
+        return changed.argmax(-1), {}
+    sampled = distributions(take(changed, drawn), [samplers[row].params for row in drawn])  # (D, V)
+    chances, counts = sampled.exp(), (sampled > -torch.inf).sum(-1).tolist()
+    picked = [
+        _few(chances[place], samplers[row].generator)
+        if counts[place] <= FEW
+        else _many(chances[place], samplers[row].generator)
+        for place, row in enumerate(drawn)
+    ]
+    ids = torch.tensor(picked) if len(drawn) == len(samplers) else changed.argmax(-1)
+    ids[torch.tensor(drawn)] = torch.tensor(picked)
+    return ids, dict(zip(drawn, sampled, strict=True))
 
-    return finite
+
+def _few(chances: Tensor, generator: torch.Generator) -> int:
+    """One draw from (V,) as torch.multinomial makes it, a random number for each token that has a chance.
+
+    The book's draws rest on it.
+    """
+    left = chances.nonzero()[:, 0]
+    return int(left[torch.multinomial(chances[left], 1, generator=generator)])
+
+
+def _many(chances: Tensor, generator: torch.Generator) -> int:
+    """One draw from (V,) with one random number, laid along the sum of all chances: ten times cheaper."""
+    sums = chances.double().cumsum(0)
+    at = torch.rand((), dtype=torch.float64, generator=generator) * sums[-1]
+    return min(int(torch.searchsorted(sums, at, right=True)), len(chances) - 1)
+
+
+def _tops(
+    own: Tensor, sampled: dict[int, Tensor], ids: Tensor, samplers: Sequence[Sampler]
+) -> dict[int, tuple[TopToken, ...]]:
+    """Each row's likeliest tokens by the model's own log-probabilities (R, V), as many as it asks for."""
+    tops: dict[int, tuple[TopToken, ...]] = dict.fromkeys(range(len(samplers)), ())
+    rows = [row for row, sampler in enumerate(samplers) if sampler.params.top_logprobs]
+    if not rows:
+        return tops
+    most = max(samplers[row].params.top_logprobs for row in rows)
+    found = take(own, rows).topk(min(most, own.size(1)))
+    for row, values, likeliest in zip(rows, found.values, found.indices, strict=True):
+        count = samplers[row].params.top_logprobs
+        if row in sampled:
+            after = sampled[row][likeliest].tolist()
+        else:
+            after = [0.0 if token_id == ids[row] else -math.inf for token_id in likeliest.tolist()]
+        told = zip(
+            likeliest.tolist(), values.tolist(), (each if each > -math.inf else None for each in after), strict=True
+        )
+        tops[row] = tuple(TopToken(*each) for each in list(told)[:count])
+    return tops
 
 
 def penalise(logits: Tensor, seen_ids: Iterable[int], penalty: float) -> Tensor:
@@ -135,55 +193,7 @@ def penalise(logits: Tensor, seen_ids: Iterable[int], penalty: float) -> Tensor:
     seen = torch.tensor(sorted(set(seen_ids)), dtype=torch.long)
     values = logits[seen]
     changed = torch.where(values > 0, values / penalty, values * penalty)
-    return _finite(logits.index_put((seen,), changed), f"with repetition_penalty {penalty} the logits are")
-
-
-def distribution(logits: Tensor, params: SamplingParams) -> Tensor:
-    """Log-probabilities (V,) that the draw is made from; -inf for what the filters leave out, one token at least stays.
-
-    Top-k keeps ties of the k-th, as the book does. Top-p keeps the smallest set of the likeliest tokens that reaches
-    `top_p` (Holtzman et al. 2019); min-p what has at least `min_p` of the likeliest one's probability (Nguyen et
-    al. 2024).
-    """
-    if params.temperature == 0:
-        greedy = torch.full_like(logits, -torch.inf)
-        greedy[logits.argmax()] = 0.0
-        return greedy
-    temperature = max(params.temperature, 1e-30)  # below that float32 knows little but 0
-    scaled = (logits - logits.max()) / temperature  # at most 0, so that nothing overflows to NaN
-    if params.top_k is not None and params.top_k < scaled.numel():
-        scaled = scaled.masked_fill(scaled < scaled.topk(params.top_k).values[-1], -torch.inf)
-    if params.top_p is not None and params.top_p < 1.0:
-        scaled = _likeliest(scaled, params.top_p)
-    if params.min_p:
-        scaled = scaled.masked_fill(scaled < math.log(params.min_p), -torch.inf)
-    return scaled.log_softmax(-1)
-
-
-def _likeliest(scaled: Tensor, top_p: float) -> Tensor:
-    """`scaled` (V,) without what lies beyond the smallest set of the likeliest that reaches `top_p`."""
-    probabilities = scaled.softmax(-1)
-    for count in (TOP_P_FIRST, scaled.numel()):
-        if count >= scaled.numel():
-            values, order = probabilities.sort(descending=True, stable=True)
-        else:
-            values, order = probabilities.topk(count)
-        before = values.cumsum(-1) - values  # probability of all that are likelier
-        if before[-1] >= top_p or count >= scaled.numel():
-            break
-    kept = order[: max(1, int((before < top_p).sum()))]  # the likeliest stays, however small top_p
-    return torch.full_like(scaled, -torch.inf).index_copy(0, kept, scaled[kept])
-
-
-def _finite(logits: Tensor, what: str) -> Tensor:
-    if not logits.sum().isfinite():  # one NaN or infinity takes the sum with it
-        raise BadLogits(f"{what} no distribution: NaN or infinity is among them")
-    return logits
-
-
-def _top(own: Tensor, sampled: Callable[[int], float | None], count: int) -> tuple[TopToken, ...]:
-    """The `count` likeliest tokens by the model's own log-probabilities (V,)."""
-    if count == 0:
-        return ()
-    values, ids = own.topk(min(count, own.numel()))
-    return tuple(TopToken(id_, value, sampled(id_)) for id_, value in zip(ids.tolist(), values.tolist(), strict=True))
+    if not changed.sum().isfinite():
+        message = f"with repetition_penalty {penalty} the logits are no distribution: NaN or infinity is among them"
+        raise BadLogits(message)
+    return logits.index_put((seen,), changed)

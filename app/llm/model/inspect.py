@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from app.llm.config import ModelConfig, SamplingParams
-from app.llm.engine.sampler import distribution
+from app.llm.engine.distribution import distributions
 from app.llm.errors import ContextOverflow, TokenIdOutOfRange
 from app.llm.model.attention import CausalSelfAttention
 from app.llm.model.transformer import Transformer, TransformerBlock
@@ -224,7 +224,7 @@ class OpenedPass:
                 self._keep_loss(first, rows.tolist(), logits)
             self._put("logits.raw", where, logits)
             if not self._view.want.isdisjoint(("logits", "next")):
-                sampled = torch.stack([distribution(row, self._view.sampling) for row in logits])  # (r, V)
+                sampled = distributions(logits, [self._view.sampling] * len(logits))  # (r, V)
                 self._put("logits.sampled", where, sampled)
                 self._keep_next(where, logits, sampled)
             yield

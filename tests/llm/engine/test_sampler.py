@@ -1,18 +1,20 @@
-"""The draw: the book's nine words, a reference in plain Python, transformers' own filters, and hard cases."""
+"""The draw: the book's nine words, torch.multinomial, many requests at once, and hard cases."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import Tensor
 
 from app.llm.config import SamplingParams
-from app.llm.engine.sampler import BadLogits, distribution, draw, penalise
+from app.llm.engine.request import Request
+from app.llm.engine.sampler import FEW, BadLogits, Draw, Sampler, _many, draw_all, penalise
+from app.llm.errors import LLMError
 
 NINE_WORDS = torch.tensor([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79])  # of chapter 5
 
@@ -25,79 +27,14 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def reference(logits: list[float], given: SamplingParams) -> list[float]:
-    """The distribution as the papers tell it: lists, loops, 64-bit numbers."""
-
-    def softmax(values: dict[int, float]) -> dict[int, float]:
-        exponentials = {i: math.exp(value - max(values.values())) for i, value in values.items()}
-        return {i: value / sum(exponentials.values()) for i, value in exponentials.items()}
-
-    left = {i: value / given.temperature for i, value in enumerate(logits)}
-    if given.top_k is not None:
-        kth = sorted(left.values(), reverse=True)[: given.top_k][-1]
-        left = {i: value for i, value in left.items() if value >= kth}
-    if given.top_p is not None and given.top_p < 1:
-        mass, kept = 0.0, {}
-        for i, p in sorted(softmax(left).items(), key=lambda each: -each[1]):
-            if mass >= given.top_p:
-                break
-            kept[i], mass = left[i], mass + p
-        left = kept
-    if given.min_p:
-        probabilities = softmax(left)
-        least = given.min_p * max(probabilities.values())
-        left = {i: value for i, value in left.items() if probabilities[i] >= least}
-    probabilities = softmax(left)
-    return [probabilities.get(i, 0.0) for i in range(len(logits))]
-
-
-@settings(max_examples=300, deadline=None)
-@given(
-    st.lists(st.integers(-300, 300), min_size=1, max_size=40, unique=True),
-    st.sampled_from([0.05, 0.5, 1.0, 1.7, 20.0]),
-    st.none() | st.integers(1, 45),
-    st.none() | st.sampled_from([0.013, 0.3, 0.77, 0.951, 1.0]),
-    st.none() | st.sampled_from([0.0, 0.0123, 0.21, 0.97, 1.0]),
-)
-def test_filters_are_those_of_the_papers(
-    hundredths: list[int], temperature: float, top_k: int | None, top_p: float | None, min_p: float | None
-) -> None:
-    logits = [each * 0.0371 for each in hundredths]
-    given = params(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-    got = distribution(torch.tensor(logits), given).exp().tolist()
-    assert got == pytest.approx(reference(logits, given), abs=2e-5)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("seed", range(20))
-def test_filters_are_those_of_transformers(seed: int) -> None:
-    transformers = pytest.importorskip("transformers")
-    chance = seeded(seed)
-    logits = torch.randn(500, generator=chance) * 4
-    seen = torch.randint(0, 500, (30,), generator=chance)
-    given = params(temperature=0.8, top_k=60, top_p=0.9, min_p=0.02, repetition_penalty=1.3)
-    chain = transformers.LogitsProcessorList(
-        [
-            transformers.RepetitionPenaltyLogitsProcessor(1.3),
-            transformers.TemperatureLogitsWarper(0.8),
-            transformers.TopKLogitsWarper(60),
-            transformers.TopPLogitsWarper(0.9),
-            transformers.MinPLogitsWarper(0.02),
-        ]
-    )
-    expected = chain(seen[None], logits[None].clone())[0].log_softmax(-1)
-    torch.testing.assert_close(distribution(penalise(logits, seen.tolist(), 1.3), given), expected)
-
-
-def test_the_books_temperatures(golden: Any) -> None:
-    for temperature, expected in golden("ch05.temp.probas")["expected"].items():
-        got = distribution(NINE_WORDS, params(temperature=float(temperature))).exp()
-        assert got.tolist() == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_books_top_3(golden: Any) -> None:
-    got = distribution(NINE_WORDS, params(top_k=3)).exp()
-    assert got.tolist() == pytest.approx(golden("ch05.topk")["expected"]["probas"], abs=1e-4)
+def draw(logits: Tensor, given: SamplingParams, seen: Sequence[int], generator: torch.Generator) -> Draw:
+    """One draw of one request whose prompt is `seen`."""
+    sampler = Sampler(Request("r", tuple(seen), given))
+    sampler.generator = generator
+    (drawn,) = draw_all(logits[None], [sampler])
+    if isinstance(drawn, LLMError):
+        raise drawn
+    return drawn
 
 
 def test_the_books_thousand_draws(golden: Any) -> None:
@@ -207,3 +144,65 @@ def test_a_penalty_beyond_all_numbers_is_named() -> None:
 def test_half_precision_is_no_less_a_distribution() -> None:
     drawn = draw(NINE_WORDS.bfloat16(), params(top_logprobs=9), (), seeded())
     assert sum(math.exp(token.logprob) for token in drawn.top) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_draw_from_many_tokens_follows_their_chances() -> None:
+    logits = torch.full((2 * FEW,), -5.0)
+    logits[:4] = torch.tensor([7.0, 6.0, 5.0, 6.5])
+    logits[4:100] = -torch.inf  # what has no chance, in the middle, never comes
+    chances = logits.softmax(-1)
+    generator, count = seeded(4), 4000
+    drawn = Counter(_many(chances, generator) for _ in range(count))
+    for token_id in range(4):
+        assert drawn[token_id] / count == pytest.approx(float(chances[token_id]), abs=0.03)
+    assert not set(drawn) & set(range(4, 100))
+    assert sum(drawn[token_id] for token_id in range(100, 2 * FEW)) / count == pytest.approx(
+        float(chances[100:].sum()), abs=0.03
+    )
+
+
+def test_a_draw_from_many_tokens_hangs_on_the_seed_alone() -> None:
+    logits = torch.randn(2 * FEW, generator=seeded(1))
+    drawn = [draw(logits, params(), (), seeded(seed)).token_id for seed in (1, 1, 2, 3)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
+
+
+def test_a_draw_is_what_torch_multinomial_draws() -> None:
+    logits = torch.randn(FEW, generator=seeded(1)) * 3
+    for seed in range(50):
+        one, other = seeded(seed), seeded(seed)
+        for _ in range(3):
+            drawn = draw(logits, params(), (), one).token_id
+            assert drawn == int(torch.multinomial(logits.log_softmax(-1).exp(), 1, generator=other))
+
+
+def test_each_request_draws_as_it_does_alone() -> None:
+    """Greedy and seeded, penalised and filtered, together and one by one; one whose logits are no numbers, too."""
+    rows = torch.randn(12, 2000, generator=seeded(2)) * 2
+    rows[5, 7] = math.nan
+    asked = [
+        params(
+            temperature=(0.0, 1.0, 0.7)[row % 3],
+            top_p=0.9 if row % 2 else None,
+            repetition_penalty=1e-300 if row == 8 else 1.0 + row % 4 / 10,
+            top_logprobs=row % 5,
+            seed=row,
+            logit_bias=((3, 5.0),) if row % 5 == 0 else (),
+        )
+        for row in range(12)
+    ]
+
+    def samplers() -> list[Sampler]:
+        return [Sampler(Request(str(row), (1, 2, row), own)) for row, own in enumerate(asked)]
+
+    together, alone = samplers(), samplers()
+    for _ in range(3):
+        found = draw_all(rows, together)
+        for row, own in enumerate(alone):
+            (single,) = draw_all(rows[row : row + 1], [own])
+            if row in (5, 8):
+                assert isinstance(single, BadLogits)
+                assert str(found[row]) == str(single)
+            else:
+                assert found[row] == single

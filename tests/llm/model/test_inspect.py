@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.llm.config import PRESETS, ModelConfig, SamplingParams
-from app.llm.engine.sampler import distribution
+from app.llm.engine.distribution import distributions
 from app.llm.errors import ContextOverflow, TokenIdOutOfRange
 from app.llm.model import inspect
 from app.llm.model.inspect import WANTS, OpenedPass, View, shapes, sizes
@@ -126,7 +126,7 @@ def test_the_draw_is_the_samplers(network: Transformer) -> None:
     sampling = SamplingParams(max_new_tokens=1, temperature=0.7, top_k=20, top_p=0.8)
     found = opened(network, "logits", "next", sampling=sampling, tokens=(8, 2))
     for row, logits in enumerate(found["logits.raw"]):
-        drawn = distribution(logits, sampling)
+        (drawn,) = distributions(logits[None], [sampling])
         assert torch.equal(found["logits.sampled"][row], drawn)
         ids = found["next.ids"][row].long()
         assert torch.equal(ids, logits.topk(5).indices)
