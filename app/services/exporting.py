@@ -20,7 +20,7 @@ from app.llm.config import ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig, LLMError
 from app.llm.tokenizer.vocabulary import vocabulary_of
 from app.services import model_files
-from app.services.importing import check_disk
+from app.services.import_checks import check_disk
 from app.services.model_files import Place
 from app.services.model_info import ModelInfo
 from app.services.runtime import Runtime

@@ -18,7 +18,7 @@ from app.services.import_files import MERGES, VOCABS, ModelFiles
 from app.services.runtime import Runtime
 
 if TYPE_CHECKING:
-    from app.services.importing import Wanted
+    from app.services.import_checks import Wanted
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # some three times the longest tokenizer.json in use
 MAX_TEMPLATE_CHARACTERS = 256 * 1024
