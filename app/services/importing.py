@@ -91,7 +91,7 @@ def _open(found: ModelFiles) -> tuple[Weights, str | None]:
     names = found.weights if index is None else tuple(files_of(index))
     if missing := [name for name in names if name not in found.all]:
         raise BadConfig(INDEX, f"the file {missing[0][:100]!r} that it lists is not there")
-    return open_weights(config, [found.all[name] for name in names], index), None
+    return open_weights(config, {name: found.all[name] for name in names}, index), None
 
 
 def _row(wanted: Wanted, weights: Weights, licence: str | None, tokenizer: ImportedTokenizer, saved: Saved) -> ModelRow:

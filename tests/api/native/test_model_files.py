@@ -282,6 +282,13 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "a tensor is missing": (tensors(lambda t: t.pop(WTE)), 422, "source.folder", "token embedding is missing"),
     "a wrong shape": (tensors(lambda t: t.update({WTE: t[WTE][:-1].clone()})), 422, "source.folder", WTE),
     "a tensor too many": (tensors(lambda t: t.update(odd=torch.ones(2))), 422, "source.folder", "'odd'"),
+    "a tied head of another shape": (
+        tensors(lambda t: t.update({"lm_head.weight": t[WTE][:-1].clone()})), 422, "source.folder", "lm_head.weight",
+    ),
+    "a tensor without numbers": (
+        header(lambda h: h.update(odd={"dtype": "F32", "shape": [1 << 62, 0], "data_offsets": [0, 0]})),
+        422, "source.folder", "odd",
+    ),
     "NaN": (tensors(lambda t: t[WTE].fill_(float("nan"))), 422, "source.folder", WTE),
     "infinity": (tensors(lambda t: t[WTE][0].fill_(float("inf"))), 422, "source.folder", WTE),
     "no config": (without("config.json"), 422, "source.folder", "no config.json"),
@@ -302,6 +309,14 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "a long config": (raw("config.json", b'{"a": "' + b"x" * (5 << 20) + b'"}'), 422, "config.json", "bytes"),
     "no weights": (without("model.safetensors"), 422, "source.folder", "no weights"),
     "tokenizer is no JSON": (raw("tokenizer.json", b"\xff"), 422, "tokenizer.json", "no JSON"),
+    "a post-processor that is none": (
+        lambda f: rewrite(f / "tokenizer.json", lambda t: t.update(post_processor=[1])),
+        422, "source.folder", "post_processor",
+    ),
+    "tokens around every text": (
+        lambda f: rewrite(f / "tokenizer.json", lambda t: t.update(post_processor={"type": "RobertaProcessing"})),
+        422, "source.folder", "RobertaProcessing",
+    ),
     "tokenizer of another kind": (
         raw("tokenizer.json", b'{"model": {"type": "Unigram"}}'), 422, "source.folder", "model.type",
     ),
