@@ -118,8 +118,8 @@ def _of_folder(found: ModelFiles) -> Vocabulary:
 def _template(found: ModelFiles, about: Mapping[str, Any]) -> str | None:
     """The chat template of a file of its own, else the one in tokenizer_config.json."""
     path = found.first("chat_template.jinja")
-    about = read_json(found, "chat_template.json") or about
-    template: object = about.get("chat_template")
+    alone = read_json(found, "chat_template.json") or {}
+    template: object = alone.get("chat_template", about.get("chat_template"))
     if path is not None:
         if path.stat().st_size > MAX_TEMPLATE_CHARACTERS:
             raise BadConfig("chat_template", f"more than {MAX_TEMPLATE_CHARACTERS:,} bytes")

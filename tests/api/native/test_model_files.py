@@ -446,6 +446,40 @@ def test_what_is_exported_comes_back_the_same(client, imports, settings, tmp_pat
         torch.testing.assert_close(tensor, ours[name], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("model.safetensors", 5000),
+        raw("model.safetensors", b""),
+        without("model.safetensors"),
+        without("model.json"),
+        without("manifest.json"),
+        raw("model.json", b"{}"),
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[::-1]),
+    ],
+)
+def test_a_damaged_model_is_not_sent(client, imports, settings, damage) -> None:
+    a_folder(imports / "m", a_network(CONFIGS["gpt2"]))
+    create(client, "m")
+    assert client.get("/models/tiny/download").status_code == 200
+    damage(settings.data_dir / "models" / "tiny")
+    assert refusal(client.get("/models/tiny/download"))[:3] == (424, "data_missing", "name")
+
+
+def test_a_chat_template_in_a_file_of_its_own(client, imports, settings) -> None:
+    for name in ("jinja", "json", "config"):
+        folder = a_folder(imports / name, a_network(CONFIGS["gpt2"]))
+        if name != "config":
+            (folder / "chat_template.json").write_text(json.dumps({"chat_template": "of json"}))
+        if name == "jinja":
+            (folder / "chat_template.jinja").write_text("of jinja")
+        assert create(client, name, name).status_code == 201
+        kept = json.loads((settings.data_dir / "models" / name / "model.json").read_text())["chat_template"]
+        assert kept == (TEMPLATE if name == "config" else f"of {name}")
+    (imports / "config" / "chat_template.json").write_text('{"chat_template": 3}')
+    assert refusal(create(client, "config"))[:3] == (422, "invalid_file", "chat_template")
+
+
 def test_exports_that_cannot_be(client, imports) -> None:
     config = CONFIGS["gpt2"].to_dict() | {"vocab_size": words(client, "words-2")}
     a_folder(imports / "m", a_network(type(CONFIGS["gpt2"])(**config)))
