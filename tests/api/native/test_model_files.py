@@ -286,8 +286,8 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
         tensors(lambda t: t.update({"lm_head.weight": t[WTE][:-1].clone()})), 422, "source.folder", "lm_head.weight",
     ),
     "a tensor without numbers": (
-        header(lambda h: h.update(odd={"dtype": "F32", "shape": [1 << 62, 0], "data_offsets": [0, 0]})),
-        422, "source.folder", "odd",
+        header(lambda h: h.update({"lm_head.weight": {"dtype": "F32", "shape": [1 << 62, 0], "data_offsets": [0, 0]}})),
+        422, "source.folder", "lm_head.weight",
     ),
     "NaN": (tensors(lambda t: t[WTE].fill_(float("nan"))), 422, "source.folder", WTE),
     "infinity": (tensors(lambda t: t[WTE][0].fill_(float("inf"))), 422, "source.folder", WTE),
