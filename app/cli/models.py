@@ -55,12 +55,14 @@ def pull(
     revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
     file: Annotated[str | None, typer.Option(help="The GGUF file to take, where there are several.")] = None,
     tokenizer: TokenizerName = None,
+    licence: Licence = None,
     as_json: Json = False,
     url: Url = None,
 ) -> None:
     """Fetch a model from the public hub and import it."""
     source = {"hub": repository} | _given(revision=revision, file=file)
-    body = {"name": _name(name, repository.rpartition("/")[2]), "source": source} | _given(tokenizer=tokenizer)
+    body: dict[str, Any] = {"name": _name(name, repository.rpartition("/")[2]), "source": source}
+    body |= _given(tokenizer=tokenizer, licence=licence)
     show.errors.print(f"pulling {repository}; this may take minutes, and goes on where it ended", markup=False)
     with _patient(url) as client:
         _made(_ask(client, "POST", "/models", json=body), as_json)

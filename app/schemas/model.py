@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from app.schemas.base import In, Out, StoredText
 
 MAX_PATH_CHARACTERS = 500
-MAX_LICENCE_CHARACTERS = 200
+Licence = Annotated[StoredText, Field(min_length=1, max_length=200)]
 
 
 class ModelConfigOut(Out):
@@ -151,7 +151,7 @@ class ModelCreate(In):
     tokenizer: StoredText | None = Field(
         None, max_length=200, description="A tokenizer of this machine that fits; by default the files' own."
     )
-    licence: StoredText | None = Field(None, min_length=1, max_length=MAX_LICENCE_CHARACTERS)
+    licence: Licence | None = None
 
 
 class ExportQuery(BaseModel):

@@ -20,7 +20,7 @@ from app.llm.config import ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig, LLMError
 from app.llm.tokenizer.vocabulary import vocabulary_of
 from app.services import model_files
-from app.services.importing import check_disk
+from app.services.import_checks import check_disk
 from app.services.model_files import Place
 from app.services.model_info import ModelInfo
 from app.services.runtime import Runtime
@@ -111,8 +111,8 @@ def download(runtime: Runtime, name: str) -> Made:
     info, place = _find(runtime, name)
     file_name = f"{name}.safetensors"
     if not place.is_gguf:
-        if not (place.path / WEIGHTS).is_file():
-            raise DataMissing(f"name: the weights of {name} are gone from its folder", param="name")
+        with _refusals(name):
+            model_files.read_meta(place)  # sees that every byte is as it was written, before one is sent
         return Made(place.path / WEIGHTS, file_name, "application/octet-stream", is_kept=True)
     from app.llm.weights.gguf import weights_of
     from app.llm.weights.gguf_file import open_gguf

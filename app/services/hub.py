@@ -1,30 +1,32 @@
 """The public hub of models, asked only when somebody says so: files of one revision, each checked by its hash.
 
-A pull that breaks off leaves what arrived, and the next one of the same revision goes on from there.
+The small files come first, so that they can be judged before the weights are fetched. A pull that breaks off leaves
+what arrived, in the midst of a file too, and the next one of the same revision goes on from there.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from app.errors import Conflict, HubUnreachable, InvalidFile, InvalidRequest, ModelNotFound, TooLarge, UnsupportedFormat
+from app.errors import Conflict, HubUnreachable, InvalidRequest, ModelNotFound, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.log import get_logger
-from app.services.import_files import HOW_TO_CONVERT, PICKLED, Files, is_readable
+from app.services.hub_files import TIMEOUT_S, Entry, fetch
+from app.services.import_files import HOW_TO_CONVERT, INDEX, PICKLED, WEIGHTS, Files, is_readable
 from app.services.storage import NAME, Storage
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 log = get_logger(__name__)
 
-TIMEOUT_S = 10.0  # for an answer to begin; a download may take as long as it takes
+BY_HAND = (
+    "By hand: fetch config.json, model.safetensors and tokenizer.json elsewhere, put them into a folder of the "
+    'import directory (INKLING_IMPORT_DIR), and import that with {"source": {"folder": …}}'
+)
 RETRY_AFTER_S = 60
 SHORT_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
 _REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -52,17 +54,23 @@ class Pulled:
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A file as the hub tells of it; one of the two hashes is known."""
+class _About:
+    """A revision as the hub tells of it."""
 
-    name: str
-    size: int
-    sha256: str | None
-    git_sha1: str | None
+    commit: str
+    licence: str | None
+    entries: list[Entry]
 
 
-def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int) -> Pulled:
+Judge = Callable[[Pulled], None]
+"""Looks at the files beside the weights, before those are fetched; what it raises ends the pull."""
+
+
+def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, judge: Judge | None = None) -> Pulled:
     """Fetch what makes a model of a repository.
+
+    Args:
+        judge: asked before the weights are fetched.
 
     Raises:
         InvalidRequest: no name of a repository, revision or file; or several models are there and none is named.
@@ -71,6 +79,7 @@ def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int) -> 
         InvalidFile: what came is not what the hub says it is.
         UnsupportedFormat: its weights are pickled.
         TooLarge: its files are more than `max_bytes`.
+        NoDiskSpace: there is no room for them.
         Conflict: another pull is under way.
     """
     repository = SHORT_NAMES.get(source.repository, source.repository)
@@ -81,27 +90,24 @@ def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int) -> 
     if not _PULLING.acquire(blocking=False):
         raise Conflict("source.hub: another pull is under way; try again when it is done", param="source.hub")
     try:
-        from huggingface_hub import HfApi
-        from huggingface_hub.utils.tqdm import disable_progress_bars
-
-        disable_progress_bars()
-        api = HfApi(endpoint=endpoint, token=False, library_name="inkling")
-        with _in_words(repository, source.revision):
-            about = api.model_info(repository, revision=source.revision, timeout=TIMEOUT_S, files_metadata=True)
-        commit = str(about.sha)
-        wanted = choose(_entries(about), source.file)
+        about = _ask(endpoint, repository, source.revision)
+        wanted = choose(about.entries, source.file)
         if (total := sum(entry.size for entry in wanted)) > max_bytes:
             raise TooLarge(f"source.hub: its {total:,} bytes are more than {max_bytes:,}", param="source.hub")
-        folder = storage.pulled(repository, commit)
-        log.info("pulling", repository=repository, commit=commit, bytes=total)
-        files = {entry.name: _fetch(api, repository, commit, entry, folder) for entry in wanted}
+        folder = storage.pulled(repository, about.commit)
+        log.info("pulling", repository=repository, commit=about.commit, bytes=total)
+        weights = [entry for entry in wanted if entry.name.endswith(WEIGHTS)]
+        beside = [entry for entry in wanted if entry not in weights]
+        files = {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in beside}
+        if judge is not None:
+            judge(Pulled(folder, files, about.commit, about.licence))
+        files |= {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in weights}
     finally:
         _PULLING.release()
-    licence = getattr(about.card_data, "license", None)
-    return Pulled(folder, files, commit, licence if isinstance(licence, str) else None)
+    return Pulled(folder, files, about.commit, about.licence)
 
 
-def choose(entries: Sequence[_Entry], file: str | None) -> list[_Entry]:
+def choose(entries: Sequence[Entry], file: str | None) -> list[Entry]:
     """The files that make one model.
 
     Args:
@@ -111,7 +117,7 @@ def choose(entries: Sequence[_Entry], file: str | None) -> list[_Entry]:
         InvalidRequest: `file` is not there; or there are only GGUF files, and none is named.
         UnsupportedFormat: the weights are pickled.
     """
-    named = {entry.name: entry for entry in entries if "/" not in entry.name}
+    named = {entry.name: entry for entry in entries if "/" not in entry.name and entry.name.isprintable()}
     if file is not None:
         if file not in named or not file.endswith(".gguf"):
             told = f"there is no GGUF file {file[:200]!r}; {_listed(named, '.gguf')}"
@@ -129,17 +135,40 @@ def choose(entries: Sequence[_Entry], file: str | None) -> list[_Entry]:
         weights = ["model.safetensors"]
     elif shards := [name for name in weights if _SHARD.fullmatch(name)]:
         weights = shards
-    beside = [name for name in named if is_readable(name) and not name.endswith((".safetensors", ".gguf"))]
+    beside = [name for name in named if is_readable(name) and not name.endswith(WEIGHTS)]
+    if weights == ["model.safetensors"] and INDEX in beside:
+        beside.remove(INDEX)  # it lists shards, which are not fetched
     return [named[name] for name in sorted(beside + weights)]
 
 
-def _listed(named: dict[str, _Entry], ending: str) -> str:
+def _listed(named: dict[str, Entry], ending: str) -> str:
     return "there are " + (", ".join(sorted(name for name in named if name.endswith(ending))[:20]) or "none")
 
 
-def _entries(about: Any) -> list[_Entry]:
-    return [
-        _Entry(
+def _ask(endpoint: str, repository: str, revision: str) -> _About:
+    """What the hub has of a revision.
+
+    Raises:
+        HubUnreachable: it does not answer, or what answers is something else.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=endpoint, token=False, library_name="inkling")
+    try:
+        with _in_words(repository, revision):
+            about = api.model_info(repository, revision=revision, timeout=TIMEOUT_S, files_metadata=True)
+        if not isinstance(about.sha, str) or not NAME.fullmatch(about.sha):
+            raise ValueError(f"{about.sha!r} is no commit")
+        licence = getattr(about.card_data, "license", None)
+        return _About(about.sha, licence if isinstance(licence, str) else None, _entries(about))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # no JSON, or of another make
+        told = f"what answered at {endpoint} is not the hub ({type(error).__name__}). {BY_HAND}"
+        raise HubUnreachable(f"source.hub: {told}", param="source.hub", retry_after_s=RETRY_AFTER_S) from error
+
+
+def _entries(about: Any) -> list[Entry]:
+    entries = [
+        Entry(
             name=one.rfilename,
             size=one.size or 0,
             sha256=one.lfs.sha256 if one.lfs is not None else None,
@@ -147,34 +176,25 @@ def _entries(about: Any) -> list[_Entry]:
         )
         for one in about.siblings or ()
     ]
+    if not all(isinstance(one.name, str) and type(one.size) is int and one.size >= 0 for one in entries):
+        raise TypeError("a file without a name or a size")
+    return entries
 
 
-def _fetch(api: HfApi, repository: str, commit: str, entry: _Entry, folder: Path) -> Path:
-    """One file, fetched or there already, once its hash was found to be the hub's."""
-    place = folder / entry.name
-    if not (place.exists() and _is_as_told(place, entry)):
-        with _in_words(repository, commit):
-            api.hf_hub_download(repository, entry.name, revision=commit, local_dir=folder, etag_timeout=TIMEOUT_S)
-        if not _is_as_told(place, entry):
-            place.unlink(missing_ok=True)
-            told = f"{entry.name} came with other bytes than the hub says it has; try again"
-            raise InvalidFile(f"source.hub: {told}", param="source.hub")
-    return place
+def _fetch(endpoint: str, repository: str, commit: str, entry: Entry, folder: Path) -> Path:
+    from huggingface_hub import hf_hub_url
 
-
-def _is_as_told(path: Path, entry: _Entry) -> bool:
-    with path.open("rb") as file:
-        if entry.sha256 is not None:
-            return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
-        content = file.read()
-    digest = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)  # git's name of a file's content
-    digest.update(content)
-    return digest.hexdigest() == entry.git_sha1
+    with _in_words(repository, commit, folder):
+        return fetch(hf_hub_url(repository, entry.name, revision=commit, endpoint=endpoint), entry, folder)
 
 
 @contextmanager
-def _in_words(repository: str, revision: str) -> Iterator[None]:
-    """What the hub, or the way to it, refuses, as the caller is told of it."""
+def _in_words(repository: str, revision: str, folder: Path | None = None) -> Iterator[None]:
+    """What the hub, or the way to it, refuses, as the caller is told of it.
+
+    Args:
+        folder: where what arrived lies.
+    """
     from httpx2 import HTTPError
     from huggingface_hub import errors
 
@@ -188,10 +208,14 @@ def _in_words(repository: str, revision: str) -> Iterator[None]:
         raise ModelNotFound(f"source.hub: {told}", param="source.hub") from error
     except errors.HFValidationError as error:
         raise InvalidRequest(f"source.hub: {error}", param="source.hub") from error
-    except (errors.HfHubHTTPError, errors.FileMetadataError, HTTPError, OSError) as error:
-        told = (
-            f"the hub does not answer ({type(error).__name__}). What arrived is kept; a second try goes on from it. "
-            "By hand: fetch config.json, model.safetensors and tokenizer.json elsewhere, put them into a folder of the "
-            'import directory (INKLING_IMPORT_DIR), and import that with {"source": {"folder": …}}'
-        )
+    except (errors.HfHubHTTPError, HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            told = "there is no room for its files on the disk"
+            raise NoDiskSpace(f"source.hub: {told}", param="source.hub") from error
+        kept = "What arrived is kept; a second try goes on from it. " if _holds_something(folder) else ""
+        told = f"the hub does not answer ({type(error).__name__}). {kept}{BY_HAND}"
         raise HubUnreachable(f"source.hub: {told}", param="source.hub", retry_after_s=RETRY_AFTER_S) from error
+
+
+def _holds_something(folder: Path | None) -> bool:
+    return folder is not None and folder.exists() and any(one.stat().st_size for one in folder.iterdir())

@@ -24,6 +24,7 @@ BESIDE = (
     "chat_template.jinja",
     "chat_template.json",
 )
+WEIGHTS = (".safetensors", ".gguf")
 KNOWN = (INDEX, *CONFIGS, *VOCABS, *MERGES, *BESIDE)
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".npz", ".npy")
 _PICKLED_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -55,7 +56,7 @@ class ModelFiles:
 
 def is_readable(name: str) -> bool:
     """Whether a file of this name would be looked at."""
-    return name in KNOWN or name.endswith((".safetensors", ".gguf"))
+    return name in KNOWN or name.endswith(WEIGHTS)
 
 
 def look(files: Files, param: str) -> ModelFiles:
@@ -82,10 +83,20 @@ def look(files: Files, param: str) -> ModelFiles:
         raise InvalidFile(f"{param}: {shown}: several models where one is expected; name one GGUF file", param=param)
     if gguf:
         return ModelFiles(files, files[gguf[0]], ())
-    if not any(name in files for name in CONFIGS):
-        raise InvalidFile(f"{param}: there is no config.json beside the weights", param=param)
+    look_beside(files, param)
     chosen = ["model.safetensors"] if INDEX not in files and "model.safetensors" in weights else sorted(weights)
     return ModelFiles(files, None, tuple(chosen))
+
+
+def look_beside(files: Files, param: str) -> ModelFiles:
+    """As `look`, of the files beside safetensors alone: those may be elsewhere still.
+
+    Raises:
+        InvalidFile: there is no configuration.
+    """
+    if not any(name in files for name in CONFIGS):
+        raise InvalidFile(f"{param}: there is no config.json beside the weights", param=param)
+    return ModelFiles(files, None, ())
 
 
 def _refuse_pickled(name: str, path: Path, param: str) -> None:

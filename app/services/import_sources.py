@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +14,10 @@ from app.db.base import new_id
 from app.db.tables.model import ModelRow
 from app.errors import InvalidFile, InvalidRequest, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.services import hub
-from app.services.hub import HubSource
+from app.services.hub import HubSource, Pulled
+from app.services.import_checks import Wanted, check_beside, check_licence, check_new
 from app.services.import_files import HOW_TO_CONVERT, PICKLED, Files, is_readable
-from app.services.importing import Wanted, check_new, import_model
+from app.services.importing import import_model
 from app.services.runtime import Runtime
 from app.services.storage import NAME, Storage
 
@@ -62,6 +64,9 @@ def from_upload(runtime: Runtime, wanted: Wanted, uploads: Iterable[tuple[str, B
 def from_hub(runtime: Runtime, wanted: Wanted, source: HubSource) -> ModelRow:
     """Fetch a repository of the public hub and import it. A pull that was cut off is taken up where it ended.
 
+    What was fetched goes when it became a model, or when it is of no use; where the refusal is about something else,
+    such as a name or the disk, it stays for the next try.
+
     Raises:
         HubUnreachable, ModelNotFound, InvalidRequest, Conflict: as `hub.pull`.
         AppError: as `importing.import_model`.
@@ -69,13 +74,30 @@ def from_hub(runtime: Runtime, wanted: Wanted, source: HubSource) -> ModelRow:
     with runtime.database.read() as session:
         check_new(runtime, session, wanted)
     settings = runtime.settings
-    pulled = hub.pull(runtime.storage, settings.hub_url, source, settings.max_model_upload_bytes)
-    licensed = Wanted(wanted.name, wanted.tokenizer, wanted.licence or pulled.licence, wanted.param)
+
+    def judge(beside: Pulled) -> None:
+        with _gone_if_useless(beside.folder):
+            check_licence(wanted.licence or beside.licence)
+            if source.file is None:  # a GGUF file is alone, and tells of itself
+                check_beside(runtime, wanted, beside.files)
+
+    pulled = hub.pull(runtime.storage, settings.hub_url, source, settings.max_model_upload_bytes, judge)
+    licensed = replace(wanted, licence=wanted.licence or pulled.licence)
     origin = {"kind": "hub", "location": source.repository, "revision": pulled.commit}
+    with _gone_if_useless(pulled.folder):
+        row = import_model(runtime, licensed, pulled.files, origin)
+    shutil.rmtree(pulled.folder, ignore_errors=True)
+    return row
+
+
+@contextmanager
+def _gone_if_useless(folder: Path) -> Iterator[None]:
+    """Remove `folder` when what lies in it is refused: another try would meet the same files."""
     try:
-        return import_model(runtime, licensed, pulled.files, origin)
-    finally:
-        shutil.rmtree(pulled.folder, ignore_errors=True)  # whole, so that no later pull goes on from it
+        yield
+    except (InvalidFile, UnsupportedFormat):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _files_in(storage: Storage, folder: Path, param: str) -> Files:

@@ -18,7 +18,7 @@ from app.services.import_files import MERGES, VOCABS, ModelFiles
 from app.services.runtime import Runtime
 
 if TYPE_CHECKING:
-    from app.services.importing import Wanted
+    from app.services.import_checks import Wanted
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # some three times the longest tokenizer.json in use
 MAX_TEMPLATE_CHARACTERS = 256 * 1024
@@ -116,8 +116,10 @@ def _of_folder(found: ModelFiles) -> Vocabulary:
 
 
 def _template(found: ModelFiles, about: Mapping[str, Any]) -> str | None:
+    """The chat template of a file of its own, else the one in tokenizer_config.json."""
     path = found.first("chat_template.jinja")
-    template: object = about.get("chat_template")
+    alone = read_json(found, "chat_template.json") or {}
+    template: object = alone.get("chat_template", about.get("chat_template"))
     if path is not None:
         if path.stat().st_size > MAX_TEMPLATE_CHARACTERS:
             raise BadConfig("chat_template", f"more than {MAX_TEMPLATE_CHARACTERS:,} bytes")

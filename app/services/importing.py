@@ -5,67 +5,29 @@ Knows files that are at hand; how they came here is `import_sources`' business.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from app.db.base import new_id
 from app.db.tables import job as job_table
 from app.db.tables.model import ModelRow
-from app.errors import InvalidFile, InvalidRequest, ModelNotFound, NameTaken, NoDiskSpace, TokenizerNotFound
-from app.llm.errors import BadConfig, BadVocabulary, BadWeights
+from app.errors import NameTaken, TokenizerNotFound
+from app.llm.errors import BadConfig
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import imported_tokenizers, memory
 from app.services.chat import check_template
+from app.services.import_checks import Wanted, check_disk, check_fits, check_licence, check_new, refusals
 from app.services.import_files import Files, ModelFiles, look
 from app.services.import_tokenizer import ImportedTokenizer, read_tokenizer
 from app.services.runtime import Runtime
-from app.services.storage import Storage, check_name
 
 if TYPE_CHECKING:
     from app.llm.checkpoint import Saved
     from app.llm.weights.layout import Weights
-
-SPARE_DISK_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What an import is asked to make."""
-
-    name: str
-    tokenizer: str | None
-    licence: str | None
-    param: str
-    """The field of the request that brought the files."""
-
-
-def check_new(runtime: Runtime, session: Session, wanted: Wanted) -> None:
-    """See that a model of this name can be made, before any file is moved.
-
-    Raises:
-        InvalidRequest: it cannot be a name.
-        NameTaken: a model or an unfinished job has it.
-        TokenizerNotFound, DataMissing: the tokenizer that it names is not there.
-    """
-    check_name(wanted.name)
-    try:
-        runtime.catalogue.info(session, wanted.name)
-    except ModelNotFound:
-        if job_table.live_with_name(session, wanted.name) is not None:
-            raise NameTaken(f"name: an unfinished job is called {wanted.name!r}", param="name") from None
-    else:
-        raise NameTaken(f"name: there is a model {wanted.name!r} already", param="name")
-    if wanted.tokenizer is not None:
-        runtime.tokenizers.get(session, wanted.tokenizer)
 
 
 def import_model(runtime: Runtime, wanted: Wanted, files: Files, origin: dict[str, Any]) -> ModelRow:
@@ -84,11 +46,11 @@ def import_model(runtime: Runtime, wanted: Wanted, files: Files, origin: dict[st
     found = look(files, wanted.param)
     folder = runtime.storage.scratch / new_id("import")
     try:
-        with _refusals(wanted.param):
+        with refusals(wanted.param):
             weights, licence = _open(found)
             with runtime.database.read() as session:
                 tokenizer = read_tokenizer(session, runtime, wanted, found)
-            _check_fits(weights.config.vocab_size, tokenizer, wanted)
+            check_fits(weights.config.vocab_size, tokenizer, wanted)
             if tokenizer.chat_template is not None:
                 check_template(tokenizer.chat_template, tokenizer.tokenizer)
             shapes = weights.shapes
@@ -98,7 +60,7 @@ def import_model(runtime: Runtime, wanted: Wanted, files: Files, origin: dict[st
                 tokenizer=tokenizer.name,
                 eos_id=tokenizer.eos_id,
                 chat_template=tokenizer.chat_template,
-                licence=wanted.licence or licence,
+                licence=check_licence(wanted.licence or licence),
             )
             saved = save_weights(folder, meta, shapes, weights.ours())
         row = _row(wanted, weights, meta.licence, tokenizer, saved)
@@ -129,43 +91,7 @@ def _open(found: ModelFiles) -> tuple[Weights, str | None]:
     names = found.weights if index is None else tuple(files_of(index))
     if missing := [name for name in names if name not in found.all]:
         raise BadConfig(INDEX, f"the file {missing[0][:100]!r} that it lists is not there")
-    return open_weights(config, [found.all[name] for name in names], index), None
-
-
-def _check_fits(vocab_size: int, tokenizer: ImportedTokenizer, wanted: Wanted) -> None:
-    known = tokenizer.tokenizer.vocab_size
-    if known == vocab_size:
-        return
-    told = f"the network has {vocab_size} tokens, the tokenizer {tokenizer.name} has {known}"
-    if wanted.tokenizer is not None:
-        raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
-    raise InvalidFile(f"{wanted.param}: vocab_size: {told}; they must be one", param="vocab_size")
-
-
-def check_disk(storage: Storage, needed: int) -> None:
-    """See that so many bytes can be written, and some to spare.
-
-    Raises:
-        NoDiskSpace: they cannot.
-    """
-    free = shutil.disk_usage(storage.scratch).free
-    if needed + SPARE_DISK_BYTES > free:
-        raise NoDiskSpace(f"the model needs {needed:,} bytes of disk, {free:,} are free")
-
-
-@contextmanager
-def _refusals(param: str) -> Iterator[None]:
-    """What the library refuses, as the caller is told of it."""
-    try:
-        yield
-    except BadConfig as error:
-        raise InvalidFile(f"{param}: {error}", param=error.field) from error
-    except (BadWeights, BadVocabulary) as error:
-        raise InvalidFile(f"{param}: {error}", param=param) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoDiskSpace(f"{param}: there is no room for the model on the disk", param=param) from error
-        raise InvalidFile(f"{param}: a file cannot be read: {error.strerror}", param=param) from error
+    return open_weights(config, {name: found.all[name] for name in names}, index), None
 
 
 def _row(wanted: Wanted, weights: Weights, licence: str | None, tokenizer: ImportedTokenizer, saved: Saved) -> ModelRow:

@@ -13,9 +13,14 @@ const FIELDS = {
   files: "files",
   "source.folder": "folder",
   "source.hub": "hub",
-  "source.revision": "hub",
+  "source.revision": "revision",
+  "source.file": "hub-file",
   source: "folder",
+  licence: "licence",
 };
+
+const written = (id) => byId(id).value.trim();
+const given = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value));
 
 export class ImportForm {
   /** `onMade(model)` is called for each model that came in. */
@@ -60,24 +65,27 @@ export class ImportForm {
   }
 
   #body() {
-    const source = this.#way() === "hub" ? { hub: byId("hub").value.trim() } : { folder: byId("folder").value.trim() };
-    const tokenizer = byId("tokenizer").value;
-    return { name: byId("name").value.trim(), source, ...(tokenizer ? { tokenizer } : {}) };
+    const fromHub = { hub: written("hub"), ...given({ revision: written("revision"), file: written("hub-file") }) };
+    return { name: written("name"), source: this.#way() === "hub" ? fromHub : { folder: written("folder") }, ...this.#asked() };
+  }
+
+  /** What may be left out, whichever way the files come. */
+  #asked() {
+    return given({ tokenizer: byId("tokenizer").value, licence: written("licence") });
   }
 
   #command() {
     if (this.#way() !== "upload") return curl("/models", this.#body());
     const files = [...byId("files").files].map((file) => `-F ${quoted(`files=@${file.name}`)}`);
-    const tokenizer = byId("tokenizer").value;
-    const fields = [`-F ${quoted(`name=${byId("name").value.trim()}`)}`, ...(tokenizer ? [`-F ${quoted(`tokenizer=${tokenizer}`)}`] : [])];
+    const fields = Object.entries({ name: written("name"), ...this.#asked() }).map(([name, value]) => `-F ${quoted(`${name}=${value}`)}`);
     return [`curl -s ${location.origin}/models/upload`, ...fields, ...files].join(" \\\n  ");
   }
 
   #request() {
     if (this.#way() !== "upload") return ["/models", { method: "POST", body: this.#body() }];
     const form = new FormData();
-    form.append("name", byId("name").value.trim());
-    if (byId("tokenizer").value) form.append("tokenizer", byId("tokenizer").value);
+    form.append("name", written("name"));
+    for (const [name, value] of Object.entries(this.#asked())) form.append(name, value);
     for (const file of byId("files").files) form.append("files", file);
     return ["/models/upload", { method: "POST", form }];
   }

@@ -76,7 +76,18 @@ def test_what_is_refused_is_told_at_its_field(page: Page, files: list[Path], tmp
     expect(page.locator("#import-error")).to_contain_text("save_pretrained")
     expect(page.locator("#files")).to_have_attribute("aria-invalid", "true")
 
+    page.locator("#licence").fill("mit")
+    expect(page.locator("#import-command")).to_contain_text("licence=mit")
+    page.get_by_text("on the hub").click()
+    page.locator("#hub").fill("someone/tiny")
+    page.locator("#revision").fill("../x")
+    page.locator("#hub-file").fill("tiny.gguf")
+    expect(page.locator("#import-command")).to_contain_text('"revision":"../x","file":"tiny.gguf"},"licence":"mit"')
+    page.locator("#import").click()
+    expect(page.locator("#revision")).to_have_attribute("aria-invalid", "true")
+
     page.get_by_text("on the server").click()
+    expect(page.locator("#hub-file")).to_be_hidden()
     page.locator("#folder").fill("../elsewhere")
     page.locator("#import").click()
     expect(page.locator("#folder")).to_have_attribute("aria-invalid", "true")

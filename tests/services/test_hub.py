@@ -12,7 +12,8 @@ import torch
 from app.errors import Conflict, HubUnreachable, InvalidFile, InvalidRequest, ModelNotFound, TooLarge, UnsupportedFormat
 from app.llm.weights.safetensors_file import write_safetensors
 from app.services import hub
-from app.services.hub import HubSource, _Entry, choose, pull
+from app.services.hub import HubSource, Pulled, choose, pull
+from app.services.hub_files import Entry
 from app.services.storage import Storage
 from tests.e2e.conftest import free_port
 from tests.fake_hub import COMMIT, FakeHub
@@ -53,20 +54,71 @@ def test_a_revision_is_fetched_and_checked(storage: Storage, fake: FakeHub, endp
         assert path.is_relative_to(storage.import_dir / "hub")
 
 
-def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, fake: FakeHub, endpoint: str) -> None:
-    write_safetensors(fake.folder / "large.safetensors", [("t", (6_000_000,))], [("t", torch.arange(6e6))])
+LARGE = 20_000_000
+
+
+@pytest.fixture
+def broken_off(storage: Storage, fake: FakeHub, endpoint: str) -> FakeHub:
+    """A hub that fell silent in the midst of a large file, and speaks again; the pull was refused."""
+    write_safetensors(fake.folder / "large.safetensors", [("t", (LARGE // 4,))], [("t", torch.arange(LARGE / 4))])
     (fake.folder / "large.safetensors").replace(fake.folder / "model.safetensors")
-    fake.cut_after = 16_000_000  # of 24; the library writes ten million bytes at a time
-    try:
-        pulled = pull(storage, endpoint, TINY, BIG)  # the library tries again by itself
-    except HubUnreachable:
-        pulled = pull(storage, endpoint, TINY, BIG)
-    assert pulled.files["model.safetensors"].read_bytes() == (fake.folder / "model.safetensors").read_bytes()
-    assert fake.asked[0] == 0
-    assert 10_000_000 <= fake.asked[-1] <= 16_000_000  # the rest alone
-    asked = len(fake.asked)
+    fake.cut_after = 12_345_678
+    with pytest.raises(HubUnreachable, match="What arrived is kept") as refusal:
+        pull(storage, endpoint, TINY, BIG)
+    assert refusal.value.retry_after_s
+    assert [path.stat().st_size for path in storage.import_dir.rglob("*.part")] == [12_345_678]
+    fake.is_down = False
+    return fake
+
+
+def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, broken_off: FakeHub, endpoint: str) -> None:
+    pulled = pull(storage, endpoint, TINY, BIG)
+    assert pulled.files["model.safetensors"].read_bytes() == (broken_off.folder / "model.safetensors").read_bytes()
+    assert broken_off.asked == [0, 12_345_678]  # the rest alone
+    assert broken_off.sent.count("config.json") == 1
     pull(storage, endpoint, TINY, BIG)
-    assert len(fake.asked) == asked  # all there, and known by its hash
+    assert len(broken_off.asked) == 2  # all there, and known by its hash
+    assert not list(storage.import_dir.rglob("*.part"))
+
+
+@pytest.mark.parametrize(("way", "asked"), [("ignored", [0, 12_345_678]), ("refused", [0, 12_345_678, 0])])
+def test_a_hub_without_ranges_sends_the_file_anew(
+    storage: Storage, broken_off: FakeHub, endpoint: str, way: str, asked: list[int]
+) -> None:
+    broken_off.knows_ranges, broken_off.refuses_ranges = False, way == "refused"
+    pulled = pull(storage, endpoint, TINY, BIG)
+    assert pulled.files["model.safetensors"].read_bytes() == (broken_off.folder / "model.safetensors").read_bytes()
+    assert broken_off.asked == asked
+
+
+def test_a_part_of_other_bytes_is_not_kept(storage: Storage, broken_off: FakeHub, endpoint: str) -> None:
+    (part,) = storage.import_dir.rglob("*.part")
+    part.write_bytes(bytes(1000))
+    with pytest.raises(InvalidFile, match=r"model\.safetensors came with other bytes"):
+        pull(storage, endpoint, TINY, BIG)
+    assert not part.exists()
+    part.write_bytes(bytes(LARGE + 1000))  # longer than the file
+    pull(storage, endpoint, TINY, BIG)
+    assert broken_off.asked == [0, 1000, 0]
+
+
+def test_the_weights_are_fetched_once_the_rest_was_judged(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+    def judge(beside: Pulled) -> None:
+        assert {"config.json", "tokenizer.json"} <= beside.files.keys()
+        assert (beside.licence, beside.commit) == ("mit", COMMIT)
+        raise InvalidFile("no")
+
+    with pytest.raises(InvalidFile, match="no"):
+        pull(storage, endpoint, TINY, BIG, judge)
+    assert "config.json" in fake.sent
+    assert fake.asked == []
+
+
+def test_a_page_where_the_hub_should_be(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+    fake.speaks_html = True
+    with pytest.raises(HubUnreachable, match=r"what answered at .* is not the hub"):
+        pull(storage, endpoint, TINY, BIG)
+    assert not list(storage.import_dir.iterdir())
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
@@ -94,6 +146,7 @@ def test_offline_is_told_at_once_with_a_way_by_hand(storage: Storage) -> None:
         pull(storage, f"http://127.0.0.1:{free_port()}", TINY, BIG)
     assert time.monotonic() - started < hub.TIMEOUT_S
     assert refusal.value.retry_after_s
+    assert "kept" not in refusal.value.message  # as nothing arrived
 
 
 def test_one_pull_at_a_time(storage: Storage, endpoint: str) -> None:
@@ -107,8 +160,8 @@ def test_names_that_are_none(storage: Storage, name: str) -> None:
         pull(storage, "http://127.0.0.1:1", HubSource(name), BIG)
 
 
-def entries(*names: str) -> list[_Entry]:
-    return [_Entry(name, 10, None, "0") for name in names]
+def entries(*names: str) -> list[Entry]:
+    return [Entry(name, 10, None, "0") for name in names]
 
 
 def chosen(*names: str, file: str | None = None) -> list[str]:
@@ -122,6 +175,7 @@ def test_which_files_are_fetched() -> None:
     shards = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
     index = "model.safetensors.index.json"
     assert chosen(*beside, *shards, index, "consolidated.safetensors") == sorted((*beside, *shards, index))
+    assert index not in chosen(*beside, "model.safetensors", *shards, index)  # of shards that are not fetched
     assert chosen("a.gguf", "b.gguf", *beside, file="b.gguf") == ["b.gguf"]
     with pytest.raises(InvalidRequest, match=r"there are a\.gguf, b\.gguf"):
         choose(entries("a.gguf", "b.gguf"), None)

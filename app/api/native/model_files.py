@@ -26,10 +26,10 @@ from app.errors import (
     UnsupportedFormat,
 )
 from app.schemas.base import StoredText
-from app.schemas.model import MAX_LICENCE_CHARACTERS, ExportQuery, ModelCreate, ModelOut
+from app.schemas.model import ExportQuery, Licence, ModelCreate, ModelOut
 from app.services import exporting, import_sources
 from app.services.hub import HubSource
-from app.services.importing import Wanted
+from app.services.import_checks import Wanted
 from app.services.runtime import Runtime
 
 FORM_OVERHEAD_BYTES = 1024 * 1024  # boundaries, headers and the short fields of an upload
@@ -47,7 +47,7 @@ class UploadForm(BaseModel):
     files: list[UploadFile] = Field(min_length=1)
     name: StoredText = Field(max_length=200)
     tokenizer: StoredText | None = Field(None, min_length=1, max_length=200)
-    licence: StoredText | None = Field(None, min_length=1, max_length=MAX_LICENCE_CHARACTERS)
+    licence: Licence | None = None
 
 
 @router.post("", status_code=201, responses=_REFUSED | refusals(ModelNotFound, Conflict, HubUnreachable))

@@ -35,8 +35,7 @@ def read_tokenizer(values: Mapping[str, Any]) -> Vocabulary:
             raise BadVocabulary(f"model.{key}: {_short(model[key])} is not read")
     if values.get("normalizer") is not None:
         raise BadVocabulary("normalizer: texts that are changed before they are split are not read")
-    if (values.get("post_processor") or {}).get("special_tokens"):
-        raise BadVocabulary("post_processor: special tokens that are put around every text are not read")
+    _check_post_processor(values.get("post_processor"))
     specials: dict[str, int] = {}
     for added in _list(values.get("added_tokens") or [], "added_tokens"):
         if not isinstance(added, dict) or type(added.get("id")) is not int or not isinstance(added.get("content"), str):
@@ -113,6 +112,31 @@ def _rule(written: object) -> str:
         if _essence(written) == _essence(known):
             return name
     raise BadVocabulary(f"pre_tokenizer: {_short(written)} is not read, only GPT-2's and SmolLM2's rules are")
+
+
+def _check_post_processor(written: object) -> None:
+    """See that nothing is put around a text: the parts that only move offsets change no id.
+
+    Raises:
+        BadVocabulary: special tokens are, or what is done is not known.
+    """
+    if written is None:
+        return
+    if not isinstance(written, dict):
+        raise BadVocabulary("post_processor: an object is expected")
+    is_list = written.get("type") == "Sequence"
+    for part in _list(written.get("processors"), "post_processor.processors") if is_list else [written]:
+        if not isinstance(part, dict) or part.get("type") not in ("ByteLevel", "TemplateProcessing"):
+            told = _short(part.get("type") if isinstance(part, dict) else part)
+            raise BadVocabulary(f"post_processor: {told} is not read, as it may put tokens around every text")
+        if part["type"] == "TemplateProcessing" and _has_specials(part):
+            raise BadVocabulary("post_processor: special tokens that are put around every text are not read")
+
+
+def _has_specials(template: Mapping[str, Any]) -> bool:
+    pieces = template.get("single")
+    named = isinstance(pieces, list) and any(isinstance(one, dict) and "SpecialToken" in one for one in pieces)
+    return named or bool(template.get("special_tokens"))
 
 
 def _essence(rule: object) -> object:

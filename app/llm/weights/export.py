@@ -177,7 +177,7 @@ def _llama(config: ModelConfig) -> Layout:
 def _output_biases(config: ModelConfig) -> dict[str, Shape]:
     if config.family == "gpt2" or not config.qkv_bias:
         return {}
-    return {name.removeprefix("model."): (config.emb_dim,) for name in llama.output_biases(config)}
+    return {name.removeprefix("model."): shape for name, shape in llama.output_biases(config).items()}
 
 
 def _tokenizer_config(model: Exported, vocabulary: Vocabulary) -> dict[str, Any]:

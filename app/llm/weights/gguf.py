@@ -12,11 +12,12 @@ from torch import Tensor
 
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
-from app.llm.model.shapes import block_shapes, weight_shapes
+from app.llm.model.shapes import Shape, block_shapes, weight_shapes
 from app.llm.model.transformer import Transformer
 from app.llm.progress import Tell, counted, silent
 from app.llm.weights.dequantise import dequantise
 from app.llm.weights.gguf_file import GGUFFile, TensorEntry, open_gguf
+from app.llm.weights.gpt2 import joined_shape
 from app.llm.weights.layout import Layout, Slot, Weights, check, shapes_of
 
 _KNOWN_KEYS = {  # any other key of the architecture may change what the network computes
@@ -127,15 +128,15 @@ def weights_of(file: GGUFFile) -> Weights:
         weights.layout,
         weights.source,
         shapes_of(config, len(file.tensors)),
-        zeros=joined_biases(config) if without_bias else (),
+        zeros=joined_biases(config) if without_bias else {},
         ignored=lambda name: config.tied and name == "output.weight",
     )
     return weights
 
 
-def joined_biases(config: ModelConfig) -> list[str]:
+def joined_biases(config: ModelConfig) -> dict[str, Shape]:
     """The biases of queries, keys and values, which files of GPT-2 always have and a network may be without."""
-    return [f"blk.{block}.attn_qkv.bias" for block in range(config.n_layers)]
+    return {f"blk.{block}.attn_qkv.bias": joined_shape(config) for block in range(config.n_layers)}
 
 
 def layout_of(config: ModelConfig) -> Layout:
@@ -173,6 +174,9 @@ def metadata_of(file: GGUFFile) -> GGUFMetadata:
     config = _network(file)
     if (kind := _value(values, "tokenizer.ggml.model", str)) != "gpt2":
         raise BadWeights(f"tokenizer.ggml.model: the tokenizer {kind!r} is not read, only 'gpt2' (byte pairs) is")
+    for key in ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"):
+        if _value(values, key, bool, False):
+            raise BadWeights(f"{key}: special tokens that are put around every text are not read")
     tokens = _list(values, "tokenizer.ggml.tokens", str)
     if len(tokens) != config.vocab_size:
         raise BadWeights(f"tokenizer.ggml.tokens: {len(tokens)} tokens, but {config.vocab_size} rows of token_embd")
@@ -186,7 +190,7 @@ def metadata_of(file: GGUFFile) -> GGUFMetadata:
         licence=_value(values, "general.license", str, None),
         tokens=tokens,
         token_types=_list(values, "tokenizer.ggml.token_type", int),
-        merges=_list(values, "tokenizer.ggml.merges", str),
+        merges=_list(values, "tokenizer.ggml.merges", str) if values.get("tokenizer.ggml.merges", []) != [] else [],
         pre=_value(values, "tokenizer.ggml.pre", str, "default"),
         eos_id=eos_id,
         chat_template=_value(values, "tokenizer.chat_template", str, None),

@@ -20,7 +20,10 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from app.llm.errors import BadWeights
 
 MAX_ENTRIES = 1 << 16  # key-values, or tensors
-MAX_ARRAY = 1 << 21  # some four times the longest list of merges in use
+MAX_ITEMS = 1 << 21  # of all lists: some twice the tokens, types, scores and merges of the largest vocabulary in use
+MAX_HEADER_BYTES = (
+    1 << 26
+)  # some four times the header of such a file; in memory a string may take four times its bytes
 MAX_DIMENSIONS = 4
 _STRING, _ARRAY = 8, 9
 _LETTERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -72,6 +75,7 @@ class _Reader:
 
     def __init__(self, content: mmap.mmap) -> None:
         self._content, self._at, self._size = content, 0, len(content)
+        self._items_left = MAX_ITEMS
 
     def header(self) -> tuple[dict[str, Any], dict[str, TensorEntry]]:
         if self._content[:4] != b"GGUF":
@@ -128,8 +132,9 @@ class _Reader:
         if kind != _ARRAY:
             raise BadWeights(f"{key}: {kind} is no kind of value")
         item_kind, count = self._number(_U32), self._number(_U64)
-        if count > MAX_ARRAY:
-            raise BadWeights(f"{key}: a list of {count} is more than is read")
+        if count > self._items_left:
+            raise BadWeights(f"{key}: a list of {count} is more than is read, of all lists together {MAX_ITEMS}")
+        self._items_left -= count
         if item_kind == _STRING:
             return self._strings(count)
         if item_kind not in _SCALARS:
@@ -150,12 +155,14 @@ class _Reader:
     def _strings(self, count: int) -> list[str]:
         """The next strings: length, then UTF-8. A vocabulary has a hundred thousand, so the loop is a tight one."""
         content, at, size, length_at = self._content, self._at, self._size, _U64.unpack_from
+        most = min(size, MAX_HEADER_BYTES)
         found = []
         for _ in range(count):
             (length,) = length_at(content, at)
             at += 8
-            if length > size - at:
-                raise BadWeights(f"a string of {length} bytes at byte {at} goes beyond the file's {size}")
+            if length > most - at:
+                where = f"the file's {size}" if length > size - at else f"the {most} of a header that is read"
+                raise BadWeights(f"a string of {length} bytes at byte {at} goes beyond {where}")
             try:
                 found.append(content[at : at + length].decode())
             except UnicodeDecodeError as error:

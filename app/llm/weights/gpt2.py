@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.llm.config import ModelConfig
+from app.llm.model.shapes import Shape
 from app.llm.weights.layout import Layout, Slot
 
 QKV = ("attention.query", "attention.key", "attention.value")
@@ -36,9 +37,14 @@ def _hugging_face_block(config: ModelConfig, prefix: str, block: int) -> Iterato
     yield from _matrix(f"{place}.mlp.c_proj", [f"{ours}.feed_forward.down"])
 
 
-def joined_biases(config: ModelConfig, prefix: str = "transformer.") -> list[str]:
+def joined_biases(config: ModelConfig, prefix: str = "transformer.") -> dict[str, Shape]:
     """The biases of queries, keys and values, which the files always have and a network may be without."""
-    return [f"{prefix}h.{block}.attn.c_attn.bias" for block in range(config.n_layers)]
+    return {f"{prefix}h.{block}.attn.c_attn.bias": joined_shape(config) for block in range(config.n_layers)}
+
+
+def joined_shape(config: ModelConfig) -> Shape:
+    """Of such a bias."""
+    return ((config.n_heads + 2 * config.kv_heads) * config.head_dim,)
 
 
 def is_no_weight(name: str) -> bool:

@@ -5,8 +5,8 @@ Read are Hugging Face's GPT-2 and Llama, the released GPT-2 checkpoint, the book
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
 from app.llm.weights import gpt2, llama
-from app.llm.weights.layout import Layout, Slot, Weights, check, shapes_of
+from app.llm.weights.layout import Layout, Shapes, Slot, Weights, check, check_shape, shapes_of
 from app.llm.weights.safetensors_file import SafetensorsFile, TensorEntry, open_safetensors
 
 
@@ -24,10 +24,12 @@ class Shards:
     """The tensors of several files, as a `Source`."""
 
     tensors: Mapping[str, TensorEntry]
-    file_of: Mapping[str, SafetensorsFile]
+    files: Mapping[str, SafetensorsFile]
+    place_of: Mapping[str, str]
+    """The name of each tensor's file."""
 
     def read(self, name: str) -> Tensor:
-        return self.file_of[name].read(name)
+        return self.files[self.place_of[name]].read(name)
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,15 @@ class _Names:
     layout: Layout
     head: str  # what the output layer is called, and, where it is tied, may be stored as
     embedding: str
-    zeros: Sequence[str] = ()
+    zeros: Shapes = field(default_factory=dict)
     ignored: Callable[[str], bool] = lambda _name: False
 
 
-def open_weights(config: ModelConfig, files: Sequence[Path], index: Mapping[str, Any] | None = None) -> Weights:
+def open_weights(config: ModelConfig, files: Mapping[str, Path], index: Mapping[str, Any] | None = None) -> Weights:
     """The weights in `files`, every tensor's place and shape checked.
 
     Args:
+        files: paths by the name that the index has for them.
         index: the content of `model.safetensors.index.json`, where there is one.
 
     Raises:
@@ -56,13 +59,13 @@ def open_weights(config: ModelConfig, files: Sequence[Path], index: Mapping[str,
         _check_index(source, index)
     shapes = shapes_of(config, len(source.tensors))
     names = _names(config, source.tensors)
-    if config.tied and names.head in source.tensors:
-        _check_same(source, names.head, names.embedding)
 
     def ignored(name: str) -> bool:
         return names.ignored(name) or (config.tied and name == names.head)
 
     check(names.layout, source, shapes, zeros=names.zeros, ignored=ignored)
+    if config.tied and names.head in source.tensors:
+        _check_same(source, names.head, names.embedding)
     return Weights(config, names.layout, source)
 
 
@@ -78,28 +81,35 @@ def files_of(index: Mapping[str, Any]) -> list[str]:
     return sorted(set(places.values()))
 
 
-def _shards(files: Sequence[Path]) -> Shards:
+def _shards(files: Mapping[str, Path]) -> Shards:
     tensors: dict[str, TensorEntry] = {}
-    file_of: dict[str, SafetensorsFile] = {}
-    for path in files:
-        file = open_safetensors(path)
+    opened: dict[str, SafetensorsFile] = {}
+    place_of: dict[str, str] = {}
+    for file_name, path in files.items():
+        file = opened[file_name] = open_safetensors(path)
         if both := sorted(file.tensors.keys() & tensors.keys()):
-            raise BadWeights(f"the tensor {both[0][:200]!r} stands in two files, one of them {path.name}")
+            raise BadWeights(f"the tensor {both[0][:200]!r} stands in two files, one of them {file_name}")
         tensors |= file.tensors
-        file_of |= dict.fromkeys(file.tensors, file)
-    return Shards(tensors, file_of)
+        place_of |= dict.fromkeys(file.tensors, file_name)
+    return Shards(tensors, opened, place_of)
 
 
 def _check_index(source: Shards, index: Mapping[str, Any]) -> None:
-    listed = index["weight_map"].keys()
-    odd = sorted(listed ^ source.tensors.keys())
+    listed = index["weight_map"]
+    odd = sorted(listed.keys() ^ source.tensors.keys())
     if odd:
         where = "is in no file" if odd[0] in listed else "is not in the index"
         raise BadWeights(f"the tensor {odd[0][:200]!r} {where}")
+    for name, place in source.place_of.items():
+        if listed[name] != place:
+            told = f"is in {place}, the index has it in {listed[name][:200]!r}"
+            raise BadWeights(f"the tensor {name[:200]!r} {told}")
 
 
 def _check_same(source: Shards, head: str, embedding: str) -> None:
-    if embedding in source.tensors and not bool((source.read(head) == source.read(embedding)).all()):
+    """See that a head that is stored, though it is tied, is the embedding, whose shape was checked."""
+    check_shape(source, head, source.tensors[embedding].shape)
+    if not bool((source.read(head) == source.read(embedding)).all()):
         raise BadWeights(f"tensor {head!r} is not {embedding!r}, though the configuration ties them")
 
 
@@ -114,17 +124,17 @@ def _names(config: ModelConfig, tensors: Mapping[str, TensorEntry]) -> _Names:
         return _Names(own, "output.weight", "token_embedding.weight")
     for prefix in ("model.", "") if config.family == "llama" else ():
         if f"{prefix}embed_tokens.weight" in tensors:
-            zeros = llama.output_biases(config, prefix) if config.qkv_bias else ()
+            zeros = llama.output_biases(config, prefix) if config.qkv_bias else {}
             layout = llama.hugging_face(config, prefix)
             return _Names(layout, "lm_head.weight", f"{prefix}embed_tokens.weight", zeros, llama.is_no_weight)
     for prefix in ("transformer.", "") if config.family == "gpt2" else ():
         if f"{prefix}wte.weight" in tensors:
-            zeros = () if config.qkv_bias else gpt2.joined_biases(config, prefix)
+            zeros = {} if config.qkv_bias else gpt2.joined_biases(config, prefix)
             layout = gpt2.hugging_face(config, prefix)
             return _Names(layout, "lm_head.weight", f"{prefix}wte.weight", zeros, gpt2.is_no_weight)
     if config.family == "gpt2" and "model/wte" in tensors:
         return _Names(gpt2.released(config), "", "model/wte")
     if config.family == "gpt2" and "tok_emb.weight" in tensors:
-        return _Names(gpt2.book(config), "out_head.weight", "tok_emb.weight", (), gpt2.is_no_weight_of_the_book)
+        return _Names(gpt2.book(config), "out_head.weight", "tok_emb.weight", {}, gpt2.is_no_weight_of_the_book)
     shown = ", ".join(repr(name[:60]) for name in sorted(tensors)[:3])
     raise BadWeights(f"the tensor of a {config.family} network's token embedding is missing; there are {shown}")

@@ -6,7 +6,7 @@ import and export. Knows no file format: tensors come from a `Source`, and go to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -108,13 +108,11 @@ def stored_shape(slot: Slot, shapes: Shapes) -> Shape:
     return (1, *shape) if slot.boxed else shape
 
 
-def check(
-    layout: Layout, source: Source, shapes: Shapes, *, zeros: Collection[str] = (), ignored: Callable[[str], bool]
-) -> None:
+def check(layout: Layout, source: Source, shapes: Shapes, *, zeros: Shapes, ignored: Callable[[str], bool]) -> None:
     """See that every tensor is there, has its shape, and that there is none without a place.
 
     Args:
-        zeros: tensors that may be there where all of their numbers are 0.
+        zeros: shapes of tensors that may be there where all of their numbers are 0.
         ignored: whether a tensor of this name is known to be no weight, and left alone.
 
     Raises:
@@ -123,17 +121,28 @@ def check(
     for slot in layout:
         if slot.name not in source.tensors:
             raise BadWeights(f"the tensor {slot.name!r} is missing")
-        found, wanted = source.tensors[slot.name].shape, stored_shape(slot, shapes)
-        if found != wanted:
-            raise BadWeights(f"tensor {slot.name!r} has the shape {found}, the configuration asks for {wanted}")
-    for name in zeros:
-        if name in source.tensors and bool(source.read(name).count_nonzero()):
+        check_shape(source, slot.name, stored_shape(slot, shapes))
+    for name, shape in zeros.items():
+        if name not in source.tensors:
+            continue
+        check_shape(source, name, shape)
+        if bool(source.read(name).count_nonzero()):
             raise BadWeights(f"tensor {name!r} has no place in this network, and is not zero")
     known = {slot.name for slot in layout}.union(zeros)
     surplus = sorted(name for name in source.tensors if name not in known and not ignored(name))
     if surplus:
         shown = ", ".join(repr(name[:100]) for name in surplus[:5])
         raise BadWeights(f"tensors without a place in this network: {shown}")
+
+
+def check_shape(source: Source, name: str, wanted: Shape) -> None:
+    """See that a tensor has a shape, before it is read.
+
+    Raises:
+        BadWeights: it has another.
+    """
+    if (found := source.tensors[name].shape) != wanted:
+        raise BadWeights(f"tensor {name!r} has the shape {found}, the configuration asks for {wanted}")
 
 
 def ours(layout: Layout, source: Source, shapes: Shapes) -> Iterator[tuple[str, Tensor]]:

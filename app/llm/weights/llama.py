@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.llm.config import ModelConfig
+from app.llm.model.shapes import Shape
 from app.llm.weights.layout import Layout, Slot
 
 _OF_BLOCK = {  # our names of a block's weights, theirs
@@ -38,9 +39,9 @@ def hugging_face(config: ModelConfig, prefix: str = "model.") -> Layout:
     ]
 
 
-def output_biases(config: ModelConfig, prefix: str = "model.") -> list[str]:
+def output_biases(config: ModelConfig, prefix: str = "model.") -> dict[str, Shape]:
     """The biases of attention's output, which `attention_bias` brings along and our network has not."""
-    return [f"{prefix}layers.{block}.self_attn.o_proj.bias" for block in range(config.n_layers)]
+    return {f"{prefix}layers.{block}.self_attn.o_proj.bias": (config.emb_dim,) for block in range(config.n_layers)}
 
 
 def is_no_weight(name: str) -> bool:

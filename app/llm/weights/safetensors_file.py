@@ -170,6 +170,8 @@ def _entry(name: str, value: object, base: int, file_size: int) -> TensorEntry:
         raise BadWeights(f"{shown}: its dtype is no string")
     if not _are_counts(shape) or len(shape) > MAX_DIMENSIONS:
         raise BadWeights(f"{shown}: its shape is no list of at most {MAX_DIMENSIONS} sizes")
+    if 0 in shape:
+        raise BadWeights(f"{shown}: the shape {tuple(shape)} holds no number")
     if not _are_counts(offsets) or len(offsets) != 2:
         raise BadWeights(f"{shown}: its data_offsets are no pair of byte positions")
     start, end = base + offsets[0], base + offsets[1]

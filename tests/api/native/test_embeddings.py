@@ -182,6 +182,7 @@ def test_word_vectors_do_not_write(client):
     assert listed["words"]["config"] == {"vocab_size": len(table_of(client, "words")), "emb_dim": 6}
     assert listed["gpt"]["config"]["n_heads"] == 4
     assert client.get("/models/words").json() == listed["words"]
+    assert client.get("/models/words/download").status_code == 200
     answer = client.post("/generate", json={"model": "words", "prompt": "the"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "wrong_model")
     job = {"recipe": "pretrain", "dataset": "the-tide-clock", "model": "words"}

@@ -282,6 +282,13 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "a tensor is missing": (tensors(lambda t: t.pop(WTE)), 422, "source.folder", "token embedding is missing"),
     "a wrong shape": (tensors(lambda t: t.update({WTE: t[WTE][:-1].clone()})), 422, "source.folder", WTE),
     "a tensor too many": (tensors(lambda t: t.update(odd=torch.ones(2))), 422, "source.folder", "'odd'"),
+    "a tied head of another shape": (
+        tensors(lambda t: t.update({"lm_head.weight": t[WTE][:-1].clone()})), 422, "source.folder", "lm_head.weight",
+    ),
+    "a tensor without numbers": (
+        header(lambda h: h.update({"lm_head.weight": {"dtype": "F32", "shape": [1 << 62, 0], "data_offsets": [0, 0]}})),
+        422, "source.folder", "lm_head.weight",
+    ),
     "NaN": (tensors(lambda t: t[WTE].fill_(float("nan"))), 422, "source.folder", WTE),
     "infinity": (tensors(lambda t: t[WTE][0].fill_(float("inf"))), 422, "source.folder", WTE),
     "no config": (without("config.json"), 422, "source.folder", "no config.json"),
@@ -302,6 +309,14 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
     "a long config": (raw("config.json", b'{"a": "' + b"x" * (5 << 20) + b'"}'), 422, "config.json", "bytes"),
     "no weights": (without("model.safetensors"), 422, "source.folder", "no weights"),
     "tokenizer is no JSON": (raw("tokenizer.json", b"\xff"), 422, "tokenizer.json", "no JSON"),
+    "a post-processor that is none": (
+        lambda f: rewrite(f / "tokenizer.json", lambda t: t.update(post_processor=[1])),
+        422, "source.folder", "post_processor",
+    ),
+    "tokens around every text": (
+        lambda f: rewrite(f / "tokenizer.json", lambda t: t.update(post_processor={"type": "RobertaProcessing"})),
+        422, "source.folder", "RobertaProcessing",
+    ),
     "tokenizer of another kind": (
         raw("tokenizer.json", b'{"model": {"type": "Unigram"}}'), 422, "source.folder", "model.type",
     ),
@@ -429,6 +444,40 @@ def test_what_is_exported_comes_back_the_same(client, imports, settings, tmp_pat
     ours = dict(network.named_parameters())
     for name, tensor in load_file(weights).items():
         torch.testing.assert_close(tensor, ours[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("model.safetensors", 5000),
+        raw("model.safetensors", b""),
+        without("model.safetensors"),
+        without("model.json"),
+        without("manifest.json"),
+        raw("model.json", b"{}"),
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[::-1]),
+    ],
+)
+def test_a_damaged_model_is_not_sent(client, imports, settings, damage) -> None:
+    a_folder(imports / "m", a_network(CONFIGS["gpt2"]))
+    create(client, "m")
+    assert client.get("/models/tiny/download").status_code == 200
+    damage(settings.data_dir / "models" / "tiny")
+    assert refusal(client.get("/models/tiny/download"))[:3] == (424, "data_missing", "name")
+
+
+def test_a_chat_template_in_a_file_of_its_own(client, imports, settings) -> None:
+    for name in ("jinja", "json", "config"):
+        folder = a_folder(imports / name, a_network(CONFIGS["gpt2"]))
+        if name != "config":
+            (folder / "chat_template.json").write_text(json.dumps({"chat_template": "of json"}))
+        if name == "jinja":
+            (folder / "chat_template.jinja").write_text("of jinja")
+        assert create(client, name, name).status_code == 201
+        kept = json.loads((settings.data_dir / "models" / name / "model.json").read_text())["chat_template"]
+        assert kept == (TEMPLATE if name == "config" else f"of {name}")
+    (imports / "config" / "chat_template.json").write_text('{"chat_template": 3}')
+    assert refusal(create(client, "config"))[:3] == (422, "invalid_file", "chat_template")
 
 
 def test_exports_that_cannot_be(client, imports) -> None:

@@ -13,4 +13,6 @@ def test_the_page_says_what_an_import_may_be(client: TestClient) -> None:
     assert str(settings.effective_import_dir) in answer.text
     assert settings.hub_url in answer.text
     assert 'href="/ui/models" aria-current="page"' in answer.text
+    for field in ("revision", "hub-file", "licence"):
+        assert f'<label for="{field}">' in answer.text
     assert "'unsafe-inline'" not in answer.headers["content-security-policy"]

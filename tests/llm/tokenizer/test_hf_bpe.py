@@ -77,6 +77,23 @@ def changed(*path: Any, to: Any) -> dict[str, Any]:
     return values
 
 
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
+BEGUN = {  # as a Llama 3's
+    "type": "TemplateProcessing",
+    "single": [{"SpecialToken": {"id": "<|end|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+    "special_tokens": {"<|end|>": {"id": "<|end|>", "ids": [0], "tokens": ["<|end|>"]}},
+}
+PLAIN = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {}}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [None, BYTE_LEVEL, PLAIN, {"type": "Sequence", "processors": [BYTE_LEVEL, PLAIN]}],
+)
+def test_what_is_done_after_the_split_and_changes_no_id(written: dict[str, Any] | None) -> None:
+    assert read_tokenizer(changed("post_processor", to=written)) == read_tokenizer(write_tokenizer(VOCABULARY))
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -94,6 +111,16 @@ def changed(*path: Any, to: Any) -> dict[str, Any]:
         (changed("model", "merges", 0, to=[1, 2]), "model.merges: .* is no pair"),
         (changed("normalizer", to={"type": "NFC"}), "normalizer"),
         (changed("post_processor", to={"type": "TemplateProcessing", "special_tokens": {"<s>": {}}}), "post_processor"),
+        (changed("post_processor", to="x"), "post_processor: an object"),
+        (changed("post_processor", to=[1]), "post_processor: an object"),
+        (changed("post_processor", to={}), "post_processor: None"),
+        (changed("post_processor", to={"type": "RobertaProcessing", "sep": ["</s>", 2]}), "'RobertaProcessing'"),
+        (changed("post_processor", to={"type": "BertProcessing", "cls": ["a", 2]}), "'BertProcessing'"),
+        (changed("post_processor", to={"type": "Sequence"}), "post_processor.processors: a list"),
+        (changed("post_processor", to={"type": "Sequence", "processors": ["ByteLevel"]}), "'ByteLevel'"),
+        (changed("post_processor", to={"type": "Sequence", "processors": [BYTE_LEVEL, BEGUN]}), "special tokens"),
+        (changed("post_processor", to={"type": "Sequence", "processors": [BYTE_LEVEL, {"type": "Odd"}]}), "'Odd'"),
+        (changed("post_processor", to={"type": "TemplateProcessing", "single": BEGUN["single"]}), "special tokens"),
         (changed("pre_tokenizer", to={"type": "Metaspace"}), "pre_tokenizer"),
         (changed("pre_tokenizer", "add_prefix_space", to=True), "pre_tokenizer"),
         (changed("added_tokens", 0, "special", to=False), "added_tokens: '<|end|>'"),

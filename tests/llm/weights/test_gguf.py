@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import torch
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.errors import BadWeights
 from app.llm.model.transformer import Transformer
+from app.llm.tokenizer.byte_alphabet import BYTE_OF
 from app.llm.tokenizer.gguf_bpe import from_vocabulary
-from app.llm.weights.gguf import load_gguf, read_metadata
+from app.llm.tokenizer.vocabulary import Vocabulary
+from app.llm.weights import export
+from app.llm.weights.gguf import load_gguf, metadata_of, read_metadata
+from app.llm.weights.gguf_file import open_gguf
 from tests.llm.weights.llama_reference import copy_llama
-from tests.weight_files import CONFIGS, a_gguf, a_network
+from tests.weight_files import CONFIGS, a_gguf, a_network, exported
 
 TENSORS = {
     "attention_norm.scale": "attn_norm",
@@ -198,6 +203,21 @@ def test_a_tensor_that_gpt2_lacks_is_named(tmp_path: Path, name: str) -> None:
         load_gguf(tmp_path / "g.gguf")
 
 
+def test_a_vocabulary_of_bytes_needs_no_merges(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(list(BYTE_OF), [1] * 256, [], "gpt-2")
+    network = a_network(replace(CONFIGS["gpt2"], vocab_size=256))
+    path = tmp_path / "bytes.gguf"
+    export.write_gguf(path, exported(network, vocabulary=vocabulary, eos_id=None), "f32")
+    file = open_gguf(path)
+    assert "tokenizer.ggml.merges" not in file.values
+    for merges in ({}, {"tokenizer.ggml.merges": []}):
+        about = metadata_of(replace(file, values=dict(file.values) | merges))
+        tokenizer = from_vocabulary(about.tokens, about.token_types, about.merges, about.pre, about.eos_id)
+        assert tokenizer.encode("sea") == vocabulary.tokenizer().encode("sea")
+    with pytest.raises(BadWeights, match=r"tokenizer\.ggml\.merges: a list of str"):
+        metadata_of(replace(file, values=dict(file.values) | {"tokenizer.ggml.merges": [1]}))
+
+
 def test_what_does_not_fit_is_named(tiny: Transformer, tmp_path: Path) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"leave_out": "blk.1.ffn_up.weight"}, r"blk\.1\.ffn_up\.weight.*missing"),
@@ -215,6 +235,8 @@ def test_what_does_not_fit_is_named(tiny: Transformer, tmp_path: Path) -> None:
         ({"change": lambda w: w.add_head_count(3)}, "n_heads"),
         ({"change": lambda w: w.add_layer_norm_rms_eps(float("nan"))}, "norm_eps"),
         ({"change": lambda w: w.add_rope_freq_base(float("nan"))}, "rope_base"),
+        ({"change": lambda w: w.add_add_bos_token(True)}, r"tokenizer\.ggml\.add_bos_token"),
+        ({"change": lambda w: w.add_add_eos_token(True)}, r"tokenizer\.ggml\.add_eos_token"),
         ({"architecture": "gemma"}, "the architecture 'gemma'"),
     ]
     for number, (change, message) in enumerate(cases):

@@ -13,7 +13,7 @@ import pytest
 from gguf.constants import GGMLQuantizationType, GGUFValueType
 
 from app.llm.errors import BadWeights
-from app.llm.weights.gguf_file import TensorEntry, open_gguf
+from app.llm.weights.gguf_file import MAX_HEADER_BYTES, MAX_ITEMS, TensorEntry, open_gguf
 
 SCALARS = {
     GGUFValueType.UINT8: 200,
@@ -165,6 +165,30 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: bytes, message: str)
     with pytest.raises(BadWeights, match=message):
         open_gguf(path)
     assert time.monotonic() - started < 1
+
+
+def lists(*counts: int) -> bytes:
+    """A header of lists of bytes, so many of each."""
+    parts = [text(f"k{n}") + struct.pack("<IIQ", 9, 0, count) + bytes(count) for n, count in enumerate(counts)]
+    return header(*parts, values=len(counts))
+
+
+def test_lists_are_counted_together(tmp_path: Path) -> None:
+    path = tmp_path / "lists.gguf"
+    path.write_bytes(lists(MAX_ITEMS // 2, MAX_ITEMS // 2))
+    assert len(open_gguf(path).values) == 2
+    path.write_bytes(lists(MAX_ITEMS // 2, MAX_ITEMS // 2, 1))
+    with pytest.raises(BadWeights, match="k2: a list of 1 is more than is read"):
+        open_gguf(path)
+
+
+def test_a_header_has_an_end(tmp_path: Path) -> None:
+    path = tmp_path / "long.gguf"
+    with path.open("wb") as file:
+        file.write(header(text("k"), struct.pack("<IQ", 8, MAX_HEADER_BYTES), values=1))
+        file.truncate(MAX_HEADER_BYTES + 4096)
+    with pytest.raises(BadWeights, match=f"goes beyond the {MAX_HEADER_BYTES} of a header"):
+        open_gguf(path)
 
 
 def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:

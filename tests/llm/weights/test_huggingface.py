@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -38,7 +39,7 @@ def load(folder: Path) -> Transformer:
     config = read_config(parse((folder / "config.json").read_bytes(), "config.json"))
     index = json.loads((folder / INDEX).read_text()) if (folder / INDEX).exists() else None
     names = files_of(index) if index else ["model.safetensors"]
-    weights = open_weights(config, [folder / name for name in names], index)
+    weights = open_weights(config, {name: folder / name for name in names}, index)
     network = Transformer(config)
     network.load_state_dict(dict(weights.ours()))
     return network.eval()
@@ -238,6 +239,36 @@ def test_a_tied_head_must_be_the_embedding(tmp_path: Path) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("shape", [(255, 32), (256, 32, 1), (32,), ()])
+def test_a_tied_head_of_another_shape(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    folder = a_folder(tmp_path / "m", a_network(CONFIGS["gpt2"]))
+    tensors = load_file(folder / "model.safetensors") | {"lm_head.weight": torch.zeros(shape)}
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(BadWeights, match=r"'lm_head\.weight' has the shape"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "transformer.h.0.attn.c_attn.bias"])
+@pytest.mark.parametrize("shape", [[0], [2**62, 0]])
+def test_a_tensor_without_numbers(tmp_path: Path, name: str, shape: list[int]) -> None:
+    folder = a_folder(tmp_path / "m", a_network(CONFIGS["gpt2"]))
+    empty = {name: {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    rewrite_header(folder / "model.safetensors", lambda header: header.update(empty))
+    with pytest.raises(BadWeights, match=re.escape(name)):
+        load(folder)
+
+
+def test_a_bias_of_another_shape_that_we_have_no_place_for(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "m", a_network(CONFIGS["gpt2 untied, without biases"]))
+    load(folder)
+    tensors = load_file(folder / "model.safetensors")
+    assert tensors["transformer.h.0.attn.c_attn.bias"].shape == (96,)
+    tensors["transformer.h.0.attn.c_attn.bias"] = torch.zeros(7)
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(BadWeights, match=r"c_attn\.bias' has the shape \(7,\), .* \(96,\)"):
+        load(folder)
+
+
 def test_a_bias_that_we_have_no_place_for_must_be_zero(tmp_path: Path) -> None:
     folder = a_folder(tmp_path / "m", a_network(CONFIGS["llama untied, with biases"]))
     load(folder)
@@ -266,11 +297,14 @@ def test_an_index_that_disagrees_and_a_doubled_name(tmp_path: Path) -> None:
     save_file(second, folder / "b.safetensors")
     index = {"weight_map": dict.fromkeys(first, "a.safetensors") | dict.fromkeys(second, "b.safetensors")}
     config = read_config(parse((folder / "config.json").read_bytes(), "config.json"))
-    files = [folder / name for name in files_of(index)]
-    assert [path.name for path in files] == ["a.safetensors", "b.safetensors"]
+    files = {name: folder / name for name in files_of(index)}
+    assert list(files) == ["a.safetensors", "b.safetensors"]
     open_weights(config, files, index)
     with pytest.raises(BadWeights, match="'nothing' is in no file"):
         open_weights(config, files, {"weight_map": index["weight_map"] | {"nothing": "a.safetensors"}})
+    swapped = index["weight_map"] | {"transformer.wpe.weight": "c.safetensors"}
+    with pytest.raises(BadWeights, match=r"'transformer\.wpe\.weight' is in [ab]\.safetensors, .* 'c\.safetensors'"):
+        open_weights(config, files, {"weight_map": swapped})
     missing = {name: file for name, file in index["weight_map"].items() if name != "transformer.wpe.weight"}
     with pytest.raises(BadWeights, match=r"'transformer\.wpe\.weight' is not in the index"):
         open_weights(config, files, {"weight_map": missing})
