@@ -1,8 +1,8 @@
 """The network over PyTorch's packed operators: a format's memory and speed on a CPU without kernels of our own.
 
 The weights are copies; the network that they were made from stays as it is. Where the operator keeps rows apart, all
-chunks of a step pass the linear layers together, and attention and activations chunk by chunk, so that a request gets the same bits
-alone and in a batch. Where it does not, each chunk has a pass of its own.
+chunks of a step pass the linear layers together, and attention and activations chunk by chunk, so that a request gets
+the same bits alone and in a batch. Where it does not, each chunk has a pass of its own.
 """
 
 from __future__ import annotations
@@ -82,10 +82,11 @@ class PackedRunner:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Where a chunk's `count` tokens lie among those of the step, and all of its text in the key–value memory."""
+    """A chunk: `count` tokens from `start` of its text on, which are `rows` of the step's; its places in memory."""
 
     start: int
     count: int
+    rows: slice
     new: Tensor  # (T)
     seen: Tensor  # (S)
     may_see: Tensor | None  # (T, S)
@@ -113,16 +114,14 @@ class _Block:
 
     def _attend(self, qkv: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
         config = self._config
-        heads = qkv.unflatten(1, (-1, config.head_dim)).transpose(0, 1)  # (H + 2 H_kv, T, D)
-        q, k, v = heads.split((config.n_heads, config.kv_heads, config.kv_heads))
+        heads = qkv.view(len(qkv), -1, config.head_dim).transpose(0, 1)  # (H + 2 H_kv, T, D)
+        q, k, v = heads.tensor_split((config.n_heads, config.n_heads + config.kv_heads))
         if angles is not None:
             q, k = rotate(q[None], angles)[0], rotate(k[None], angles)[0]
         new = torch.cat([piece.new for piece in pieces])
         self._keys[new], self._values[new] = k.transpose(0, 1), v.transpose(0, 1)
-        mixed = []
-        for part, piece in zip(q.split([piece.count for piece in pieces], dim=1), pieces, strict=True):
-            mixed.append(self._mix(part, piece))
-        return torch.cat(mixed)  # (T, E)
+        mixed = (self._mix(q[:, piece.rows], piece) for piece in pieces)
+        return torch.cat(list(mixed))  # (T, E)
 
     def _mix(self, q: Tensor, piece: _Piece) -> Tensor:
         """What one chunk's queries (H, T, D) make of its text, (T, E)."""
@@ -143,11 +142,10 @@ class _Block:
 
     def _activate(self, wide: Tensor, pieces: Sequence[_Piece]) -> Tensor:
         """The activation of each chunk by itself: PyTorch computes the last few numbers of an array in another way."""
-        counts = [piece.count for piece in pieces]
         if not self._is_gated:
-            return torch.cat([F.gelu(part, approximate="tanh") for part in wide.split(counts)])
-        gate, up = wide.chunk(2, dim=-1)
-        return torch.cat([F.silu(part.contiguous()) for part in gate.split(counts)]).mul_(up)
+            return torch.cat([F.gelu(wide[piece.rows], approximate="tanh") for piece in pieces])  # (T, M)
+        gate, up = wide.chunk(2, dim=-1)  # (T, M) each
+        return torch.cat([F.silu(gate[piece.rows].contiguous()) for piece in pieces]).mul_(up)
 
 
 def _packed(kind: PackedType, *linears: nn.Linear) -> PackedLinear:
@@ -156,13 +154,15 @@ def _packed(kind: PackedType, *linears: nn.Linear) -> PackedLinear:
 
 def _pieces(chunks: Sequence[Chunk]) -> list[_Piece]:
     pieces = []
+    first = 0
     for chunk in chunks:
         count, end = len(chunk.ids), chunk.start + len(chunk.ids)
         seen = torch.tensor(list(chunk.blocks[:end]))
         may_see = None
         if 1 < count < end:
             may_see = torch.ones(count, end, dtype=torch.bool).tril(chunk.start)
-        pieces.append(_Piece(chunk.start, count, seen[chunk.start :], seen, may_see))
+        pieces.append(_Piece(chunk.start, count, slice(first, first + count), seen[chunk.start :], seen, may_see))
+        first += count
     return pieces
 
 
