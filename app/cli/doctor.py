@@ -40,6 +40,6 @@ def _tell(checks: list[Check], healthy: bool) -> None:
         show.output.print(f"{check.name:9} {check.told}", markup=False)
         if check.mend:
             show.output.print(f"{'':18}-> {check.mend}", markup=False)
-    warnings = sum(check.status == "warning" for check in checks)
     told = "Inkling can run here" if healthy else "Inkling cannot do its work here"
-    show.output.print(f"{told}{f'; {warnings} warnings' if warnings else ''}")
+    warnings = sum(check.status == "warning" for check in checks)
+    show.output.print(f"{told}; warnings: {warnings}" if warnings else told)
