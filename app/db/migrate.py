@@ -47,22 +47,37 @@ def migrate_once_there(database: Database, wait_s: float = WAIT_S) -> None:
             time.sleep(1)
 
 
+def revisions(database: Database) -> tuple[str | None, list[str]]:
+    """The revision that a database is at, None if it has no tables, and those that we know, the newest first."""
+    with database.read() as session:
+        current = MigrationContext.configure(session.connection()).get_current_revision()
+    return current, _known(_config())
+
+
 def migrate(database: Database) -> None:
     """Apply what is missing. SQLite's write lock or an advisory lock lets one process through at a time.
 
     Raises:
         SchemaUnknown: the database's revision is not among ours.
     """
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config = _config()
     with database.connect() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         current = MigrationContext.configure(connection).get_current_revision()
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if current is not None and current not in known:
+        if current is not None and current not in _known(config):
             raise SchemaUnknown(
                 f"the database is at revision {current}, which this version does not know; upgrade Inkling"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _known(config: Config) -> list[str]:
+    return [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]

@@ -1,0 +1,90 @@
+"""Who serves a network: kernels where they are, PyTorch's operators where not, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from structlog.testing import capture_logs
+
+from app.config import Settings
+from app.errors import NotReady
+from app.llm.config import PRESETS, Dtype, ModelConfig
+from app.llm.engine.packed_probe import Found, NotFound, probe
+from app.llm.engine.packed_runner import PackedRunner
+from app.llm.engine.torch_runner import TorchRunner
+from app.llm.kernels.native import NativeRunner
+from app.llm.model.transformer import Transformer
+from app.services import runners
+
+
+@pytest.fixture
+def network() -> Transformer:
+    torch.manual_seed(0)
+    return Transformer(ModelConfig(vocab_size=203, **PRESETS["llama-tiny"])).eval()
+
+
+@pytest.fixture
+def bare(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a machine with neither kernels nor a compiler."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return settings.model_copy(update={"assets_dir": tmp_path / "assets", "kv_cache_tokens": 64})
+
+
+def with_dtype(settings: Settings, dtype: str) -> Settings:
+    return settings.model_copy(update={"dtype": dtype})
+
+
+def without(*missing: Dtype) -> object:
+    return lambda dtype: NotFound("it is not there") if dtype in missing else probe(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", "int4"])
+def test_without_a_compiler_a_named_format_is_served_all_the_same(
+    dtype: str, bare: Settings, network: Transformer
+) -> None:
+    with capture_logs() as logs:
+        runner = runners.make(network, with_dtype(bare, dtype))
+    assert isinstance(runner, PackedRunner)
+    assert runner.dtype == dtype
+    assert [(line["event"], line["dtype"]) for line in logs] == [("no_kernels", dtype)]
+
+
+def test_without_a_compiler_float32_is_the_network_itself(bare: Settings, network: Transformer) -> None:
+    assert isinstance(runners.make(network, with_dtype(bare, "float32")), TorchRunner)
+    assert isinstance(runners.make(network, bare), TorchRunner)  # it is small
+
+
+def test_kernels_go_before(settings: Settings, kernels: Path, network: Transformer) -> None:
+    own = settings.model_copy(update={"assets_dir": kernels.parent, "kv_cache_tokens": 64, "dtype": "int8"})
+    assert isinstance(runners.make(network, own), NativeRunner)
+
+
+def test_auto_takes_the_next_format_and_says_so(bare: Settings, network: Transformer) -> None:
+    with capture_logs() as logs:
+        runner = runners.without_kernels(network, "int4", bare, without("int4"))
+    assert isinstance(runner, PackedRunner)
+    assert runner.dtype == "int8"
+    assert [(line["event"], line["dtype"], line["why"]) for line in logs] == [
+        ("format_not_served", "int4", "it is not there")
+    ]
+    assert isinstance(runners.without_kernels(network, "int4", bare, without("int8")), TorchRunner)  # its head is int8
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", "int4"])
+def test_a_named_format_that_nothing_serves_is_refused(dtype: Dtype, bare: Settings, network: Transformer) -> None:
+    with pytest.raises(NotReady, match=f"INKLING_DTYPE is {dtype}.*it is not there"):
+        runners.without_kernels(network, dtype, with_dtype(bare, dtype), without(dtype))
+
+
+def test_four_bits_keep_eight_in_the_head(bare: Settings, network: Transformer) -> None:
+    found = {dtype: probe(dtype) for dtype in ("int8", "int4")}
+    asked: list[Dtype] = []
+
+    def noted(dtype: Dtype) -> Found | NotFound:
+        asked.append(dtype)
+        return found[dtype]
+
+    runners.without_kernels(network, "int4", bare, noted)
+    assert asked == ["int4", "int8"]
