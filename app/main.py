@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.runtime = runtime
         if runtime.remote is None:
             runtime.models.preload(settings.default_model)
-        with _uploads_spooled_in(runtime.storage.scratch):
+        with _uploads_spooled_in(runtime.storage.spool):
             _collect_garbage_less()
             yield
         if runtime.remote is not None:

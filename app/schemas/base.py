@@ -27,6 +27,11 @@ class In(BaseModel):
         return {name: body[name] for name in (*cls.model_fields, unknown) if name in body}
 
 
+def an_example(**body: Any) -> ConfigDict:
+    """For a body's `model_config`: what /docs fills in to be tried."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
 class Out(BaseModel):
     """A response body, from a row or a dataclass."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from app.schemas.base import In, Out, Text
+from app.schemas.base import In, Out, Text, an_example
 from app.schemas.tokenizer import IdList
 
 MAX_NEIGHBOURS = 100
@@ -22,6 +22,8 @@ Rows = npt.NDArray[np.float32]
 
 class EmbeddingsIn(In):
     """Rows of a model's tables, or of `nn.Embedding(vocab_size, output_dim)` made after `torch.manual_seed(seed)`."""
+
+    model_config = an_example(vocab_size=6, output_dim=3, seed=123, ids=[2, 3, 5, 1])
 
     model: str | None = Field(None, description="A model or `job_id@step`; omitted, without a layer: the default one.")
     vocab_size: int | None = Field(None, ge=1, le=1 << 20, description="Of a fresh layer; else its tokenizer's.")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import In, Out, Text
+from app.schemas.base import In, Out, Text, an_example
 
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 256
 MAX_MESSAGES = 4096
@@ -48,6 +48,8 @@ class Message(In):
 
 class GenerateIn(In):
     """Either `prompt`, continued as it is, or `messages`, put into the model's chat template."""
+
+    model_config = an_example(prompt="The sea was calm and", max_new_tokens=40, temperature=0.8, top_k=50, seed=7)
 
     model: Text | None = Field(None, description="A model, or `job_id@step` for a checkpoint; omitted: the default.")
     prompt: Annotated[Text, Field(min_length=1)] | None = None

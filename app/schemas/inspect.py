@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import In, Out, Text
+from app.schemas.base import In, Out, Text, an_example
 from app.schemas.generate import MAX_MESSAGES, Message
 
 Want = Literal[
@@ -47,6 +47,8 @@ Numbers = Annotated[list[int], PlainValidator(_numbers, json_schema_input_type=l
 
 class InspectIn(In):
     """One of `text`, `ids` and `messages`, what to look at, and where."""
+
+    model_config = an_example(text="The capital of France is", want=["logit_lens", "next"])
 
     model: Text | None = Field(None, description="A model, or `job_id@step` for a checkpoint; omitted: the default.")
     text: Annotated[Text, Field(min_length=1)] | None = None

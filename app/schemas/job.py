@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from app.schemas.base import In, Out, StoredText
+from app.schemas.base import In, Out, StoredText, an_example
 
 MAX_MIXED = 16
 MAX_EPOCHS = 10_000
@@ -96,6 +96,10 @@ class TrainSpec(In):
 
 class JobCreate(In):
     """A training job."""
+
+    model_config = an_example(
+        recipe="pretrain", dataset="the-tide-clock", model={"preset": "gpt-tiny"}, train={"max_steps": 100}, seed=1
+    )
 
     recipe: Literal["pretrain", "word2vec"]
     dataset: Annotated[str | list[DatasetShare], NameOr(Shares)] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import In, Out, StoredText
+from app.schemas.base import In, Out, StoredText, an_example
 
 MAX_PATH_CHARACTERS = 500
 Licence = Annotated[StoredText, Field(min_length=1, max_length=200)]
@@ -146,6 +146,8 @@ class SourceIn(In):
 
 
 class ModelCreate(In):
+    model_config = an_example(name="gpt2", source={"hub": "openai-community/gpt2"})
+
     name: StoredText = Field(max_length=200)
     source: SourceIn
     tokenizer: StoredText | None = Field(

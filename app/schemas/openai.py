@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import In, Out, Text
+from app.schemas.base import In, Out, Text, an_example
 from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops, UsageOut
 
 MAX_PROMPTS = 2048
@@ -117,6 +117,8 @@ class SamplingIn(OpenAIIn):
 class CompletionIn(SamplingIn):
     """POST /v1/completions."""
 
+    model_config = an_example(model="smollm2-135m-instruct", prompt="The sea was calm and", max_tokens=40, logprobs=2)
+
     prompt: Prompts
     max_tokens: int = Field(16, ge=0, le=2**31 - 1, description="0 with `echo` scores the prompt.")
     best_of: int | None = Field(None, ge=1, le=20, description="Of so many, the `n` likeliest by token are given.")
@@ -188,6 +190,8 @@ class ResponseFormat(OpenAIIn):
 class ChatIn(SamplingIn):
     """POST /v1/chat/completions."""
 
+    model_config = an_example(model="smollm2-135m-instruct", messages=[{"role": "user", "content": "What is a tide?"}])
+
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
     max_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="The older name of max_completion_tokens.")
     max_completion_tokens: int | None = Field(
@@ -208,6 +212,8 @@ class ChatIn(SamplingIn):
 
 class EmbeddingIn(OpenAIIn):
     """POST /v1/embeddings."""
+
+    model_config = an_example(model="smollm2-135m-instruct", input=["The sea was calm.", "A storm rose."])
 
     model: Text
     input: Prompts

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import In, Out, StoredText, Text
+from app.schemas.base import In, Out, StoredText, Text, an_example
 
 MAX_BATCH = 4096  # texts or id lists in one call
 MAX_COMPARED = 8  # tokenizers side by side
@@ -86,6 +86,8 @@ Specials = Annotated[
 
 
 class TokenizeIn(In):
+    model_config = an_example(text="Hello, do you like tea?", tokenizer=["gpt2", "smollm2"])
+
     text: Text
     tokenizer: NameOrNames | None = Field(None, description="One name, or up to 8 to compare; omitted: the default.")
     specials: Specials = "text"
@@ -107,6 +109,8 @@ class TokenizeOut(Out):
 
 
 class EncodeIn(In):
+    model_config = an_example(text="Hello, do you like tea?", tokenizer="gpt2")
+
     text: TextOrTexts
     tokenizer: str | None = None
     specials: Specials = "text"
@@ -119,6 +123,8 @@ class EncodeOut(Out):
 
 
 class DecodeIn(In):
+    model_config = an_example(ids=[15496, 11, 466, 345, 588, 8887, 30], tokenizer="gpt2")
+
     ids: IdsOrIdLists
     tokenizer: str | None = None
 
@@ -138,6 +144,8 @@ class DecodeOut(Out):
 
 class TokenizerCreate(In):
     """`version` belongs to `word`, `vocab_size` and `special_tokens` to `bpe`."""
+
+    model_config = an_example(name="tides", kind="bpe", dataset="the-tide-clock", vocab_size=400)
 
     name: StoredText
     kind: Literal["word", "bpe"]
@@ -224,6 +232,8 @@ class MergesOut(Out):
 
 class ReportIn(In):
     """A text, or a dataset of which up to 256 KiB are looked at, spread over it."""
+
+    model_config = an_example(text="The sea was calm.", tokenizers=["gpt2", "smollm2"])
 
     text: Text | None = Field(None, min_length=1)
     dataset: StoredText | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.schemas.base import Out, Text
+from app.schemas.base import Out, Text, an_example
 from app.schemas.generate import MAX_MESSAGES
 from app.schemas.openai import ChatMessage, OpenAIIn
 from app.schemas.tokenizer import IdList
@@ -24,6 +24,8 @@ def form_of(body: Any) -> str:
 
 class PromptTokenizeIn(OpenAIIn):
     """vLLM's body of POST /tokenize. Special tokens in `prompt` are parsed."""
+
+    model_config = an_example(model="smollm2-135m-instruct", prompt="The sea was calm.")
 
     model: Text | None = None
     prompt: Text | None = None
@@ -46,6 +48,8 @@ class PromptTokenizeOut(Out):
 
 
 class DetokenizeIn(OpenAIIn):
+    model_config = an_example(model="smollm2-135m-instruct", tokens=[504, 4965])
+
     model: Text | None = None
     tokens: IdList
 

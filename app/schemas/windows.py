@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.schemas.base import In, Out, Text
+from app.schemas.base import In, Out, Text, an_example
 from app.schemas.tokenizer import IdList, Specials
 
 MAX_SHOWN_TOKENS = 1 << 16
@@ -18,6 +18,10 @@ MAX_SEED = 2**63 - 1
 
 class WindowsIn(In):
     """The parameters of the book's `create_dataloader_v1`, with its defaults, and what of it to show."""
+
+    model_config = an_example(
+        text="In the heart of the city stood the old library", max_length=4, stride=1, batch_size=2
+    )
 
     text: Text | None = Field(None, description="One of `text`, `ids`, `dataset`.")
     ids: IdList | None = Field(None, description="Token ids; without a tokenizer any numbers will do.")

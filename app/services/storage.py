@@ -34,9 +34,14 @@ class Storage:
 
     def prepare(self) -> None:
         """Make the folders, readable by their owner alone."""
-        for folder in ("datasets", "tokens", "tokenizers", "models", "jobs", "queue", "scratch"):
+        for folder in ("datasets", "tokens", "tokenizers", "models", "jobs", "queue", "scratch", "spool"):
             (self.data_dir / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.import_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def spool(self) -> Path:
+        """Where what is being sent waits. Apart from scratch: torch, too, puts folders where the system's would be."""
+        return self.data_dir / "spool"
 
     def dataset(self, dataset_id: str) -> Path:
         return self.data_dir / "datasets" / check_name(dataset_id)

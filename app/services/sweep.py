@@ -72,6 +72,7 @@ class Sweeper:
             (self._storage.queue / "processed", OLD_NUDGE_S),
             (self._storage.queue / "messages", OLD_NUDGE_S),
             (self._storage.scratch, OLD_SCRATCH_S),
+            (self._storage.spool, OLD_SCRATCH_S),
         ):
             _remove_older(folder, age_s)
 

@@ -22,5 +22,8 @@ export function drawLens(tokens, lens) {
     ...lens.map((one) => h("tr", {}, h("th", { scope: "row" }, String(one.layer)), ...one.tokens.map(cell))),
   );
   const left = tokens.length - positions.length;
-  byId("lens-note").textContent = left ? `The last ${positions.length} of ${tokens.length} tokens.` : "";
+  const table = byId("lens-body").closest(".table-wrap");
+  const notes = [left ? `The last ${positions.length} of ${tokens.length} tokens.` : ""];
+  if (table.scrollWidth > table.clientWidth) notes.push("The table goes on to the right: scroll sideways, or focus it and use the arrow keys.");
+  byId("lens-note").textContent = notes.join(" ").trim();
 }

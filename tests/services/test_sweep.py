@@ -73,7 +73,12 @@ def test_sweeps_at_once_take_a_job_back_once(sweeper: Sweeper, any_database: Dat
 
 
 def test_old_files_go_and_new_ones_stay(sweeper: Sweeper, settings: Settings) -> None:
-    ages = {"queue/processed": OLD_NUDGE_S, "queue/messages": OLD_NUDGE_S, "scratch": OLD_SCRATCH_S}
+    ages = {
+        "queue/processed": OLD_NUDGE_S,
+        "queue/messages": OLD_NUDGE_S,
+        "scratch": OLD_SCRATCH_S,
+        "spool": OLD_SCRATCH_S,
+    }
     for folder, age_s in ages.items():
         for name, seconds in (("old", age_s + 60), ("new", age_s - 60)):
             path = settings.data_dir / folder / name
