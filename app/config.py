@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     """The folder whose content `POST /models` may name. Empty: `import` in the data directory."""
     hub_url: str = "https://huggingface.co"
     """The public hub that models are pulled from when asked."""
-    max_queued_requests: int = Field(64, ge=1)
+    max_queued_requests: int = Field(256, ge=1)
     kv_cache_tokens: int = Field(16_384, ge=1)
     """Tokens that all running requests of one model may hold in its key–value cache."""
     loaded_models: int = Field(2, ge=1)

@@ -134,6 +134,30 @@ def test_stop_strings_and_seeds(client):
     assert texts[0] == texts[1]
 
 
+def test_sixty_four_stop_strings_over_the_borders_of_tokens_and_chunks(client):
+    """A token here is a byte: every stop string lies across several, the one that ends the text across a character."""
+    one = client(ScriptedModel("abcdefgh né 👍!", margin=20.0))
+    stops = [f"never {number}" for number in range(63)] + ["né 👍"]
+    asked = {"model": MODEL, "prompt": "x", "temperature": 0, "max_tokens": 60, "stop": stops}
+    answer = one.completions.create(**asked)
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("abcdefgh ", "stop")
+    chunks = list(one.completions.create(**asked, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "abcdefgh "
+    with pytest.raises(openai.BadRequestError, match="stop"):
+        one.completions.create(**asked | {"stop": [*stops, "one more"]})
+    with pytest.raises(openai.BadRequestError, match="stop"):
+        one.completions.create(**asked | {"stop": ["x" * 257]})
+
+
+def test_a_hundred_and_twenty_eight_choices(client):
+    one = client(small_network())
+    answer = one.completions.create(model=MODEL, prompt="x", n=128, max_tokens=2, seed=3)
+    assert [choice.index for choice in answer.choices] == list(range(128))
+    assert len({choice.text for choice in answer.choices}) > 20
+    with pytest.raises(openai.BadRequestError, match="n"):
+        one.completions.create(model=MODEL, prompt="x", n=129, max_tokens=2)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -149,7 +173,8 @@ def test_stop_strings_and_seeds(client):
         ({"prompt": "x", "logprobs": 6}, "logprobs"),
         ({"prompt": "x", "best_of": 3, "stream": True}, None),
         ({"prompt": "x", "max_tokens": 0}, None),
-        ({"prompt": "x", "n": 128}, "n"),
+        ({"prompt": "x", "n": 129}, "n"),
+        ({"prompt": ["x"] * 3, "n": 128}, "n"),
         ({"prompt": "x", "stream_options": {"include_usage": True}}, None),
         ({"prompt": "x", "stop": ["a"] * 65}, "stop"),
     ],
