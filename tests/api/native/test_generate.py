@@ -180,7 +180,8 @@ def refusing(tmp_path_factory) -> Iterator[tuple[TestClient, Runtime]]:
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("data"), database_url="", broker_url="")
     database = Database(settings.effective_database_url)
     migrate(database)
-    runtime = scripted_runtime(settings, database, ScriptedModel("x" * 100))
+    limited = settings.model_copy(update={"max_queued_requests": 64})
+    runtime = scripted_runtime(limited, database, ScriptedModel("x" * 100))
     with TestClient(app_of(runtime), raise_server_exceptions=False) as client:
         yield client, runtime
     runtime.models.close()
