@@ -174,7 +174,7 @@ def test_a_hundred_and_twenty_eight_choices(client):
         ({"prompt": "x", "best_of": 3, "stream": True}, None),
         ({"prompt": "x", "max_tokens": 0}, None),
         ({"prompt": "x", "n": 129}, "n"),
-        ({"prompt": ["x"] * 3, "n": 128}, "n"),
+        ({"prompt": ["x"] * 3, "n": 128}, "prompt"),
         ({"prompt": "x", "stream_options": {"include_usage": True}}, None),
         ({"prompt": "x", "stop": ["a"] * 65}, "stop"),
     ],
