@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def test_a_problem_is_exit_status_1_and_says_how_to_mend_it(
 
 
 def test_warnings_do_not_fail(inkling: Command, healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("INKLING_TEST")]:
+        monkeypatch.delenv(name)  # of the test run's own
     monkeypatch.setenv("INKLING_PROT", "1")
     done = inkling("doctor", "--json")
     assert done.status == 0

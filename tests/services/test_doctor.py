@@ -222,7 +222,7 @@ def test_an_address_of_another_machine(settings: Settings) -> None:
 def test_an_inkling_that_answers(settings: Settings, database: Database) -> None:
     torch.manual_seed(0)
     network = Transformer(ModelConfig(ByteTokenizer.vocab_size, **PRESETS["gpt-tiny"])).eval()
-    runtime = scripted_runtime(settings, database, lambda _: network)
+    runtime = scripted_runtime(settings, database, lambda *_: network)
     with served(app_of(runtime)) as port:
         here = changed(settings, port=port)
         assert doctor.check_port(here).status == "warning"  # its model is not loaded

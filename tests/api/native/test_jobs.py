@@ -166,7 +166,10 @@ def test_a_checkpoint_is_gone_on_from(client):
     folder.mkdir(parents=True)
     with runtime.database.read() as session:
         config = session.get(ModelRow, "tide").config
-    (folder / "model.json").write_text(json.dumps({"config": config, "tokenizer": "tides"}))
+    about = {"family": "gpt2", "config": config, "tokenizer": "tides", "chat_template": None}
+    (folder / "model.json").write_text(json.dumps(about))
+    weights = {"model.safetensors": {"size_bytes": 9, "sha256": "0"}}
+    (folder / "manifest.json").write_text(json.dumps({"files": weights}))
     queued(runtime.database, id="job_1", status="succeeded")
     with runtime.database.write() as session:
         session.add(
