@@ -96,6 +96,8 @@ _PRECISION = {"F32": "float32", "BF16": "bfloat16", "Q8_0": "int8", "Q4_0": "int
 
 
 def ours(runtime: Runtime, dtype: str) -> Stepwise:
+    import torch
+
     from app.llm.config import SamplingParams
     from app.llm.engine.engine import Engine
     from app.llm.engine.request import Request
@@ -107,6 +109,7 @@ def ours(runtime: Runtime, dtype: str) -> Stepwise:
     engine = Engine(runners.make(model_files.read(place).network, settings))
 
     def begin(prompt: list[int]) -> Callable[[], None]:
+        torch.set_num_threads(1)  # as in the engine's thread of a server
         for left in [request for request in open_ones if request is not None]:
             engine.abort(left)
         open_ones[:] = [str(time.perf_counter())]
@@ -123,11 +126,11 @@ def transformers(folder: Path, dtype: str) -> Stepwise:
     import torch
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(THREADS)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
 
     def begin(prompt: list[int]) -> Callable[[], None]:
         state: dict[str, object] = {}
+        torch.set_num_threads(THREADS)
 
         def step(ids: object) -> None:
             with torch.inference_mode():

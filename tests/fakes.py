@@ -106,6 +106,7 @@ class ScriptedRunner:
 
     block_tokens = 1
     shares_prefixes = False
+    has_threads = False
 
     def __init__(self, model: ScriptedModel, *, kv_cache_tokens: int) -> None:
         self.config, self.block_count = model.config, kv_cache_tokens

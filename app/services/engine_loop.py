@@ -92,6 +92,7 @@ class EngineLoop:
         *,
         name: str = "",
         watch: EngineWatch | None = None,
+        on_start: Callable[[], None] | None = None,
         on_death: Callable[[], None] | None = None,
     ) -> None:
         """Drive `engine`, which nobody else may touch; each step passes the gate.
@@ -100,10 +101,11 @@ class EngineLoop:
             max_queued: requests that may wait while others run.
             name: for the log.
             watch: counts what goes in and comes out.
+            on_start: called in the engine's thread, before anything else.
             on_death: called, in the engine's thread, once it takes no more requests.
         """
         self._engine, self._gate, self._max_queued = engine, gate, max_queued
-        self._name, self._on_death = name, on_death
+        self._name, self._on_start, self._on_death = name, on_start, on_death
         self._watch = watch or Metrics().watch(name)
         self._wake = threading.Condition()  # guards all that follows
         self._inbox: list[Request | str] = []  # a request to add, or the id of one to abort
@@ -194,6 +196,8 @@ class EngineLoop:
             thread.join(timeout_s)
 
     def _run(self) -> None:
+        if self._on_start is not None:
+            self._on_start()
         while (inbox := self._next_inbox()) is not None:
             try:
                 self._take(inbox)

@@ -70,6 +70,7 @@ class Loader:
         import torch
 
         from app.llm.engine.engine import Engine
+        from app.llm.engine.torch_threads import one_for_this_thread
 
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
@@ -95,6 +96,7 @@ class Loader:
                 self.settings.max_queued_requests,
                 name=place.name,
                 watch=self.metrics.watch(place.name),
+                on_start=one_for_this_thread if engine.computes_alone else None,
                 on_death=on_death,
             ),
             request_timeout_s=self.settings.request_timeout_s,

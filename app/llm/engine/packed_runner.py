@@ -27,6 +27,7 @@ class PackedRunner:
     """A `Runner` for a network in evaluation mode on the CPU."""
 
     block_tokens = 1
+    has_threads = False
     shares_prefixes = False  # attention sums in another order when a text is read in other pieces
 
     def __init__(self, network: Transformer, layers: Found, head: Found, *, kv_cache_tokens: int) -> None:

@@ -39,12 +39,14 @@ class Runner(Protocol):
 
     `shares_prefixes`: a token's keys and values are the same to the bit in whatever pieces its text was read, so that
     another text with the same beginning may use them.
+    `has_threads`: it computes in threads of its own, and leaves PyTorch's alone.
     """
 
     config: ModelConfig
     block_tokens: int
     block_count: int
     shares_prefixes: bool
+    has_threads: bool
 
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         """Read the chunks, of different sequences, and keep their keys and values.

@@ -21,6 +21,7 @@ class TorchRunner:
 
     block_tokens = 1
     shares_prefixes = False
+    has_threads = False
 
     def __init__(self, network: Transformer, *, kv_cache_tokens: int) -> None:
         self.config: ModelConfig = network.config

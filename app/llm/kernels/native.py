@@ -120,6 +120,7 @@ class NativeRunner:
 
     block_tokens = BLOCK_TOKENS
     shares_prefixes = True
+    has_threads = True
 
     def __init__(
         self, network: Transformer, dtype: Dtype, *, kv_cache_tokens: int, threads: Threads, tell: Tell = silent
