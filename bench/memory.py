@@ -1,8 +1,8 @@
 """What a served SmolLM2 holds in memory, and how long its float32 weights are waited for when something reads them.
 
-Starts `inkling serve` on a free port with an empty data directory, and prints the process's anonymous and its file-backed
-memory (Linux) once it is ready, after a text, after `/inspect`, and `--rest` seconds later. Then unloads the model and
-loads it again, `--rounds` times, and times the first `/inspect` and the second.
+Starts `inkling serve` on a free port with an empty data directory, and prints the process's anonymous and its
+file-backed memory (Linux) once it is ready, after a text, after `/inspect`, and `--rest` seconds later. Then unloads
+the model and loads it again, `--rounds` times, and times the first `/inspect` and the second.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ def measure(url: str, process: int, rounds: int, rest_s: float) -> None:
         print(f"after {what}, {seconds:.2f} s: {memory_of(process)}", flush=True)
     time.sleep(rest_s)
     print(f"after {rest_s:g} s of rest: {memory_of(process)}", flush=True)
-    firsts, seconds_ = [], []
+    firsts, others = [], []
     for number in range(rounds):
         post(url, f"/models/{MODEL}/unload")
         post(url, f"/models/{MODEL}/load")
         post(url, "/generate", TEXT)
         firsts.append(post(url, "/inspect", INSPECTION))
-        seconds_.append(post(url, "/inspect", INSPECTION))
-        told = f"first /inspect {firsts[-1]:.3f} s, second {seconds_[-1]:.3f} s, load {os.getloadavg()[0]:.1f}"
+        others.append(post(url, "/inspect", INSPECTION))
+        told = f"first /inspect {firsts[-1]:.3f} s, second {others[-1]:.3f} s, load {os.getloadavg()[0]:.1f}"
         print(f"round {number + 1}: {told}", flush=True)
     if rounds:
-        print(f"median of {rounds}: first {statistics.median(firsts):.3f} s, second {statistics.median(seconds_):.3f} s")
+        print(f"median of {rounds}: first {statistics.median(firsts):.3f} s, second {statistics.median(others):.3f} s")
 
 
 def main() -> None:
