@@ -143,8 +143,8 @@ def _word_vectors(runtime: Runtime, name: str) -> Tables | None:
     if tokenizer.vocab_size != len(table):
         sizes = f"{len(table)} vectors, but its tokenizer {meta.tokenizer} {tokenizer.vocab_size} tokens"
         raise DataMissing(f"model: {name} has {sizes}", param="model")
-    sizes = (len(table), table.size(1), None)
-    return Tables(place.name, None, *sizes, tokenizer, lambda: nullcontext((table, None)))
+    vocab_size, width = table.shape
+    return Tables(place.name, None, vocab_size, width, None, tokenizer, lambda: nullcontext((table, None)))
 
 
 def _fresh(runtime: Runtime, body: EmbeddingsIn) -> Tables:
