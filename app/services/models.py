@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.db.session import UNAVAILABLE, Database
-from app.errors import AppError, Conflict, ModelNotFound, NotReady, TooLarge
+from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
 from app.services import memory, model_files, runners
@@ -183,7 +183,7 @@ class Models:
         except ModelNotFound:
             self.forget(name)  # another server on this database deleted it
             raise
-        except UNAVAILABLE:
+        except (*UNAVAILABLE, DataMissing):  # neither keeps one that is in memory from writing
             if found is None:
                 raise
             return found
