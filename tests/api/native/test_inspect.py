@@ -240,7 +240,7 @@ def test_refused_in_the_one_shape_with_nothing_computed(refusing, body, status, 
 
 
 def test_without_its_file_a_model_still_writes(make, monkeypatch):
-    """What reads the float32 weights is told; what has them packed goes on, which it did for two seconds."""
+    """What reads the float32 weights is told; what has them packed used to go on for two seconds only."""
     monkeypatch.setattr(models_service, "LOOK_AGAIN_S", 0.0)
     client = make()
     client.app.include_router(embeddings.router)
