@@ -290,8 +290,8 @@ class Models:
                 if self._in_memory.get(place.name) is loading:
                     self._bytes[place.name] = model.weight_bytes
                 self._note_default(place.name, None)
+                loading.set_result(model)  # at once: who notes a problem in between would never hear that it is over
             log.info("model_loaded", model=place.name)
-            loading.set_result(model)
             memory.give_back()  # what only the packing needed
 
     def _load_again(self, name: str) -> None:
