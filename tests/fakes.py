@@ -19,6 +19,7 @@ from app.llm.tokenizer.base import TextStream, Token
 from app.llm.tokenizer.stream import ByteStream
 from app.services import runners
 from app.services.catalogue import Catalogue
+from app.services.loaded_model import LoadedModel
 from app.services.model_files import BUILT_IN, Place, Weights
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
@@ -98,6 +99,7 @@ class ScriptedModel(nn.Module):
         self.script = list(script.encode()) if isinstance(script, str) else list(script)
         self.ending, self.margin, self.pass_s, self.before_pass = ending, margin, pass_s, before_pass
         self.prompts: list[list[int]] = []
+        self.weight_bytes = 0  # what the place that it was read from says
         self.weight = nn.Parameter(torch.zeros(1), requires_grad=False)
 
 
@@ -107,11 +109,13 @@ class ScriptedRunner:
     block_tokens = 1
     shares_prefixes = False
     has_threads = False
+    keeps_network = True
 
     def __init__(self, model: ScriptedModel, *, kv_cache_tokens: int) -> None:
         self.config, self.block_count = model.config, kv_cache_tokens
         self._model = model
         self._starts: dict[int, list[int]] = {}  # where the passes of each sequence began
+        self.weight_bytes = model.weight_bytes
 
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         rows = [self._pass(chunk) for chunk in chunks]
@@ -156,6 +160,8 @@ def scripted_runtime(
 
     def read(place: Place, tell: Tell) -> Weights:
         made = network if isinstance(network, ScriptedModel) else network(place, tell)
+        if isinstance(made, ScriptedModel):
+            made.weight_bytes = place.memory_bytes
         return Weights(made, made.config, "bytes", None, chat_template)
 
     tokenizers = OneTokenizer(tokenizer or ByteTokenizer())
@@ -170,6 +176,13 @@ def scripted_runtime(
     catalogue = Catalogue(settings, storage, loader)
     nudger = Nudger(make_celery(settings))
     return Runtime(settings, database, storage, tokenizers, loader, catalogue, nudger, remote_of(settings))
+
+
+def network_of(model: LoadedModel) -> ScriptedModel:
+    """What a model of `scripted_runtime` writes by; it stays in memory."""
+    with model.network.lent() as network:
+        assert isinstance(network, ScriptedModel)
+        return network
 
 
 def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> float:

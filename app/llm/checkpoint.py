@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from app.llm.config import ModelConfig, NetworkConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
+from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.progress import Progress, Tell, silent
@@ -105,7 +105,7 @@ def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
     tensors = _read_tensors(folder / WEIGHTS)
     if isinstance(meta.config, ModelConfig) and meta.config.n_layers > len(tensors):  # before a million are made
         raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {meta.config.n_layers} layers")
-    with torch.device("meta"):  # shapes alone: nothing is drawn or allocated for weights that are replaced at once
+    with without_weights():
         model: Network = Transformer(meta.config) if isinstance(meta.config, ModelConfig) else WordVectors(meta.config)
     wanted = {name: (parameter.dtype, parameter.shape) for name, parameter in model.named_parameters()}
     found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}

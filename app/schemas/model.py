@@ -41,7 +41,7 @@ class WordVectorsConfigOut(Out):
 
 
 class BytesByPartOut(Out):
-    """Bytes of the weights in memory, by what they are for."""
+    """Bytes of the weights in float32, by what they are for."""
 
     embedding: int
     attention: int
@@ -114,7 +114,10 @@ class ModelOut(Out):
     available: bool
     hint: str | None = Field(description="What to do where its files are not on this machine.")
     created_at: int | None
-    memory_bytes: int = Field(description="Of its weights, once they are in memory (float32).")
+    memory_bytes: int = Field(description="Of its weights in float32: what loading it, and reading it again, takes.")
+    held_bytes: int = Field(
+        description="What memory holds of its weights now, packed and read again; 0 where it is not in memory."
+    )
     bytes_by_part: BytesByPartOut
     origin: OriginOut | None = Field(description="Of an imported model.")
     datasets: list[TrainedOnOut] = Field(description="What its job learnt from.")

@@ -65,7 +65,9 @@ class Catalogue:
 
     def _as_it_is(self, info: ModelInfo) -> ModelInfo:
         """With what memory holds of it at this moment."""
-        return replace(info, state=self._models.state(info.name), progress=self._models.progress(info.name))
+        models, name = self._models, info.name
+        state, progress, held = models.state(name), models.progress(name), models.held_bytes(name)
+        return replace(info, state=state, progress=progress, held_bytes=held)
 
     def _checkpoint(self, session: Session, name: str) -> ModelInfo:
         row = model_files.checkpoint_row(session, name)

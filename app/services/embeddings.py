@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from app.llm.errors import LLMError
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas.embeddings import EmbeddingsIn, Rows
 from app.services import model_files, tokens
+from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
 if TYPE_CHECKING:  # torch takes a second to import
@@ -27,20 +29,24 @@ MAX_COMPARED = 256  # rows whose neighbours are looked for in one call
 MAX_PROJECTED = 2048
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
+Pair = tuple["Tensor", "Tensor | None"]  # (V, E), (context_length, E)
+
 _OF_A_LAYER = ("vocab_size", "output_dim", "context_length", "seed", "tokenizer")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The vectors of a model's tokens, and those of its positions if it has such."""
+    """The vectors of a model's tokens, and those of its positions if it has such: how many, and the way to them."""
 
     name: str | None
     seed: int | None
-    token: Tensor = field(repr=False)  # (V, E)
-    position: Tensor | None = field(repr=False)  # (context_length, E)
+    vocab_size: int
+    width: int
+    positions: int | None
+    """Rows of the table of positions; None where there is none."""
     tokenizer: Tokenizer | None = field(repr=False)
-    turn: AbstractContextManager[None] = field(repr=False)
-    """Held while the tables are computed with."""
+    opened: Callable[[], AbstractContextManager[Pair]] = field(repr=False)
+    """The tables themselves, while they are computed with; a model's are read first if need be."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +83,10 @@ async def open_model(runtime: Runtime, body: EmbeddingsIn) -> Tables | None:
     if vectors is not None:
         return vectors
     model = await runtime.models.wait_for(name)
-    learned = model.config.position == "learned"
-    return Tables(
-        name=model.name,
-        seed=None,
-        token=model.network.token_embedding.weight,
-        position=model.network.position_embedding.weight if learned else None,
-        tokenizer=model.tokenizer,
-        turn=model.gate,
-    )
+    config = model.config
+    positions = config.context_length if config.position == "learned" else None
+    sizes = (config.vocab_size, config.emb_dim, positions)
+    return Tables(model.name, None, *sizes, model.tokenizer, lambda: _opened(model))
 
 
 def look_up(runtime: Runtime, body: EmbeddingsIn, tables: Tables | None) -> Found:
@@ -101,13 +102,13 @@ def look_up(runtime: Runtime, body: EmbeddingsIn, tables: Tables | None) -> Foun
     ids, param = _ids(body, tables)
     _check(body, tables, ids, param)
     wanted = torch.tensor(ids, dtype=torch.int64)
-    with tables.turn, torch.no_grad():
-        token = tables.token[wanted].float().cpu()  # (N, E)
+    with tables.opened() as (vectors, positions), torch.no_grad():
+        token = vectors[wanted].float().cpu()  # (N, E)
         position = total = None
-        if body.positions and tables.position is not None:
-            position = tables.position[: len(ids)].float().cpu()  # (N, E)
+        if body.positions and positions is not None:
+            position = positions[: len(ids)].float().cpu()  # (N, E)
             total = token + position
-        near = None if body.neighbours is None else _neighbours(tables, ids, body.neighbours)
+        near = None if body.neighbours is None else _neighbours(tables, vectors, ids, body.neighbours)
     about = {
         "model": tables.name,
         "seed": tables.seed,
@@ -142,7 +143,8 @@ def _word_vectors(runtime: Runtime, name: str) -> Tables | None:
     if tokenizer.vocab_size != len(table):
         sizes = f"{len(table)} vectors, but its tokenizer {meta.tokenizer} {tokenizer.vocab_size} tokens"
         raise DataMissing(f"model: {name} has {sizes}", param="model")
-    return Tables(place.name, None, table, None, tokenizer, nullcontext())
+    vocab_size, width = table.shape
+    return Tables(place.name, None, vocab_size, width, None, tokenizer, lambda: nullcontext((table, None)))
 
 
 def _fresh(runtime: Runtime, body: EmbeddingsIn) -> Tables:
@@ -170,12 +172,20 @@ def _fresh(runtime: Runtime, body: EmbeddingsIn) -> Tables:
     source = torch.Generator().manual_seed(seed)
     token = torch.empty(vocab_size, width).normal_(generator=source)  # (V, E)
     position = torch.empty(positions, width).normal_(generator=source) if positions else None
-    return Tables(None, seed, token, position, tokenizer, nullcontext())
+    sizes = (vocab_size, width, positions or None)
+    return Tables(None, seed, *sizes, tokenizer, lambda: nullcontext((token, position)))
+
+
+@contextmanager
+def _opened(model: LoadedModel) -> Iterator[Pair]:
+    with model.network.lent() as network, model.gate:
+        learned = model.config.position == "learned"
+        yield network.token_embedding.weight, network.position_embedding.weight if learned else None
 
 
 def _ids(body: EmbeddingsIn, tables: Tables) -> tuple[list[int], str]:
     """The rows asked for, and the field that says so."""
-    vocab_size = len(tables.token)
+    vocab_size = tables.vocab_size
     if body.text is not None:
         assert tables.tokenizer is not None, "models have one, and a layer for a text, too"
         ids = tokens.encode(tables.tokenizer, body.text, parse_special=False)
@@ -187,24 +197,24 @@ def _ids(body: EmbeddingsIn, tables: Tables) -> tuple[list[int], str]:
             raise InvalidRequest("ids: give at least one, or leave them out for all", param="ids")
         tokens.check_ids(body.ids, vocab_size)
         return body.ids, "ids"
-    if vocab_size * tables.token.size(1) > MAX_NUMBERS:
-        told = f"a table of {vocab_size:,} rows of {tables.token.size(1):,} is too long for one answer"
+    if vocab_size * tables.width > MAX_NUMBERS:
+        told = f"a table of {vocab_size:,} rows of {tables.width:,} is too long for one answer"
         raise TooLarge(f"ids: {told}; name the rows to show", param="ids")
     return list(range(vocab_size)), "ids"
 
 
 def _check(body: EmbeddingsIn, tables: Tables, ids: list[int], param: str) -> None:
-    numbers = len(ids) * tables.token.size(1) * (3 if body.positions else 1)
+    numbers = len(ids) * tables.width * (3 if body.positions else 1)
     if numbers > MAX_NUMBERS:
         told = f"{len(ids):,} rows have {numbers:,} numbers, more than the {MAX_NUMBERS:,} of one answer"
         raise TooLarge(f"{param}: {told}", param=param)
-    if body.positions and tables.position is None:
+    if body.positions and tables.positions is None:
         if tables.name is None:
             raise InvalidRequest("positions: give the layer a context_length", param="positions")
         told = f"{tables.name} has no table of positions (word vectors and rotary positions have none)"
         raise WrongModel(f"positions: {told}", param="positions")
-    if body.positions and tables.position is not None and len(ids) > len(tables.position):
-        told = f"{len(ids)} tokens are more than the {len(tables.position)} positions"
+    if body.positions and tables.positions is not None and len(ids) > tables.positions:
+        told = f"{len(ids)} tokens are more than the {tables.positions} positions"
         raise ContextLengthExceeded(f"{param}: {told}", param=param)
     distinct = len(set(ids))
     if body.neighbours is not None and distinct > MAX_COMPARED:
@@ -215,13 +225,13 @@ def _check(body: EmbeddingsIn, tables: Tables, ids: list[int], param: str) -> No
         raise InvalidRequest(f"project: {told}", param="project")
 
 
-def _neighbours(tables: Tables, ids: list[int], count: int) -> list[list[dict[str, Any]]]:
+def _neighbours(tables: Tables, table: Tensor, ids: list[int], count: int) -> list[list[dict[str, Any]]]:
     import torch
 
     from app.llm.vectors import nearest
 
     distinct = sorted(set(ids))
-    found, scores = nearest(tables.token, torch.tensor(distinct), count)
+    found, scores = nearest(table, torch.tensor(distinct), count)
     by_id = {
         token_id: [
             {"id": each, "text": _text(tables, each), "score": round(score, 6)}

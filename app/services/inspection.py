@@ -43,18 +43,20 @@ class Inspection:
 
         Raises:
             Abandoned: `is_wanted` said no between two steps.
+            DataMissing, NotReady: the network is read again for it, and its files or the room for it are not there.
         """
         from app.llm.model.inspect import OpenedPass
         from app.schemas.inspect_json import Seen, written
 
-        opened = OpenedPass(self.model.network, self.ids, self.view)
-        steps = opened.steps()
-        is_done = False
-        while not is_done:
-            if not is_wanted():
-                raise Abandoned
-            with self.model.gate:
-                is_done = next(steps, self) is self
+        with self.model.network.lent() as network:
+            opened = OpenedPass(network, self.ids, self.view)
+            steps = opened.steps()
+            is_done = False
+            while not is_done:
+                if not is_wanted():
+                    raise Abandoned
+                with self.model.gate:
+                    is_done = next(steps, self) is self
         tensors = {name: each.numpy() for name, each in opened.tensors.items()}
         token_bytes = self.model.tokenizer.token_bytes
         return written(Seen(self.model.name, self.ids, self.view, self.spec.encoding, tensors, token_bytes))

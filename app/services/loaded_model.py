@@ -10,13 +10,15 @@ from app.config import Settings
 from app.db.session import Database
 from app.errors import DataMissing
 from app.llm.config import ModelConfig
-from app.llm.progress import Tell
+from app.llm.errors import LLMError
+from app.llm.progress import Tell, silent
 from app.llm.tokenizer.base import Tokenizer
 from app.services.chat import ChatTemplate, chat_template
 from app.services.engine_loop import EngineLoop
+from app.services.float_network import FloatNetwork
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
-from app.services.model_files import BUILT_IN, Place, Weights
+from app.services.model_files import BUILT_IN, Place, Weights, stamp
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class LoadedModel:
     """A model in memory. Whoever holds it can use it, even after it made room for another."""
 
     name: str
-    network: Transformer = field(repr=False)
+    network: FloatNetwork = field(repr=False)
     config: ModelConfig
     tokenizer: Tokenizer = field(repr=False)
     chat_template: ChatTemplate | None = field(repr=False)
@@ -42,6 +44,22 @@ class LoadedModel:
     """After so long a request ends with what it has."""
     gate: ComputeGate = field(repr=False)
     """What else computes with `network`, beside the loop, passes it."""
+    weight_bytes: int
+    """Of the weights that memory holds all the time."""
+
+    @property
+    def is_idle(self) -> bool:
+        return self.loop.is_idle and not self.network.is_lent
+
+    def retire(self) -> None:
+        """Let what it holds go as soon as those who use it have ended."""
+        self.loop.retire()
+        self.network.close()
+
+    def close(self) -> None:
+        """Stop its engine; streams that are open end as aborted."""
+        self.loop.close()
+        self.network.close()
 
 
 @dataclass(frozen=True)
@@ -56,12 +74,15 @@ class Loader:
     metrics: Metrics
     gate: ComputeGate = field(default_factory=ComputeGate)
 
-    def load(self, place: Place, tell: Tell, on_death: Callable[[], None]) -> LoadedModel:
+    def load(
+        self, place: Place, tell: Tell, on_death: Callable[[], None], make_room: Callable[[], None]
+    ) -> LoadedModel:
         """The model of a place.
 
         Args:
             tell: hears how far it has come.
             on_death: called where its engine stops for good.
+            make_room: called where its float32 weights are to be read again.
 
         Raises:
             LLMError, FileNotFoundError: its files are gone or damaged, or fit no format.
@@ -74,6 +95,7 @@ class Loader:
 
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
+        seen = stamp(place)
         weights = self.read(place, tell)
         with self.database.read() as session:
             tokenizer = self.tokenizers.get(session, weights.tokenizer, param="model")
@@ -82,23 +104,38 @@ class Loader:
             raise DataMissing(f"model: {place.name} has {sizes}", param="model")
         eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
         ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
-        engine = Engine(self.make_runner(weights.network, self.settings, tell))
+        runner = self.make_runner(weights.network, self.settings, tell)
+        stays = runner.keeps_network or weights.is_mapped
         return LoadedModel(
             name=place.name,
-            network=weights.network,
+            network=FloatNetwork(
+                lambda: self._again(place, seen), make_room, network=weights.network if stays else None
+            ),
             config=weights.config,
             tokenizer=tokenizer,
             chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
             stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
             loop=EngineLoop(
-                engine,
+                Engine(runner),
                 self.gate,
                 self.settings.max_queued_requests,
                 name=place.name,
                 watch=self.metrics.watch(place.name),
-                on_start=one_for_this_thread if engine.computes_alone else None,
+                on_start=one_for_this_thread if runner.has_threads else None,
                 on_death=on_death,
             ),
             request_timeout_s=self.settings.request_timeout_s,
             gate=self.gate,
+            weight_bytes=runner.weight_bytes,
         )
+
+    def _again(self, place: Place, seen: tuple[int, int, int]) -> Transformer:
+        """The network of a place, which was `seen` when the model was loaded."""
+        try:
+            if stamp(place) == seen:
+                return self.read(place, silent).network
+        except (LLMError, OSError) as error:
+            told = f"model: the float32 weights of {place.name}, which this needs, cannot be read again: {error}"
+            raise DataMissing(told, param="model") from error
+        told = f"model: the files of {place.name} changed since it was loaded; unload it and load it again"
+        raise DataMissing(told, param="model")

@@ -101,6 +101,8 @@ class Weights:
     eos_id: int | None
     chat_template: str | None
     licence: str | None = None
+    is_mapped: bool = False
+    """The network lies in pages of its file, which the system takes back where it needs them and reads again."""
 
 
 def find(session: Session, storage: Storage, name: str) -> Place:
@@ -182,7 +184,17 @@ def read(place: Place, tell: Tell = silent) -> Weights:
     if not isinstance(found, Transformer):
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)
-    return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence)
+    return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence, is_mapped=True)
+
+
+def stamp(place: Place) -> tuple[int, int, int]:
+    """Another one where the file, or the folder, is no longer the one that it was.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    found = place.path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_meta(place: Place) -> ModelMeta:

@@ -22,7 +22,7 @@ Origin = Literal["builtin", "job", "import", "checkpoint"]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model's facts. Bytes by part are those of its weights in memory, float32."""
+    """A model's facts. Bytes by part are those of its weights in float32; held are those that memory has of it now."""
 
     name: str
     family: Literal["gpt2", "llama", "word2vec"]
@@ -45,6 +45,7 @@ class ModelInfo:
     ancestors: list[Link] = field(default_factory=list)
     state: State = "unloaded"
     progress: Progress | None = None
+    held_bytes: int = 0
 
     @property
     def memory_bytes(self) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.db.session import UNAVAILABLE, Database
-from app.errors import AppError, Conflict, ModelNotFound, NotReady, TooLarge
+from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
 from app.services import memory, model_files, runners
@@ -76,7 +76,7 @@ class Models:
         self._loader = Loader(settings, database, tokenizers, read, make_runner, self.metrics)
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Loading] = OrderedDict()  # least recently used first
-        self._bytes: dict[str, int] = {}  # of the weights of each of these
+        self._bytes: dict[str, int] = {}  # of each of these: what loading takes, then what is held all the time
         self._budget = settings.model_memory_bytes or memory.default_budget()
         self._default_problem: str | None = "is being loaded"
 
@@ -114,9 +114,9 @@ class Models:
         with self._lock:
             held = self._in_memory.get(name)
             if held is None or _is_dead(held):
-                self._drop(name)
+                _retire(self._drop(name))
                 return
-            if not _is_loaded(held) or not held.result().loop.is_idle:
+            if not _is_idle(held):
                 doing = "is at work" if held.done() else "is being loaded"
                 raise Conflict(f"name: {name} {doing}; try again when it is idle", param="name")
             self._let_go(name)
@@ -153,6 +153,11 @@ class Models:
             return "unloaded"
         return "loaded" if loading.done() else "loading"
 
+    def held_bytes(self, name: str) -> int:
+        """What the budget counts for a model: 0 where it is not in memory."""
+        with self._lock:
+            return self._sizes().get(name, 0)
+
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name."""
         with self._lock:
@@ -165,7 +170,7 @@ class Models:
             self._in_memory.clear()
             self._bytes.clear()
         for loading in filter(_is_loaded, held):
-            loading.result().loop.close()
+            loading.result().close()
 
     def _loading(self, name: str) -> Loading:
         """The model's place in memory, taken now if it has none; its loading may be under way."""
@@ -178,7 +183,7 @@ class Models:
         except ModelNotFound:
             self.forget(name)  # another server on this database deleted it
             raise
-        except UNAVAILABLE:
+        except (*UNAVAILABLE, DataMissing):  # neither keeps one that is in memory from writing
             if found is None:
                 raise
             return found
@@ -203,8 +208,21 @@ class Models:
             self._in_memory.move_to_end(name)
             return found
 
+    def _make_room_to_read(self, place: Place, loading: Loading) -> None:
+        """Count the float32 weights of a model that are about to be read again, and make room for them.
+
+        Raises:
+            NotReady: what is in the way is at work.
+        """
+        with self._lock:
+            if self._in_memory.get(place.name) is loading:  # else it was let go of, and is no longer counted
+                self._make_room(place)
+                loading.result().network.read_back_bytes = place.memory_bytes
+
     def _make_room(self, wanted: Place) -> None:
-        """Let go of idle models, the least recently used first, until `wanted` fits. The lock is held.
+        """Let go of what is idle until the float32 weights of `wanted` fit beside all other models. The lock is held.
+
+        What was read again for `/inspect` goes first, then whole models, the least recently used before the others.
 
         Raises:
             TooLarge: it would not fit if there were no other.
@@ -213,7 +231,11 @@ class Models:
         if wanted.memory_bytes > self._budget:
             needed = f"{wanted.memory_bytes:,} bytes of weights, more than the {self._budget:,} that models may take"
             raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
-        idle = [name for name, held in self._in_memory.items() if _is_loaded(held) and held.result().loop.is_idle]
+        if self._in_the_way(wanted, []) is None:
+            return
+        for held in filter(_is_loaded, self._in_memory.values()):
+            held.result().network.let_go()
+        idle = [name for name, held in self._in_memory.items() if name != wanted.name and _is_idle(held)]
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
             if in_the_way is None:
@@ -224,7 +246,7 @@ class Models:
 
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
-        kept = {name: size for name, size in self._bytes.items() if name not in without}
+        kept = {name: size for name, size in self._sizes().items() if name not in (*without, wanted.name)}
         if len(kept) >= self._settings.loaded_models:
             return f"all {len(kept)} models that may be in memory (INKLING_LOADED_MODELS) are at work"
         used = sum(kept.values())
@@ -232,6 +254,12 @@ class Models:
             at_work = f"{used:,} of the {self._budget:,} bytes that models may take (INKLING_MODEL_MEMORY_BYTES)"
             return f"models at work hold {at_work}, and {wanted.name} needs {wanted.memory_bytes:,}"
         return None
+
+    def _sizes(self) -> dict[str, int]:
+        """What each model in memory takes now, with what was read again of it. The lock is held."""
+        loaded = {name: held.result() for name, held in self._in_memory.items() if _is_loaded(held)}
+        again = {name: model.network.read_back_bytes for name, model in loaded.items()}
+        return {name: size + again.get(name, 0) for name, size in self._bytes.items()}
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
@@ -243,7 +271,12 @@ class Models:
 
     def _load(self, place: Place, loading: Loading) -> None:
         try:
-            model = self._loader.load(place, loading.tell, lambda: self._load_again(place.name))
+            model = self._loader.load(
+                place,
+                loading.tell,
+                lambda: self._load_again(place.name),
+                lambda: self._make_room_to_read(place, loading),
+            )
         except Exception as error:
             refusal = refusal_of(place, error)
             with self._lock:
@@ -254,9 +287,12 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
+                if self._in_memory.get(place.name) is loading:
+                    self._bytes[place.name] = model.weight_bytes
                 self._note_default(place.name, None)
+                loading.set_result(model)  # at once: who notes a problem in between would never hear that it is over
             log.info("model_loaded", model=place.name)
-            loading.set_result(model)
+            memory.give_back()  # what only the packing needed
 
     def _load_again(self, name: str) -> None:
         with self._lock:
@@ -282,11 +318,15 @@ class Models:
 def _retire(held: Loading | None) -> None:
     """Let the engine of one that was dropped end once it has nothing to do."""
     if held is not None and _is_loaded(held):
-        held.result().loop.retire()
+        held.result().retire()
 
 
 def _is_loaded(loading: Loading) -> bool:
     return loading.done() and loading.exception() is None
+
+
+def _is_idle(loading: Loading) -> bool:
+    return _is_loaded(loading) and loading.result().is_idle
 
 
 def _is_dead(loading: Loading) -> bool:

@@ -69,7 +69,7 @@ def _vector(model: LoadedModel, ids: list[int]) -> NDArray[np.float32]:
     import torch
     from torch.nn import functional as F
 
-    with model.gate, torch.inference_mode():
-        states = model.network.hidden(torch.tensor([ids])).float()  # (1, T, E)
+    with model.network.lent() as network, model.gate, torch.inference_mode():
+        states = network.hidden(torch.tensor([ids])).float()  # (1, T, E)
         vector: NDArray[np.float32] = F.normalize(states[0].mean(0), dim=0).cpu().numpy()
     return vector

@@ -84,8 +84,10 @@ def test_what_is_told_of_a_model(make: Make, database: Database) -> None:
         info = runtime.catalogue.info(session, "m1")
         assert (info.parameters, info.tokenizer, info.base_model, info.source) == (7, "bytes", DEFAULT, "job")
         assert (info.state, info.available, info.created_at) == ("unloaded", True, 1)
+        assert info.held_bytes == 0
         runtime.models.get("m1")
-        assert runtime.catalogue.info(session, "m1").state == "loaded"
+        info = runtime.catalogue.info(session, "m1")
+        assert (info.state, info.held_bytes) == ("loaded", 28)
         with pytest.raises(ModelNotFound):
             runtime.catalogue.info(session, "nothing")
 

@@ -80,6 +80,7 @@ def test_a_registered_model_is_read_back(database, storage):
     torch.testing.assert_close(weights.network(ids), network.eval()(ids))
     assert (weights.config, weights.tokenizer, weights.eos_id, weights.chat_template) == (CONFIG, "bytes", 257, None)
     assert not any(parameter.requires_grad for parameter in weights.network.parameters())
+    assert weights.is_mapped
     assert not model_files.has_chat_template(place.path)
 
 

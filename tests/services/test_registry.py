@@ -13,12 +13,16 @@ from app.db.tables import model as model_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.tokenizer import TokenizerRow
 from app.errors import CheckpointNotFound, Conflict, ModelNotFound, NotReady, TooLarge
+from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.shapes import FLOAT_BYTES
+from app.llm.model.transformer import Transformer
+from app.llm.progress import Tell
 from app.services import memory, registry
+from app.services.model_files import Place
 from app.services.models import Models
 from app.services.runtime import Runtime
 from app.services.tokenizers import IMPORTED
-from tests.fakes import ScriptedModel, scripted_runtime
+from tests.fakes import ByteTokenizer, ScriptedModel, scripted_runtime
 from tests.jobs_made import a_job
 from tests.services.test_models import DEFAULT, a_row, keep_busy
 
@@ -87,6 +91,74 @@ def test_what_is_at_work_is_not_moved(make, database) -> None:
         end()
     registry.unload(runtime, "m1")
     assert runtime.models.get("m2").name == "m2"
+
+
+@pytest.fixture
+def packed(settings: Settings, database: Database, make):
+    """Makes a runtime whose models are served from packed weights: 4 bytes a parameter only while they are read."""
+    made: list[Runtime] = []
+
+    def read(place: Place, tell: Tell) -> Transformer:
+        return Transformer(ModelConfig(vocab_size=ByteTokenizer.vocab_size, **PRESETS["gpt-tiny"])).eval()
+
+    def make_packed(megabytes: int) -> Runtime:
+        chosen = settings.model_copy(update={"loaded_models": 10, "model_memory_bytes": megabytes * 1_000_000})
+        made.append(scripted_runtime(chosen, database, read))
+        return made[-1]
+
+    yield make_packed
+    for runtime in made:
+        runtime.models.close()
+
+
+def read_back(models: Models, name: str) -> None:
+    with models.get(name).network.lent() as network:
+        assert network.config.vocab_size == ByteTokenizer.vocab_size
+
+
+def test_packed_weights_take_what_they_take_and_what_is_read_again_comes_on_top(packed) -> None:
+    models = packed(5).models  # room for one that is being loaded, 4 MB, beside a packed one
+    assert models.held_bytes("m1") == 0
+    for name in ("m1", "m2", "m3"):
+        models.get(name)
+    assert set(states(models).values()) == {"loaded"}
+    size = models.held_bytes("m1")
+    assert 0 < size < 500_000
+    assert size == models.get("m1").weight_bytes
+    read_back(models, "m1")
+    assert models.held_bytes("m1") == size + 4_000_000
+    read_back(models, "m2")  # what was read of m1 and is not used goes first, and no model has to
+    assert (models.held_bytes("m1"), models.held_bytes("m2")) == (size, size + 4_000_000)
+    assert set(states(models).values()) == {"loaded"}
+
+
+def test_what_is_read_again_has_idle_models_make_room(packed) -> None:
+    models = packed(4).models
+    first = models.get("m1")
+    models.get("m2")
+    assert states(models)["m1"] == "unloaded"  # loading takes all of the four
+    read_back(models, "m2")
+    with first.network.lent():  # let go of a while ago, and no longer counted
+        assert (models.held_bytes("m1"), states(models)["m2"]) == (0, "loaded")
+
+
+def test_a_model_whose_network_is_in_use_is_at_work(packed) -> None:
+    runtime = packed(5)
+    models = runtime.models
+    models.get("m1")
+    models.get("m2")
+    with models.get("m1").network.lent():
+        with pytest.raises(Conflict, match="at work"):
+            models.unload("m1")
+        with pytest.raises(NotReady, match="5,000,000 bytes"), models.get("m2").network.lent():
+            pass
+        with pytest.raises(NotReady):
+            models.get("m3")
+        models.forget("m1")  # deleted: who has it keeps it
+        assert models.held_bytes("m1") == 0
+        models.get("m3")
+    models.unload("m2")
+    assert states(models) == {"m1": "unloaded", "m2": "unloaded", "m3": "loaded"}
 
 
 def test_the_default_budget_is_a_part_of_the_machines_memory(make) -> None:

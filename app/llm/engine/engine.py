@@ -47,11 +47,6 @@ class Engine:
         """Tokens of prompts that did not have to be read: they were known from requests before."""
 
     @property
-    def computes_alone(self) -> bool:
-        """Its runner has threads of its own; PyTorch's would only be in their way."""
-        return self._runner.has_threads
-
-    @property
     def has_work(self) -> bool:
         return bool(self._scheduler.waiting or self._scheduler.running)
 

@@ -1,8 +1,9 @@
 """The network over PyTorch's packed operators: a format's memory and speed on a CPU without kernels of our own.
 
-The weights are copies; the network that they were made from stays as it is. Where the operator keeps rows apart, all
-chunks of a step pass the linear layers together, and attention and activations chunk by chunk, so that a request gets
-the same bits alone and in a batch. Where it does not, each chunk has a pass of its own.
+The linear layers' weights are copies; of the network that they were made from, embeddings and norms are used as they
+are, and the rest may go. Where the operator keeps rows apart, all chunks of a step pass the linear layers together, and
+attention and activations chunk by chunk, so that a request gets the same bits alone and in a batch. Where it does not,
+each chunk has a pass of its own.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ class PackedRunner:
     block_tokens = 1
     has_threads = False
     shares_prefixes = False  # attention sums in another order when a text is read in other pieces
+    keeps_network = False
 
     def __init__(self, network: Transformer, layers: Found, head: Found, *, kv_cache_tokens: int) -> None:
-        """Pack copies of the weights.
+        """Pack copies of the linear layers' weights.
 
         Args:
             layers: what serves the blocks' linear layers.
@@ -46,7 +48,8 @@ class PackedRunner:
         self.dtype: Dtype = layers.kind.dtype
         self.block_count = kv_cache_tokens
         self._together = layers.keeps_rows_apart and head.keeps_rows_apart
-        self._network = network  # its embeddings and norms are read, never changed
+        self._token_embedding, self._final_norm = network.token_embedding, network.final_norm
+        self._position_embedding = None if config.position == "rope" else network.position_embedding
         self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in network.blocks]
         weight = network.token_embedding.weight if config.tied else network.output.weight
         self._head = pack(head.kind, [weight], [None])
@@ -57,8 +60,9 @@ class PackedRunner:
 
     @property
     def weight_bytes(self) -> int:
-        """Of the packed copies."""
-        return self._head.weight_bytes + sum(block.weight_bytes for block in self._blocks)
+        """Of the packed copies, and of the embeddings and norms."""
+        tables = _bytes_of(self._token_embedding, self._position_embedding, self._final_norm)
+        return tables + self._head.weight_bytes + sum(block.weight_bytes for block in self._blocks)
 
     @torch.inference_mode()
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
@@ -69,16 +73,16 @@ class PackedRunner:
         pieces = _pieces(chunks)
         ids = torch.tensor([token for chunk in chunks for token in chunk.ids])
         positions = torch.cat([torch.arange(piece.start, piece.start + piece.count) for piece in pieces])
-        x = self._network.token_embedding(ids)  # (T, E)
+        x = self._token_embedding(ids)  # (T, E)
         angles = None
-        if self._angles is None:
-            x = x + self._network.position_embedding(positions)
-        else:
+        if self._position_embedding is not None:
+            x = x + self._position_embedding(positions)
+        if self._angles is not None:
             angles = (self._angles[0][positions], self._angles[1][positions])  # (T, D) each
         for block in self._blocks:
             x = block(x, angles, pieces)
         wanted = x[_wanted(chunks)]  # (R, E)
-        return self._head(self._network.final_norm(wanted)) if len(wanted) else x.new_empty(0, self.config.vocab_size)
+        return self._head(self._final_norm(wanted)) if len(wanted) else x.new_empty(0, self.config.vocab_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,8 @@ class _Block:
         self._down = _packed(kind, feed_forward.down)
         shape = (kv_cache_tokens, config.kv_heads, config.head_dim)
         self._keys, self._values = torch.empty(shape), torch.empty(shape)
-        self.weight_bytes = sum(each.weight_bytes for each in (self._qkv, self._out, self._up, self._down))
+        packed = sum(each.weight_bytes for each in (self._qkv, self._out, self._up, self._down))
+        self.weight_bytes = packed + _bytes_of(*self._norms)
 
     def __call__(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
         x = x + self._out(self._attend(self._qkv(self._norms[0](x)), angles, pieces))  # (T, E)
@@ -151,6 +156,10 @@ class _Block:
 
 def _packed(kind: PackedType, *linears: nn.Linear) -> PackedLinear:
     return pack(kind, [linear.weight for linear in linears], [linear.bias for linear in linears])
+
+
+def _bytes_of(*modules: nn.Module | None) -> int:
+    return sum(weight.nbytes for module in modules if module is not None for weight in module.parameters())
 
 
 def _pieces(chunks: Sequence[Chunk]) -> list[_Piece]:

@@ -40,6 +40,8 @@ class Runner(Protocol):
     `shares_prefixes`: a token's keys and values are the same to the bit in whatever pieces its text was read, so that
     another text with the same beginning may use them.
     `has_threads`: it computes in threads of its own, and leaves PyTorch's alone.
+    `keeps_network`: it runs the network that it was made from, which is to stay as it is; otherwise that may go.
+    `weight_bytes`: of the weights that it holds, be they its own or that network's.
     """
 
     config: ModelConfig
@@ -47,6 +49,10 @@ class Runner(Protocol):
     block_count: int
     shares_prefixes: bool
     has_threads: bool
+    keeps_network: bool
+
+    @property
+    def weight_bytes(self) -> int: ...
 
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         """Read the chunks, of different sequences, and keep their keys and values.

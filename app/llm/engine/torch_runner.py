@@ -22,9 +22,11 @@ class TorchRunner:
     block_tokens = 1
     shares_prefixes = False
     has_threads = False
+    keeps_network = True
 
     def __init__(self, network: Transformer, *, kv_cache_tokens: int) -> None:
         self.config: ModelConfig = network.config
+        self.weight_bytes = sum(parameter.nbytes for parameter in network.parameters())
         self.block_count = kv_cache_tokens
         self._network = network
         self._store = KVCache(network.config, 1, kv_cache_tokens, like=network.token_embedding.weight)

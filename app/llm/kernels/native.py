@@ -121,6 +121,7 @@ class NativeRunner:
     block_tokens = BLOCK_TOKENS
     shares_prefixes = True
     has_threads = True
+    keeps_network = False
 
     def __init__(
         self, network: Transformer, dtype: Dtype, *, kv_cache_tokens: int, threads: Threads, tell: Tell = silent
@@ -249,12 +250,14 @@ class NativeRunner:
         if config.position != "rope":
             return None, None
         angles = rotary_angles(0, config.context_length, config.head_dim, config.rope_base, torch.device("cpu"))
-        cosines, sines = (table[:, : config.head_dim // 2] for table in angles)  # both halves turn alike
-        return self._floats(cosines), self._floats(sines)
+        cosines, sines = (table[:, : config.head_dim // 2].contiguous() for table in angles)  # both halves turn alike
+        return self._keep(cosines).data_ptr(), self._keep(sines).data_ptr()
 
     def _floats(self, values: Tensor) -> int:
-        """The address of a float32 copy that lives as long as the runner."""
-        return self._keep(values.detach().float().clone(memory_format=torch.contiguous_format)).data_ptr()
+        """The address of a float32 copy of weights that lives as long as the runner."""
+        copy = values.detach().float().clone(memory_format=torch.contiguous_format)
+        self.weight_bytes += copy.nbytes
+        return self._keep(copy).data_ptr()
 
     def _memory(self, count: int) -> int:
         """The address of `count` bytes of zeros, in large pages where the system has them; touched when first used."""

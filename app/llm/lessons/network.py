@@ -5,10 +5,9 @@ Both give the same logits; what a lesson made can so be cached, served, trained 
 
 from __future__ import annotations
 
-import torch
-
 from app.llm.config import ModelConfig
 from app.llm.lessons.gpt import GPT
+from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 
 BOOK_FIELDS = ("vocab_size", "context_length", "emb_dim", "n_heads", "n_layers", "drop_rate", "qkv_bias")
@@ -33,7 +32,7 @@ PARTS = {
 def as_network(gpt: GPT) -> Transformer:
     """The same model; its tensors are shared, not copied. It starts in training mode, as a new one does."""
     config = ModelConfig(**{field: getattr(gpt.config, field) for field in BOOK_FIELDS})
-    with torch.device("meta"):  # nothing is allocated or drawn: the weights are there already
+    with without_weights():  # they are there already
         network = Transformer(config)
     weights = {_service_name(name): parameter for name, parameter in gpt.named_parameters()}
     network.load_state_dict(weights, assign=True)

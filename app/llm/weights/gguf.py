@@ -13,6 +13,7 @@ from torch import Tensor
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
 from app.llm.model.shapes import Shape, block_shapes, weight_shapes
+from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.progress import Tell, counted, silent
 from app.llm.weights.dequantise import dequantise
@@ -106,7 +107,7 @@ def load_gguf(path: Path, tell: Tell = silent) -> Transformer:
     file = open_gguf(path)
     metadata_of(file)
     weights = weights_of(file)
-    with torch.device("meta"):
+    with without_weights():
         model = Transformer(weights.config)
     named = counted(weights.ours(), len(weights.shapes), "reading weights", tell)
     model.load_state_dict(dict(named), assign=True)

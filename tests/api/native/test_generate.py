@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.services.runtime import Runtime
-from tests.fakes import IM_END, ScriptedModel, eventually, greedy, scripted_runtime
+from tests.fakes import IM_END, ScriptedModel, eventually, greedy, network_of, scripted_runtime
 from tests.serving import app_of, served
 
 NETWORK = ScriptedModel("né 👍!", margin=20.0)
@@ -202,14 +202,14 @@ def test_refused_in_the_one_shape_with_nothing_run(refusing, body, status, code,
     assert (error["code"], error["param"]) == (code, param)
     assert 0 < len(error["message"]) < 1000
     model = runtime.models.get()
-    assert model.network.prompts == []
+    assert network_of(model).prompts == []
     assert (model.loop.running, model.loop.waiting) == (0, 0)
 
 
 def test_the_server_still_serves_after_all_that(refusing):
     client, runtime = refusing
     assert client.post("/generate", json=greedy(max_new_tokens=3)).json()["choices"][0]["text"] == "xxx"
-    runtime.models.get().network.prompts.clear()
+    network_of(runtime.models.get()).prompts.clear()
 
 
 def test_ten_megabytes_are_too_large(make):

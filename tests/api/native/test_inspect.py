@@ -14,11 +14,14 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from app.api.native import embeddings
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.inspect import WANTS
 from app.llm.model.transformer import Transformer
 from app.schemas.inspect import InspectOut
 from app.services import memory
+from app.services import models as models_service
+from app.services.model_files import BUILT_IN
 from app.services.runtime import Runtime
 from tests.fakes import IM_START, ByteTokenizer, scripted_runtime
 from tests.serving import app_of, served
@@ -234,6 +237,27 @@ def test_refused_in_the_one_shape_with_nothing_computed(refusing, body, status, 
     assert 0 < len(error["message"]) < 1000
     if param is not None:
         assert param.split(".")[0] in error["message"]
+
+
+def test_without_its_file_a_model_still_writes(make, monkeypatch):
+    """What reads the float32 weights is told; what has them packed used to go on for two seconds only."""
+    monkeypatch.setattr(models_service, "LOOK_AGAIN_S", 0.0)
+    client = make()
+    client.app.include_router(embeddings.router)
+    assert asked(client, text=TEXT, want=["loss"])
+    models = client.app.state.runtime.models
+    models.get().network.let_go()
+    client.app.state.runtime.storage.asset(BUILT_IN[models.get().name].file_name).unlink()
+    refused = [
+        client.post("/inspect", json={"text": TEXT, "want": ["loss"]}),
+        client.post("/embeddings", json={"ids": [1]}),
+        client.post("/v1/embeddings", json={"model": models.get().name, "input": TEXT}),
+    ]
+    for answer in refused:
+        assert answer.status_code == 424, answer.text
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("data_missing", "model")
+    assert client.post("/generate", json={"prompt": TEXT, "max_new_tokens": 2}).status_code == 200
 
 
 def test_a_model_without_a_template_takes_no_messages(settings, database):

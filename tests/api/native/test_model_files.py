@@ -89,8 +89,8 @@ def left_behind(settings: Settings) -> list[str]:
 
 def logits(client: TestClient, name: str) -> torch.Tensor:
     model = client.app.state.runtime.models.get(name)
-    with torch.inference_mode():
-        return model.network(torch.arange(20)[None])
+    with model.network.lent() as network, torch.inference_mode():
+        return network(torch.arange(20)[None])
 
 
 @pytest.mark.parametrize("kind", ["folder", "gguf"])

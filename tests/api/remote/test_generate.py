@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from tests.fakes import ScriptedModel, eventually, greedy
+from tests.fakes import ScriptedModel, eventually, greedy, network_of
 from tests.plain_openai import USAGE, chat_chunk, models_named, text_chunk
 
 MESSAGES = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
@@ -53,7 +53,7 @@ def test_a_second_inkling_tells_what_it_tells_itself(front, back, asked):
     assert set(told) == set(direct)
     assert told["choices"] == without_ids(direct["choices"])
     assert (told["usage"], told["seed"], told["model"]) == (direct["usage"], 7, MODEL)
-    assert runtime.models.get().network.prompts[0] == runtime.models.get().network.prompts[-1]
+    assert network_of(runtime.models.get()).prompts[0] == network_of(runtime.models.get()).prompts[-1]
 
 
 @pytest.mark.parametrize("asked", [{"prompt": "Once"}, {"messages": MESSAGES}], ids=["prompt", "messages"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import pytest
 import torch
@@ -121,6 +123,21 @@ def _events(engine: Engine, requests: list[Request]) -> dict[str, list[Event]]:
 def test_none_wanted_none_given() -> None:
     runner = a_runner(a_network(), "int8")
     assert runner.run([Chunk([1, 2], 0, [0, 1], Wanted.NONE)]).shape == (0, 203)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "int8", "int4"])
+def test_it_holds_no_linear_layer_of_the_network(dtype: Dtype) -> None:
+    network = a_network(qkv_bias=True)
+    kept = [weakref.ref(module) for module in network.modules()]
+    embedding = network.token_embedding.weight.nbytes
+    runner = a_runner(network, dtype)
+    del network
+    gc.collect()
+    left = {type(ref()).__name__ for ref in kept if ref() is not None}
+    assert left == {"Embedding", "RMSNorm"}
+    assert not runner.keeps_network
+    assert runner.weight_bytes > embedding
+    assert runner.run([Chunk([1, 2], 0, [0, 1], Wanted.LAST)]).isfinite().all()
 
 
 def test_a_network_weighs_less_in_fewer_bits() -> None:

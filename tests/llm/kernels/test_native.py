@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,20 @@ def pool(kernels: Path) -> Threads:
 
 def a_runner(network: Transformer, dtype: Dtype, pool: Threads, tokens: int = 640) -> NativeRunner:
     return NativeRunner(network, dtype, kv_cache_tokens=tokens, threads=pool)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_it_holds_nothing_of_the_network(dtype: Dtype, pool: Threads) -> None:
+    network = a_network("gpt-tiny")
+    kept = [weakref.ref(module) for module in network.modules()]
+    runner = a_runner(network, dtype, pool)
+    size = 4 * network.parameter_count()
+    del network
+    gc.collect()
+    assert [ref for ref in kept if ref() is not None] == []
+    assert not runner.keeps_network
+    assert runner.weight_bytes >= size if dtype == "float32" else runner.weight_bytes < 0.7 * size
+    assert runner.run([Chunk([1, 2], 0, [0], Wanted.LAST)]).isfinite().all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
