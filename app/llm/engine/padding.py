@@ -1,4 +1,4 @@
-"""Chunks of many lengths in a few shapes: numbers of texts and lengths are rounded up, and what is missing is filled in.
+"""Chunks of many lengths in a few shapes: numbers of texts and lengths rounded up, and what is missing filled in.
 
 Few shapes, because each is recorded once and replayed (`graphs.py`). A chunk's shape hangs on nobody else's, as far as
 sums go: chunks of several tokens have passes of their own, and single tokens share passes in which linear layers always
@@ -18,8 +18,8 @@ from app.llm.model.paged_kv import BLOCK_TOKENS
 from app.llm.model.paged_transformer import PagedInputs
 
 ROWS = 32
-"""Texts in a pass of single tokens, at most, and rows of a linear layer, at least. A GPU takes about as long for one row:
-it waits for the weights."""
+"""Texts in a pass of single tokens, at most, and rows of a linear layer, at least. A GPU needs about as long for one
+row: it waits for the weights."""
 LEAST_SEEN = 64
 """Tokens of a text, new ones included, that the shortest shape has room for."""
 MOST_GATHERED = 65_536
@@ -90,7 +90,7 @@ def numbers(shape: Shape, chunks: Sequence[Chunk], *, no_block: int, nowhere: in
 def inputs(shape: Shape, flat: Tensor) -> PagedInputs:
     """The parts of what `numbers` gave, views of `flat` (N)."""
     new = shape.texts * shape.new
-    ids, positions, writes, tables = flat.split([new, new, new, shape.numbers - 3 * new])
+    ids, positions, writes, tables = flat.tensor_split((new, 2 * new, 3 * new))
     return PagedInputs(
         ids=ids.view(shape.texts, shape.new),
         positions=positions.view(shape.texts, shape.new),

@@ -22,7 +22,6 @@ class PagedKV:
     def __init__(self, config: ModelConfig, block_count: int, *, device: torch.device, dtype: torch.dtype) -> None:
         shape = ((block_count + 1) * BLOCK_TOKENS, 2 * config.kv_heads, config.head_dim)
         self._layers = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)]
-        self._kv_heads = config.kv_heads
         self._within = torch.arange(BLOCK_TOKENS, device=device)
         self.no_block = block_count
         """Stands in tables where there is no block; its first token stays zeros."""
@@ -49,5 +48,5 @@ class PagedKV:
     def read(self, layer: int, places: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values at `places` (B, S), (B, H_kv, S, D) each."""
         kept = self._layers[layer][places]  # (B, S, 2 H_kv, D)
-        keys, values = kept.transpose(1, 2).split(self._kv_heads, 1)
+        keys, values = kept.transpose(1, 2).chunk(2, dim=1)
         return keys, values

@@ -106,9 +106,7 @@ def _view(inputs: PagedInputs, kv: PagedKV, group: int, dtype: torch.dtype) -> _
 class _Block:
     """One block of the network."""
 
-    def __init__(
-        self, number: int, block: Any, config: ModelConfig, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, number: int, block: Any, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
         attention, feed_forward = block.attention, block.feed_forward
         self._number, self._config = number, config
         self._is_gated = config.mlp == "swiglu"
@@ -141,8 +139,8 @@ class _Block:
         q = heads[:, : config.n_heads].view(batch, new, config.kv_heads, -1, config.head_dim)
         q = q.permute(0, 2, 3, 1, 4).flatten(2, 3)  # (B, H_kv, G * T, D)
         mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=view.bias)
-        apart = mixed.unflatten(2, (-1, new)).permute(0, 3, 1, 2, 4)  # (B, T, H_kv, G, D)
-        return apart.reshape(batch * new, config.emb_dim)
+        apart = mixed.view(batch, config.kv_heads, -1, new, config.head_dim)  # (B, H_kv, G, T, D)
+        return apart.permute(0, 3, 1, 2, 4).reshape(batch * new, config.emb_dim)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from torch import Tensor
 from app.llm.config import PRESETS, Dtype, ModelConfig, SamplingParams
 from app.llm.engine.device_runner import DeviceRunner
 from app.llm.engine.engine import Engine
-from app.llm.engine.graphs import Work, uncaptured
+from app.llm.engine.graphs import CudaCapture, Work, uncaptured
 from app.llm.engine.request import Event, Request, TokenEvent
 from app.llm.engine.runner import Chunk, Runner, Wanted
 from app.llm.engine.torch_runner import TorchRunner
 from app.llm.errors import ContextOverflow
 from app.llm.model.transformer import Transformer
 
-CPU = torch.device("cpu")
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 CONTEXT = 200  # no power of two, and no multiple of a block
 NETWORKS = [
     ("gpt-tiny", {}),
@@ -41,8 +41,13 @@ def a_network(preset: str = "llama-tiny", **changed: object) -> Transformer:
     return network
 
 
-def a_runner(network: Transformer, dtype: Dtype = "float32", tokens: int = 2048, **changed: object) -> DeviceRunner:
-    return DeviceRunner(network, dtype, device=CPU, kv_cache_tokens=tokens, **changed)
+def a_runner(
+    network: Transformer, dtype: Dtype = "float32", tokens: int = 2048, device: str = "cpu", **changed: object
+) -> DeviceRunner:
+    place = torch.device(device)
+    if device == "cuda":
+        changed = {"capture": CudaCapture(place), "on_failure": pytest.fail, **changed}
+    return DeviceRunner(network, dtype, device=place, kv_cache_tokens=tokens, **changed)
 
 
 class Text:
@@ -87,22 +92,24 @@ def some_texts(chance: random.Random, count: int, free: list[int]) -> list[Text]
     return texts
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("preset", "changed"), NETWORKS)
-def test_logits_are_those_of_the_network_in_any_mix(preset: str, changed: dict[str, object]) -> None:
+def test_logits_are_those_of_the_network_in_any_mix(preset: str, changed: dict[str, object], device: str) -> None:
     chance, network = random.Random(0), a_network(preset, **changed)
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
-    ours, reference = a_runner(network), TorchRunner(network, kv_cache_tokens=2048)
+    ours, reference = a_runner(network, device=device), TorchRunner(network, kv_cache_tokens=2048)
     for _ in range(2):  # the second round meets what the first one left behind
         free = chance.sample(range(128), 128)
         compare(ours, reference, some_texts(chance, 6, free), chance)
     assert all(torch.equal(weight, before[name]) for name, weight in network.state_dict().items())
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("preset", "changed"), NETWORKS[:3])
-def test_what_lies_in_the_memory_is_not_seen(preset: str, changed: dict[str, object]) -> None:
+def test_what_lies_in_the_memory_is_not_seen(preset: str, changed: dict[str, object], device: str) -> None:
     """NaN, which no weight of zero takes away, in every place of the store but the one that stands for none."""
     chance, network = random.Random(1), a_network(preset, **changed)
-    ours = a_runner(network)
+    ours = a_runner(network, device=device)
     for layer in ours._kv._layers:
         layer[: -ours.block_tokens] = torch.nan
         layer[1 - ours.block_tokens :] = torch.nan
@@ -126,16 +133,18 @@ def test_a_request_that_is_not_a_number_spoils_no_other() -> None:
     assert again[1, 8:].isfinite().all()
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("preset", "changed"), NETWORKS[1:3])
-def test_bfloat16_is_as_near_as_its_bits_allow(preset: str, changed: dict[str, object]) -> None:
+def test_bfloat16_is_as_near_as_its_bits_allow(preset: str, changed: dict[str, object], device: str) -> None:
     chance, network = random.Random(2), a_network(preset, **changed)
-    ours = a_runner(network, "bfloat16")
+    ours = a_runner(network, "bfloat16", device=device)
     assert ours.dtype == "bfloat16"
     free = chance.sample(range(128), 128)
     compare(ours, TorchRunner(network, kv_cache_tokens=2048), some_texts(chance, 6, free), chance, error=0.03)
 
 
-def test_a_request_gets_the_same_alone_and_among_31_others() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_request_gets_the_same_alone_and_among_31_others(device: str) -> None:
     chance, network = random.Random(0), a_network("gpt-tiny", qkv_bias=True)
     requests = [
         Request(
@@ -147,7 +156,7 @@ def test_a_request_gets_the_same_alone_and_among_31_others() -> None:
         )
         for number in range(32)
     ]
-    ours = a_runner(network, tokens=8192)
+    ours = a_runner(network, tokens=8192, device=device)
     together = ids_of(Engine(ours, prefill_chunk=48), requests)
     reference = ids_of(Engine(TorchRunner(network, kv_cache_tokens=8192), prefill_chunk=48), requests)
     assert together == reference
