@@ -77,7 +77,7 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
     """A runner for a copy of `network` on the GPU.
 
     Raises:
-        NotReady: the format that the settings name is not served there.
+        NotReady: the format that the settings name is not served there, or the GPU's memory does not suffice.
     """
     import torch
 
@@ -86,14 +86,21 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
 
     dtype = choose_on_cuda(network, settings)
     device = torch.device("cuda")
-    return DeviceRunner(
-        network,
-        dtype,
-        device=device,
-        kv_cache_tokens=settings.kv_cache_tokens,
-        capture=CudaCapture(device),
-        on_failure=lambda why: log.warning("no_cuda_graphs", why=why),
-    )
+    try:
+        return DeviceRunner(
+            network,
+            dtype,
+            device=device,
+            kv_cache_tokens=settings.kv_cache_tokens,
+            capture=CudaCapture(device),
+            on_failure=lambda why: log.warning("no_cuda_graphs", why=why),
+        )
+    except torch.OutOfMemoryError as error:
+        raise NotReady(
+            "the GPU has no memory for the model and its keys and values; a smaller INKLING_KV_CACHE_TOKENS takes "
+            "less, INKLING_DEVICE=cpu none",
+            param="model",
+        ) from error
 
 
 def choose_on_cuda(network: Transformer, settings: Settings) -> Dtype:

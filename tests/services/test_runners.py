@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from app.config import Settings
 from app.errors import NotReady
 from app.llm.config import PRESETS, Dtype, ModelConfig
+from app.llm.engine import device_runner, graphs
 from app.llm.engine.packed_probe import Found, NotFound, probe
 from app.llm.engine.packed_runner import PackedRunner
 from app.llm.engine.torch_runner import TorchRunner
@@ -98,6 +99,19 @@ def test_a_gpu_computes_in_bfloat16_what_is_large(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     assert runners.choose_on_cuda(network, gpu) == "float32"
     assert runners.choose_on_cuda(network, with_dtype(gpu, "bfloat16")) == "bfloat16"
+
+
+def test_what_a_gpu_has_no_memory_for_is_refused(
+    gpu: Settings, network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scarce(*_: object, device: torch.device, **__: object) -> None:
+        assert device.type == "cuda"
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(graphs, "CudaCapture", lambda _: graphs.uncaptured)
+    monkeypatch.setattr(device_runner, "DeviceRunner", scarce)
+    with pytest.raises(NotReady, match="INKLING_KV_CACHE_TOKENS"):
+        runners.make(network, gpu)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int4"])
