@@ -28,6 +28,7 @@ class DeviceRunner:
     """A `Runner` for a copy of a network in evaluation mode, on any device; the network itself stays as it is."""
 
     block_tokens = BLOCK_TOKENS
+    has_threads = False
     shares_prefixes = False
     """Matrix products choose the order of their sums by the number of rows: keys of a token that was read with 200
     others differ in their last bits from those of one that was read with 20, or by itself."""
