@@ -97,9 +97,11 @@ class Settings(BaseSettings):
     """After so long a generation ends with what it has written."""
     drain_s: float = Field(30.0, ge=0)
     """How long a server that is told to end waits for generations to finish."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where text is generated. `auto`: on the GPU where PyTorch sees one. Jobs name their own device."""
     dtype: Literal["auto", "float32", "bfloat16", "int8", "int4"] = "auto"
     """How weights lie in memory while text is generated. `auto`: 4 bits where they came in 4 bits, 8 for other large
-    networks, float32 for small ones."""
+    networks, float32 for small ones; on a GPU bfloat16 in place of 4 and 8 bits."""
     threads: int = Field(0, ge=0)
     """Threads for generation; 0: as many as there are cores."""
     train_threads: int = Field(0, ge=0)

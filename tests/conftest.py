@@ -63,8 +63,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The embedded default on an empty data directory; nothing read from the environment or a .env file."""
-    return Settings(_env_file=None, data_dir=tmp_path / "data", host="127.0.0.1", database_url="", broker_url="")
+    """The embedded default on an empty data directory and the CPU; nothing read from the environment or a .env file."""
+    return Settings(
+        _env_file=None, data_dir=tmp_path / "data", host="127.0.0.1", database_url="", broker_url="", device="cpu"
+    )
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from app.assets import DEFAULT_MODEL_FILE, missing_assets
 from app.config import MIB, Settings, unknown_settings
 from app.db.migrate import revisions
 from app.db.session import Database
+from app.errors import NotReady
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import memory
 from app.services.model_files import BUILT_IN
@@ -96,11 +97,36 @@ def check_kernels(settings: Settings) -> Check:
     return Check("kernels", "ok", f"compiled, {made} ({processor})")
 
 
+def check_device(settings: Settings) -> Check:
+    """Where text is generated."""
+    import torch
+
+    from app.services.runners import choose_device
+
+    asked = f"INKLING_DEVICE is {settings.device}"
+    try:
+        device = choose_device(settings)
+    except NotReady:
+        mend = "set INKLING_DEVICE=auto, or install NVIDIA's driver and a torch with CUDA"
+        return Check("device", "problem", f"{asked}, and PyTorch sees no CUDA device", mend)
+    return Check(
+        "device", "ok", f"{asked}; {torch.cuda.get_device_name() if device == 'cuda' else 'the CPU'} generates"
+    )
+
+
 def check_formats(settings: Settings) -> Check:
     """The formats of weights that are served here, and by what."""
+    import torch
+
+    from app.llm.engine.device_runner import SERVED
     from app.llm.engine.packed_probe import KINDS, NotFound, probe
 
     asked = f"INKLING_DTYPE is {settings.dtype}"
+    if settings.device != "cpu" and torch.cuda.is_available():
+        if settings.dtype in ("auto", *SERVED):
+            return Check("formats", "ok", f"{asked}; {', '.join(SERVED)} on CUDA")
+        told = f"{asked}, which is not served on CUDA"
+        return Check("formats", "problem", told, "set INKLING_DTYPE=auto, or INKLING_DEVICE=cpu")
     if check_kernels(settings).status == "ok":
         return Check("formats", "ok", f"{asked}; float32, {', '.join(KINDS)} by our kernels")
     tried = {dtype: probe(dtype) for dtype in KINDS}
@@ -228,6 +254,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     check_settings,
     check_python,
     check_kernels,
+    check_device,
     check_formats,
     check_assets,
     check_data_dir,

@@ -1,11 +1,11 @@
-"""Which runner serves a network here: own kernels on a CPU, else PyTorch's operators; and in which format."""
+"""Which runner serves a network here: on a GPU, by own kernels on a CPU, or by PyTorch's operators; in which format."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from app.config import Settings
 from app.errors import NotReady
@@ -16,6 +16,7 @@ from app.log import get_logger
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from app.llm.engine.device_runner import DeviceRunner
     from app.llm.engine.packed_probe import Found, NotFound
     from app.llm.engine.runner import Runner
     from app.llm.model.transformer import Transformer
@@ -37,14 +38,13 @@ def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runne
 
     Raises:
         LLMError: its weights have no place in the format that was named.
-        NotReady: nothing on this machine serves that format.
+        NotReady: nothing on this machine serves that format, or it lacks the device that the settings name.
     """
-    from app.llm.engine.torch_runner import TorchRunner
     from app.llm.kernels.build import NoKernels
     from app.llm.kernels.native import NativeRunner, threads
 
-    if network.token_embedding.weight.device.type != "cpu":
-        return TorchRunner(network, kv_cache_tokens=settings.kv_cache_tokens)
+    if choose_device(settings) == "cuda":
+        return on_cuda(network, settings)
     dtype = choose(network) if settings.dtype == "auto" else settings.dtype
     try:
         pool = threads(kernels_folder(settings), settings.threads or os.cpu_count() or 1)
@@ -52,6 +52,77 @@ def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runne
         log.warning("no_kernels", why=str(error), dtype=dtype)
         return without_kernels(network, dtype, settings)
     return NativeRunner(network, dtype, kv_cache_tokens=settings.kv_cache_tokens, threads=pool, tell=tell)
+
+
+def choose_device(settings: Settings) -> Literal["cpu", "cuda"]:
+    """Where text is generated.
+
+    Raises:
+        NotReady: there is no such device.
+    """
+    import torch
+
+    if settings.device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if settings.device == "cuda":
+        raise NotReady(
+            "INKLING_DEVICE is cuda, and PyTorch sees no CUDA device here; `auto` or `cpu` would run", param="model"
+        )
+    return "cpu"
+
+
+def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
+    """A runner for a copy of `network` on the GPU.
+
+    Raises:
+        NotReady: the format that the settings name is not served there, or the GPU's memory does not suffice.
+    """
+    import torch
+
+    from app.llm.engine.device_runner import DeviceRunner
+    from app.llm.engine.graphs import CudaCapture
+
+    dtype = choose_on_cuda(network, settings)
+    device = torch.device("cuda")
+    try:
+        return DeviceRunner(
+            network,
+            dtype,
+            device=device,
+            kv_cache_tokens=settings.kv_cache_tokens,
+            capture=CudaCapture(device),
+            on_failure=lambda why: log.warning("no_cuda_graphs", why=why),
+        )
+    except torch.OutOfMemoryError as error:
+        raise NotReady(
+            "the GPU has no memory for the model and its keys and values; a smaller INKLING_KV_CACHE_TOKENS takes "
+            "less, INKLING_DEVICE=cpu none",
+            param="model",
+        ) from error
+
+
+def choose_on_cuda(network: Transformer, settings: Settings) -> Dtype:
+    """The format on a GPU: the one that was named, or bfloat16 where the GPU computes in it and it would be felt.
+
+    Raises:
+        NotReady: another one was named.
+    """
+    import torch
+
+    from app.llm.engine.device_runner import SERVED
+
+    if settings.dtype in SERVED:
+        return settings.dtype
+    if settings.dtype != "auto":
+        raise NotReady(
+            f"INKLING_DTYPE is {settings.dtype}, which is not served on CUDA: {', '.join(SERVED)} are; `auto` takes "
+            "what works, and INKLING_DEVICE=cpu serves every format",
+            param="model",
+        )
+    has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if has_bfloat16 and network.parameter_count() >= SMALL_PARAMETERS else "float32"
 
 
 def without_kernels(

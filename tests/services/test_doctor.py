@@ -112,6 +112,24 @@ def test_a_format_that_was_named_and_that_nothing_serves(bare: Settings, monkeyp
     assert "no int4: no such operator" in found.told
 
 
+def test_a_device_that_is_not_there(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert doctor.check_device(settings).status == "ok"
+    found = doctor.check_device(changed(settings, device="cuda"))
+    assert found.status == "problem"
+    assert "INKLING_DEVICE is cuda" in found.told
+
+
+def test_formats_of_a_gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    auto = changed(settings, device="auto")
+    assert doctor.check_device(auto).told == "INKLING_DEVICE is auto; a GPU generates"
+    assert doctor.check_formats(auto).told == "INKLING_DTYPE is auto; float32, bfloat16 on CUDA"
+    assert doctor.check_formats(changed(auto, dtype="int4")).status == "problem"
+    assert "CUDA" not in doctor.check_formats(settings).told
+
+
 def test_assets_that_are_missing_or_damaged(bare: Settings, assets: Path) -> None:
     found = doctor.check_assets(bare)
     assert (found.status, found.mend) == ("problem", "run `make assets`; it needs a network")

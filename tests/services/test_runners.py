@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from app.config import Settings
 from app.errors import NotReady
 from app.llm.config import PRESETS, Dtype, ModelConfig
+from app.llm.engine import device_runner, graphs
 from app.llm.engine.packed_probe import Found, NotFound, probe
 from app.llm.engine.packed_runner import PackedRunner
 from app.llm.engine.torch_runner import TorchRunner
@@ -59,6 +60,64 @@ def test_without_a_compiler_float32_is_the_network_itself(bare: Settings, networ
 def test_kernels_go_before(settings: Settings, kernels: Path, network: Transformer) -> None:
     own = settings.model_copy(update={"assets_dir": kernels.parent, "kv_cache_tokens": 64, "dtype": "int8"})
     assert isinstance(runners.make(network, own), NativeRunner)
+
+
+@pytest.fixture
+def gpu(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of a machine with a GPU, which nothing here computes on."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: not including_emulation)
+    return settings.model_copy(update={"device": "auto"})
+
+
+def test_a_gpu_goes_before_unless_the_cpu_is_named(
+    gpu: Settings, network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(runners, "on_cuda", lambda network, settings: made.append(settings.device))
+    runners.make(network, gpu)
+    runners.make(network, gpu.model_copy(update={"device": "cuda"}))
+    assert made == ["auto", "cuda"]
+    assert runners.choose_device(gpu.model_copy(update={"device": "cpu"})) == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_refused_where_it_was_named(
+    settings: Settings, network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert runners.choose_device(settings.model_copy(update={"device": "auto"})) == "cpu"
+    with pytest.raises(NotReady, match="INKLING_DEVICE is cuda"):
+        runners.make(network, settings.model_copy(update={"device": "cuda"}))
+
+
+def test_a_gpu_computes_in_bfloat16_what_is_large(
+    gpu: Settings, network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert runners.choose_on_cuda(network, gpu) == "float32"
+    monkeypatch.setattr(runners, "SMALL_PARAMETERS", 0)
+    assert runners.choose_on_cuda(network, gpu) == "bfloat16"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    assert runners.choose_on_cuda(network, gpu) == "float32"
+    assert runners.choose_on_cuda(network, with_dtype(gpu, "bfloat16")) == "bfloat16"
+
+
+def test_what_a_gpu_has_no_memory_for_is_refused(
+    gpu: Settings, network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scarce(*_: object, device: torch.device, **__: object) -> None:
+        assert device.type == "cuda"
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(graphs, "CudaCapture", lambda _: graphs.uncaptured)
+    monkeypatch.setattr(device_runner, "DeviceRunner", scarce)
+    with pytest.raises(NotReady, match="INKLING_KV_CACHE_TOKENS"):
+        runners.make(network, gpu)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int4"])
+def test_a_named_format_that_no_gpu_serves_is_refused(dtype: str, gpu: Settings, network: Transformer) -> None:
+    with pytest.raises(NotReady, match=f"INKLING_DTYPE is {dtype}.*float32, bfloat16"):
+        runners.make(network, with_dtype(gpu, dtype))
 
 
 def test_auto_takes_the_next_format_and_says_so(bare: Settings, network: Transformer) -> None:

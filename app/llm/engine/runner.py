@@ -41,7 +41,7 @@ class Runner(Protocol):
     another text with the same beginning may use them.
     `has_threads`: it computes in threads of its own, and leaves PyTorch's alone.
     `keeps_network`: it runs the network that it was made from, which is to stay as it is; otherwise that may go.
-    `weight_bytes`: of the weights that it holds, be they its own or that network's.
+    `weight_bytes`: of the machine's memory that its weights take, be they its own or that network's.
     """
 
     config: ModelConfig
