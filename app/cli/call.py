@@ -121,26 +121,6 @@ def train(
     show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
 
 
-def datasets(
-    upload: Annotated[
-        Path | None, typer.Option(help="A text file to upload first.", exists=True, dir_okay=False)
-    ] = None,
-    as_json: Json = False,
-    url: Url = None,
-) -> None:
-    """List the datasets; upload one with --upload."""
-    with _client(url) as client:
-        if upload:
-            _upload(client, upload)
-        answer = _ask(client, "GET", "/datasets")
-    if as_json:
-        return show.as_json(answer)
-    show.rows(
-        ("id", "name", "bytes", "characters"),
-        ((d["id"], d["name"], f"{d['bytes']:,}", f"{d['characters']:,}") for d in answer["data"]),
-    )
-
-
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job; without it, all.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
@@ -228,9 +208,9 @@ def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Ite
             yield event
 
 
-def _upload(client: httpx.Client, path: Path) -> Any:
+def _upload(client: httpx.Client, path: Path, **said: str) -> Any:
     with path.open("rb") as file:
-        return _ask(client, "POST", "/datasets", files={"file": (path.name, file, "text/plain")})
+        return _ask(client, "POST", "/datasets", files={"file": (path.name, file)}, data=said)
 
 
 def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:

@@ -64,6 +64,8 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
             for index, share in enumerate(body.dataset)
         )
     validation = body.validation if isinstance(body.validation, str) else None
+    for share in shares:
+        datasets.check_text(share.dataset, "dataset")
     asked = RECIPES[body.recipe](session, runtime, body)
     return Plan(
         shares=shares,

@@ -157,6 +157,7 @@ def _ids_of_dataset(runtime: Runtime, dataset_id: str, name: str, tokenizer: Tok
     with runtime.database.read() as session:
         row = datasets.read(session, dataset_id, "dataset")
         encoder = Encoder.of(session, name, tokenizer)
+    datasets.check_text(row, "dataset")
     if row.size_bytes > MAX_DATASET_BYTES:
         told = f"{row.size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
         raise TooLarge(f"dataset: {told}", param="dataset")

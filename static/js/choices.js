@@ -64,11 +64,13 @@ export async function fillRemoteModels(select, preferred, asked = null) {
   return rows;
 }
 
+/** Datasets; those of rows are disabled where a text is wanted. */
 export async function fillDatasets(select, preferred) {
   const rows = await all("/datasets");
-  const options = rows.map((row) =>
-    h("option", { value: row.id }, `${row.name} (${size(row.bytes)}${row.source === "builtin" ? ", built in" : ""})`),
-  );
+  const options = rows.map((row) => {
+    const more = row.kind !== "text" ? `, ${row.kind}: no text` : row.source === "builtin" ? ", built in" : "";
+    return h("option", { value: row.id, disabled: row.kind !== "text" }, `${row.name} (${size(row.bytes)}${more})`);
+  });
   fill(select, options, preferred);
   return rows;
 }
