@@ -48,7 +48,18 @@ def test_a_text_is_shown_as_it_is(calling: Command) -> None:
     assert printed(calling("datasets", "--show", "the-tide-clock")).lstrip().startswith("The Tide Clock")
 
 
+def test_a_report_is_a_table_and_json(calling: Command) -> None:
+    made = calling("tokenizers", "--train", "the-tide-clock", "--name", "words", "--kind", "word")
+    assert made.status == 0, made.err
+    wanted = ("datasets", "--report", "the-tide-clock", "--tokenizer", "words", "--context", "64")
+    table = printed(calling(*wanted))
+    assert "paragraphs" in table
+    assert "longer than 64" in table
+    assert json.loads(printed(calling(*wanted, "--json")))["lengths"]["tokenizer"] == "words"
+
+
 def test_options_that_do_not_go_together(inkling: Command, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     assert inkling("datasets", "--kind", "chat").refusal == "--kind is of rows to --upload"
+    assert inkling("datasets", "--context", "8").refusal.endswith("are of a --report")
     assert "give one of them" in inkling("datasets", "--upload", "a.txt", "--show", "ds_1").refusal

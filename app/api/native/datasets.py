@@ -9,8 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
+from app.api.pieces import LongWorkDep, answer
 from app.db.tables.dataset import DatasetRow
-from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidFile, NoDiskSpace, TooLarge, UnsupportedFormat
+from app.errors import (
+    Conflict,
+    DataMissing,
+    DatasetNotFound,
+    InvalidFile,
+    NoDiskSpace,
+    TokenizerNotFound,
+    TooLarge,
+    UnsupportedFormat,
+)
 from app.schemas.base import Page, StoredText
 from app.schemas.dataset import (
     MAX_NAME_CHARACTERS,
@@ -25,7 +35,8 @@ from app.schemas.dataset import (
     PreviewQuery,
     ReceivedOut,
 )
-from app.services import dataset_preview, datasets
+from app.schemas.dataset_report import DatasetReportOut, ReportQuery
+from app.services import dataset_preview, dataset_report, datasets
 from app.services.receiving import Said, receive
 
 SHOWN_ERRORS = 10  # of each dataset of a list
@@ -84,6 +95,20 @@ def preview_dataset(
     """The first characters of a text, or rows as they are: from the first, or those behind line `after`."""
     row = datasets.read(session, dataset_id)
     return dataset_preview.preview(runtime.storage, row, query)
+
+
+@router.get(
+    "/{dataset_id}/report",
+    response_model=DatasetReportOut,
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing),
+)
+async def report_on_dataset(
+    dataset_id: str, query: Annotated[ReportQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
+) -> Response:
+    """What is good to know before a job: errors, duplicates, lengths, special tokens, overlap, classes."""
+    return await answer(
+        lambda: iter([dataset_report.report(runtime, dataset_id, query)]), is_long=True, long_work=long_work
+    )
 
 
 @router.delete("/{dataset_id}", responses=refusals(DatasetNotFound, Conflict))

@@ -305,3 +305,21 @@ def test_rows_are_no_text(client, route, body):
     made = upload(client, JSONL, "rows.jsonl").json()["id"]
     body = {name: made if value == "DATASET" else value for name, value in body.items()}
     assert refusal(client.post(route, json=body)) == (422, "invalid_value", "dataset")
+
+
+def test_a_report_before_a_job(client):
+    words = {"name": "words", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=words).status_code == 201
+    made = upload(client, JSONL, "rows.jsonl").json()["id"]
+    path = f"/datasets/{made}/report"
+    wanted = {"tokenizer": "words", "validation": made, "context_length": 2}
+    told = client.get(path, params=wanted)
+    assert told.status_code == 200
+    assert told.json()["errors"]["count"] == 1
+    assert told.json()["overlap"]["share"] == 1.0
+    assert client.get(path, params=wanted).json() == told.json()
+    text = client.get("/datasets/the-tide-clock/report", params={"tokenizer": "words"}).json()
+    assert text["looked_at"]["unit"] == "paragraph"
+    assert refusal(client.get(path, params={"tokenizer": "none"})) == (404, "tokenizer_not_found", "tokenizer")
+    assert refusal(client.get(path, params={"context_length": 0})) == (422, "invalid_value", "context_length")
+    assert refusal(client.get("/datasets/ds_none/report")) == (404, "dataset_not_found", None)
