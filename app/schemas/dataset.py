@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.base import Out
+from app.schemas.windows import MAX_SEED, MAX_SHOWN_TOKENS
 
 MAX_NAME_CHARACTERS = 200
 MAX_PREVIEW_CHARACTERS = 100_000
@@ -90,3 +91,17 @@ class PreviewQuery(BaseModel):
     )
     limit: int = Field(20, ge=1, le=MAX_PREVIEW_ROWS, description="Rows to show.")
     after: int = Field(0, ge=0, le=2**62, description="The line of the last row of the page before.")
+
+
+class BatchesQuery(BaseModel):
+    """The settings of a pretraining job that decide what it reads."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenizer: str | None = Field(None, description="Omitted: the default one.")
+    context_length: int = Field(256, ge=1, le=MAX_SHOWN_TOKENS, description="Tokens a window.")
+    stride: int | None = Field(None, ge=1, le=2**31 - 1, description="Omitted: a window's length.")
+    batch_size: int = Field(8, ge=1, le=MAX_SHOWN_TOKENS)
+    validation: float = Field(0.1, ge=0, le=0.9, description="The share that is kept back to measure on.")
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The job's; omitted: drawn, and returned.")
+    limit: int = Field(1, ge=1, le=100, description="Batches to show, from the first step on.")

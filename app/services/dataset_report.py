@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from app.db.tables.dataset import DatasetRow
-from app.errors import DatasetNotFound, InvalidRequest, UnknownWord
+from app.errors import InvalidRequest, UnknownWord
 from app.llm.data.columns import ROLES, Kind
 from app.llm.data.paragraphs import LONGEST_PARAGRAPH, paragraphs
 from app.llm.data.row_texts import RowReader
@@ -28,6 +27,7 @@ from app.services import dataset_preview, datasets
 from app.services.corpus import Encoder
 from app.services.runtime import Runtime
 from app.services.storage import Storage
+from app.services.windows import forget_if_deleted
 
 VERSION = 1
 """Of what is kept: a report that would read otherwise gets another number."""
@@ -229,9 +229,4 @@ def _keep(runtime: Runtime, row: DatasetRow, place: Path, content: bytes) -> Non
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     aside.write_bytes(content)
     aside.replace(place)
-    with runtime.database.read() as session:
-        try:
-            datasets.read(session, row.id)
-        except DatasetNotFound:
-            shutil.rmtree(place.parent, ignore_errors=True)
-            raise
+    forget_if_deleted(runtime, row.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response, UploadFile
@@ -25,6 +26,7 @@ from app.schemas.base import Page, StoredText
 from app.schemas.dataset import (
     MAX_NAME_CHARACTERS,
     BadRowOut,
+    BatchesQuery,
     ColumnOut,
     DatasetOut,
     DatasetQuery,
@@ -36,7 +38,8 @@ from app.schemas.dataset import (
     ReceivedOut,
 )
 from app.schemas.dataset_report import DatasetReportOut, ReportQuery
-from app.services import dataset_preview, dataset_report, datasets
+from app.schemas.windows import WindowsOut, written
+from app.services import dataset_preview, dataset_report, datasets, first_batches
 from app.services.receiving import Said, receive
 
 SHOWN_ERRORS = 10  # of each dataset of a list
@@ -109,6 +112,23 @@ async def report_on_dataset(
     return await answer(
         lambda: iter([dataset_report.report(runtime, dataset_id, query)]), is_long=True, long_work=long_work
     )
+
+
+@router.get(
+    "/{dataset_id}/batches",
+    response_model=WindowsOut,
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge),
+)
+async def first_batches_of_dataset(
+    dataset_id: str, query: Annotated[BatchesQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
+) -> Response:
+    """The first batches that a pretraining job with these settings and this seed learns from."""
+
+    def begin() -> Iterator[bytes]:
+        sampled = first_batches.sample(runtime, dataset_id, query)
+        return written(sampled.head, sampled.shown(), has_more=sampled.has_more)
+
+    return await answer(begin, is_long=True, long_work=long_work)
 
 
 @router.delete("/{dataset_id}", responses=refusals(DatasetNotFound, Conflict))

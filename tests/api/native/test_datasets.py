@@ -323,3 +323,16 @@ def test_a_report_before_a_job(client):
     assert refusal(client.get(path, params={"tokenizer": "none"})) == (404, "tokenizer_not_found", "tokenizer")
     assert refusal(client.get(path, params={"context_length": 0})) == (422, "invalid_value", "context_length")
     assert refusal(client.get("/datasets/ds_none/report")) == (404, "dataset_not_found", None)
+
+
+def test_the_first_batches_of_a_job(client):
+    words = {"name": "words", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=words).status_code == 201
+    path = "/datasets/the-tide-clock/batches"
+    wanted = {"tokenizer": "words", "context_length": 8, "batch_size": 2, "seed": 1, "limit": 2}
+    found = client.get(path, params=wanted).json()
+    assert (found["seed"], len(found["data"]), found["has_more"]) == (1, 2, True)
+    assert [len(row) for row in found["data"][0]["inputs"]] == [8, 8]
+    assert client.get(path, params=wanted | {"seed": 2}).json()["data"] != found["data"]
+    assert refusal(client.get("/datasets/ds_none/batches", params=wanted))[:2] == (404, "dataset_not_found")
+    assert refusal(client.get(path, params={"steps": 1})) == (422, "unknown_field", "steps")
