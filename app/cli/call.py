@@ -87,10 +87,11 @@ def generate(
 
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="A text file, or the id of a dataset.")],
+    dataset: Annotated[str, typer.Argument(help="A file (a text, or rows), or the id of a dataset.")],
     name: Annotated[str | None, typer.Option(help="The name of the model that comes out.")] = None,
     model: Annotated[str | None, typer.Option(help="Go on from this model instead of a new one.")] = None,
     preset: Annotated[str | None, typer.Option(help="Size of a new model.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of rows, the column to learn from.")] = None,
     tokenizer: str | None = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
     option: Annotated[
@@ -106,7 +107,8 @@ def train(
     with _client(url) as client:
         dataset_id = _upload(client, Path(dataset))["id"] if Path(dataset).is_file() else dataset
         training = _options(option or []) | ({"max_steps": steps} if steps else {})
-        body: dict[str, Any] = {"recipe": "pretrain", "dataset": dataset_id, "train": training}
+        learnt: object = [{"dataset": dataset_id, "column": column}] if column else dataset_id
+        body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
         job = _ask(client, "POST", "/jobs", json=body)

@@ -98,6 +98,7 @@ class BatchesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    column: str | None = Field(None, description="Of rows, the one to learn from.")
     tokenizer: str | None = Field(None, description="Omitted: the default one.")
     context_length: int = Field(256, ge=1, le=MAX_SHOWN_TOKENS, description="Tokens a window.")
     stride: int | None = Field(None, ge=1, le=2**31 - 1, description="Omitted: a window's length.")

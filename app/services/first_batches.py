@@ -13,6 +13,7 @@ from app.schemas.dataset import BatchesQuery
 from app.schemas.windows import MAX_SHOWN_TOKENS
 from app.services import datasets
 from app.services.corpus import Encoder
+from app.services.dataset_texts import source_of
 from app.services.runtime import Runtime
 from app.services.windows import DRAWN_SEEDS, MAX_DATASET_BYTES, Sampled, forget_if_deleted
 
@@ -35,12 +36,13 @@ def sample(runtime: Runtime, dataset_id: str, query: BatchesQuery) -> Sampled:
         row = datasets.read(session, dataset_id)
         tokenizer = runtime.tokenizers.get(session, name)
         encoder = Encoder.of(session, name, tokenizer)
-    datasets.check_text(row, "dataset_id")
+    source = source_of(row, query.column, "dataset_id", "column")
     if row.size_bytes > MAX_DATASET_BYTES:
         told = f"{row.size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
         raise TooLarge(f"dataset_id: {told}", param="dataset_id")
     seed = secrets.randbelow(DRAWN_SEEDS) if query.seed is None else query.seed
-    job = JobRow(datasets=[{"dataset": row.id, "weight": 1.0}], validation={"fraction": query.validation}, seed=seed)
+    share = {"dataset": row.id, "weight": 1.0} | ({} if source.column is None else {"column": source.column})
+    job = JobRow(datasets=[share], validation={"fraction": query.validation}, seed=seed)
     with _told():
         data = read_data(runtime, job, encoder, Cut(length, query.stride or length, length, size), lambda: None)
     forget_if_deleted(runtime, row.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +15,11 @@ from app.llm.data.loader import Loader
 from app.schemas.dataset import BatchesQuery
 from app.services import first_batches, pretraining
 from app.services.corpus import Encoder
-from app.services.datasets import read, register_builtin
+from app.services.datasets import read, register, register_builtin
+from app.services.receiving import Said, receive
 from app.services.runtime import Runtime
-from app.services.tokenizer_making import Made, make_word, register
+from app.services.tokenizer_making import make_word
+from app.services.tokenizer_making import register as register_tokenizer
 from tests.jobs_made import a_job
 
 TEXT = "the-tide-clock"
@@ -28,8 +31,8 @@ def runtime(settings: Settings, database: Database) -> Iterator[Runtime]:
     with made.database.write() as session:
         register_builtin(session, made.storage)
     with made.database.write() as session:
-        words: Made = make_word(made.storage, read(session, TEXT), 2)
-        register(session, made.storage, "words", words, TEXT)
+        words = make_word(made.storage, read(session, TEXT), 2)
+        register_tokenizer(session, made.storage, "words", words, TEXT)
     yield made
     made.close()
 
@@ -81,3 +84,24 @@ def test_what_does_not_go_together_is_named(runtime: Runtime, query: dict[str, A
     with pytest.raises(AppError) as refusal:
         shown(runtime, **query)
     assert (refusal.value.code, refusal.value.param) == ("invalid_value", param)
+
+
+def test_rows_are_read_by_a_column_with_an_end_behind_each(runtime: Runtime) -> None:
+    content = "".join(f'{{"body": "the tide {n}", "title": "clock"}}\n' for n in range(100)).encode()
+    received = receive(runtime.storage, io.BytesIO(content), 1 << 20, Said("a.jsonl"))
+    with runtime.database.write() as session:
+        dataset = register(session, runtime.storage, received, "a").id
+        tokenizer = runtime.tokenizers.get(session, "words")
+    query = BatchesQuery(
+        tokenizer="words", context_length=8, batch_size=1, seed=1, validation=0.5, column="body", limit=20
+    )
+    sampled = first_batches.sample(runtime, dataset, query)
+    row = [*tokenizer.encode("the tide 1"), tokenizer.special_tokens["<|endoftext|>"]]
+    assert sampled.head["tokens"] == 50 * len(row)
+    assert len(sampled.batches) == len(range(0, 50 * len(row) - 8, 8))
+    for batch in sampled.shown():
+        assert batch["inputs"][0].count(row[-1]) == 2
+    for fields, param in (({"column": None}, "dataset_id"), ({"column": "none"}, "column")):
+        with pytest.raises(AppError) as refusal:
+            first_batches.sample(runtime, dataset, query.model_copy(update=fields))
+        assert refusal.value.param == param

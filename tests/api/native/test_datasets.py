@@ -293,7 +293,6 @@ def test_what_is_said_of_a_file_stands_over_its_name(client):
 @pytest.mark.parametrize(
     ("route", "body"),
     [
-        ("/jobs", {"recipe": "word2vec", "dataset": "DATASET"}),
         ("/windows", {"dataset": "DATASET", "tokenizer": "words"}),
         ("/tokenizers", {"name": "mine", "kind": "word", "version": 2, "dataset": "DATASET"}),
         ("/tokenizers/report", {"dataset": "DATASET", "tokenizers": ["words"]}),
