@@ -3,6 +3,7 @@
 import { call, inWords } from "./api.js";
 import { fillDatasets, fillModels, fillTokenizers, textColumns } from "./choices.js";
 import { curl } from "./command.js";
+import { DatasetReport } from "./dataset_report.js";
 import { byId, h, say } from "./dom.js";
 import { count, many, size } from "./format.js";
 import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
@@ -39,6 +40,10 @@ class JobForm {
   constructor() {
     this.form = byId("job-form");
     this.datasets = [];
+    this.report = new DatasetReport(() => ({
+      dataset: byId("dataset").value,
+      tokenizer: this.#kind() === "new" ? byId("tokenizer").value : "",
+    }));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
@@ -80,6 +85,7 @@ class JobForm {
     const dataset = this.#dataset();
     byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
     this.#showColumns(dataset);
+    this.report.refresh();
     try {
       byId("job-command").textContent = curl("/jobs", this.#body());
     } catch (error) {

@@ -46,11 +46,18 @@ def test_blank_lines_are_let_be() -> None:
         ('{"a": 1e999}', None, "the number 1e999 is too large"),
         ('{"a": ' + "1" * 5000 + "}", None, "a number has too many digits"),
         ('{"a": "\\ud800"}', None, "half a surrogate pair stands in it"),
-        ("[" * 100_000, None, "lists and objects within each other without end"),
+        ("[" * 100_000, None, "lists and objects lie within each other more than 50 deep"),
+        ('{"a": ' + "[" * 50 + "]" * 50 + "}", None, "lists and objects lie within each other more than 50 deep"),
+        ('{"\\ud800\\u0000": 1, "\\ud800\\u0000": 2}', "\ufffd\ufffd", "it is there twice"),
     ],
 )
 def test_what_is_no_row_is_told_and_the_next_one_is_read(line: str, field: str | None, reason: str) -> None:
     assert rows(line, '{"a": 1}') == [BadRow(1, field, reason), Row(2, {"a": 1})]
+
+
+def test_fifty_levels_are_a_row() -> None:
+    (row,) = rows('{"a": ' + "[" * 49 + "]" * 49 + "}")
+    assert isinstance(row, Row)
 
 
 def test_both_halves_of_a_surrogate_pair_are_one_character() -> None:
