@@ -9,7 +9,7 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, doctor, inspect, models, processes, show, tokenizers
+from app.cli import call, datasets, doctor, inspect, models, processes, show, tokenizers
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -29,7 +29,7 @@ cli.command("inspect")(inspect.inspect)
 cli.command("train")(call.train)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
-cli.command("datasets")(call.datasets)
+cli.command("datasets")(datasets.datasets)
 cli.command("jobs")(call.jobs)
 cli.command("doctor")(doctor.doctor)
 

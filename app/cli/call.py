@@ -87,10 +87,11 @@ def generate(
 
 
 def train(
-    dataset: Annotated[str, typer.Argument(help="A text file, or the id of a dataset.")],
+    dataset: Annotated[str, typer.Argument(help="A file (a text, or rows), or the id of a dataset.")],
     name: Annotated[str | None, typer.Option(help="The name of the model that comes out.")] = None,
     model: Annotated[str | None, typer.Option(help="Go on from this model instead of a new one.")] = None,
     preset: Annotated[str | None, typer.Option(help="Size of a new model.")] = None,
+    column: Annotated[str | None, typer.Option(help="Of rows, the column to learn from.")] = None,
     tokenizer: str | None = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
     option: Annotated[
@@ -106,7 +107,8 @@ def train(
     with _client(url) as client:
         dataset_id = _upload(client, Path(dataset))["id"] if Path(dataset).is_file() else dataset
         training = _options(option or []) | ({"max_steps": steps} if steps else {})
-        body: dict[str, Any] = {"recipe": "pretrain", "dataset": dataset_id, "train": training}
+        learnt: object = [{"dataset": dataset_id, "column": column}] if column else dataset_id
+        body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
         job = _ask(client, "POST", "/jobs", json=body)
@@ -119,26 +121,6 @@ def train(
     if job["status"] != "succeeded":
         raise Refused(f"{job['id']} {job['status']}: {(job['error'] or {}).get('message', 'no model was made')}")
     show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
-
-
-def datasets(
-    upload: Annotated[
-        Path | None, typer.Option(help="A text file to upload first.", exists=True, dir_okay=False)
-    ] = None,
-    as_json: Json = False,
-    url: Url = None,
-) -> None:
-    """List the datasets; upload one with --upload."""
-    with _client(url) as client:
-        if upload:
-            _upload(client, upload)
-        answer = _ask(client, "GET", "/datasets")
-    if as_json:
-        return show.as_json(answer)
-    show.rows(
-        ("id", "name", "bytes", "characters"),
-        ((d["id"], d["name"], f"{d['bytes']:,}", f"{d['characters']:,}") for d in answer["data"]),
-    )
 
 
 def jobs(
@@ -228,9 +210,9 @@ def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Ite
             yield event
 
 
-def _upload(client: httpx.Client, path: Path) -> Any:
+def _upload(client: httpx.Client, path: Path, **said: str) -> Any:
     with path.open("rb") as file:
-        return _ask(client, "POST", "/datasets", files={"file": (path.name, file, "text/plain")})
+        return _ask(client, "POST", "/datasets", files={"file": (path.name, file)}, data=said)
 
 
 def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:

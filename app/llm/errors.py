@@ -90,6 +90,10 @@ class BadExample(LLMError):
         self.reason = reason
 
 
+class BadTable(LLMError):
+    """A file of rows that cannot be read as such at all; where a line is to blame, the text names it."""
+
+
 class TrainingStopped(Exception):
     """Raised by a callback to end a run between two steps; `reason` is `cancelled`, `lost` or `shutdown`."""
 

@@ -38,6 +38,7 @@ class DatasetShare(In):
 
     dataset: str
     weight: float = Field(1.0, gt=0, le=1000)
+    column: str | None = Field(None, description="Of rows; omitted: `text`, or the only one of texts.")
 
 
 Shares = Annotated[list[DatasetShare], Field(min_length=1, max_length=MAX_MIXED)]

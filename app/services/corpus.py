@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import tokenizer as tokenizer_table
 from app.db.tables.dataset import DatasetRow
-from app.llm.data.corpus import read_ids, write_ids
+from app.errors import InvalidRequest
+from app.llm.data.corpus import end_of_text, read_ids, write_ids, write_texts
 from app.llm.tokenizer.base import Tokenizer
+from app.services.dataset_texts import Source
 from app.services.storage import Storage
 
 Ids = npt.NDArray[Any]
@@ -47,22 +49,47 @@ def ids_of(
     start: int = 0,
     end: int | None = None,
     check: Callable[[], None] = lambda: None,
+    *,
+    column: str | None = None,
 ) -> Ids:
     """Ids of the dataset's characters `start` to `end`; encoded at the first call, read from a file afterwards.
+
+    With a `column`, `start` and `end` count rows, and an end-of-text token stands behind the text of each.
 
     `check` is called now and then while it is encoded, and may raise to end the work.
 
     Raises:
         UnknownToken: a word tokenizer without `<|unk|>` met a new word.
-        OSError: a file cannot be read or written.
+        InvalidRequest: the tokenizer has no end-of-text token.
+        DataMissing, OSError: a file cannot be read or written.
     """
-    target = _file_of(storage, encoder, dataset, start, end)
+    target = _file_of(storage, encoder, dataset, (start, end), column)
     if not target.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_ids(storage.dataset(dataset.id), target, encoder.tokenizer, start, end, check)
+        if column is None:
+            write_ids(storage.dataset(dataset.id), target, encoder.tokenizer, start, end, check)
+        else:
+            texts = Source(dataset, column).texts(storage, start, end)
+            write_texts(texts, target, encoder.tokenizer, end_id(encoder.tokenizer), check)
     return read_ids(target, encoder.tokenizer.vocab_size)
 
 
-def _file_of(storage: Storage, encoder: Encoder, dataset: DatasetRow, start: int, end: int | None) -> Path:
-    key = json.dumps([dataset.sha256, encoder.fingerprint, start, end])
+def end_id(tokenizer: Tokenizer) -> int:
+    """What stands behind each of several texts.
+
+    Raises:
+        InvalidRequest: the tokenizer has no such token.
+    """
+    found = end_of_text(tokenizer)
+    if found is None:
+        told = "it has no end-of-text token, which stands between rows; take one with <|endoftext|>"
+        raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
+    return found
+
+
+def _file_of(
+    storage: Storage, encoder: Encoder, dataset: DatasetRow, part: tuple[int, int | None], column: str | None
+) -> Path:
+    known = [dataset.sha256, encoder.fingerprint, *part]
+    key = json.dumps(known if column is None else [*known, dataset.format, column])
     return storage.tokens(dataset.id) / hashlib.sha256(key.encode()).hexdigest()

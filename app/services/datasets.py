@@ -1,12 +1,12 @@
-"""Datasets: taken in complete or not at all, listed, looked into, deleted. The bytes lie in a file named by the id."""
+"""Datasets: put in their places, listed, looked into, deleted. The bytes lie in a file named by the id."""
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,55 +17,16 @@ from app.db.session import after_commit, on_failure
 from app.db.tables import dataset as rows
 from app.db.tables import job as jobs
 from app.db.tables.dataset import DatasetRow
-from app.errors import Conflict, DataMissing, DatasetNotFound, NoDiskSpace, TooLarge
+from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidRequest
+from app.llm.data.rows import Row, read_rows
+from app.services.receiving import Received, receive
 from app.services.storage import NAME, Storage
-from app.services.text_files import TextReader
 
 CHUNK_BYTES = 1 << 20
 MAX_NAME_CHARACTERS = 200
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 BUILT_IN = ("the-tide-clock",)
 """Texts that ship; each one's id is the name of its file in samples/."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """A file that was read to its end, found good, and lies in scratch."""
-
-    path: Path
-    size_bytes: int
-    characters: int
-    sha256: str
-    report: dict[str, int | bool]
-
-
-def receive(storage: Storage, source: BinaryIO, max_bytes: int) -> Received:
-    """Copy a text into scratch, judging it on the way. Needs memory for one chunk; leaves nothing when it refuses.
-
-    Raises:
-        TooLarge: more than `max_bytes`.
-        UnsupportedFormat, InvalidFile: it is no UTF-8 text, or empty.
-        NoDiskSpace: the disk is full.
-    """
-    reader = TextReader()
-    path = storage.scratch / new_id("upload")
-    try:
-        with path.open("xb") as file:
-            while chunk := source.read(CHUNK_BYTES):
-                if reader.size_bytes + len(chunk) > max_bytes:
-                    raise TooLarge(f"file: more than the {max_bytes:,} bytes of one dataset", param="file")
-                reader.take(chunk)
-                file.write(chunk)
-            reader.finish()
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoDiskSpace("file: there is no room for it on the disk", param="file") from error
-        raise
-    report = {"lines": reader.lines, "byte_order_mark": reader.has_byte_order_mark}
-    return Received(path, reader.size_bytes, reader.characters, reader.sha256, report)
 
 
 def register(session: Session, storage: Storage, received: Received, name: str) -> DatasetRow:
@@ -125,13 +86,49 @@ def characters(storage: Storage, row: DatasetRow, start: int, count: int) -> str
     Raises:
         DataMissing: its file is gone.
     """
+    with opened(storage, row) as binary, TextIOWrapper(binary, encoding="utf-8", newline="") as file:
+        while start > 0 and (passed := file.read(min(start, CHUNK_BYTES))):
+            start -= len(passed)
+        return file.read(count)
+
+
+def rows_of(storage: Storage, row: DatasetRow, after: int = 0) -> Iterator[Row]:
+    """The rows of a dataset that begin behind line `after` of its file, read while they are asked for.
+
+    Raises:
+        DataMissing: its file is gone.
+    """
+    with opened(storage, row) as file:
+        yield from read_rows(file, column_names(row), after)
+
+
+def column_names(row: DatasetRow) -> list[str]:
+    return [column["name"] for column in row.columns]
+
+
+def check_text(row: DatasetRow, param: str) -> None:
+    """Pass a text.
+
+    Raises:
+        InvalidRequest: the dataset is rows.
+    """
+    if row.rows is not None:
+        raise InvalidRequest(f"{param}: {row.id} is rows ({row.kind}), not a text", param=param)
+
+
+@contextmanager
+def opened(storage: Storage, row: DatasetRow) -> Generator[BinaryIO]:
+    """A dataset's file as it is kept.
+
+    Raises:
+        DataMissing: it is gone.
+    """
     try:
-        with storage.dataset(row.id).open(encoding="utf-8", newline="") as file:
-            while start > 0 and (passed := file.read(min(start, CHUNK_BYTES))):
-                start -= len(passed)
-            return file.read(count)
+        file = storage.dataset(row.id).open("rb")
     except FileNotFoundError as error:
         raise DataMissing(f"the file of dataset {row.id} is gone from the data directory") from error
+    with file:
+        yield file
 
 
 def delete(session: Session, storage: Storage, dataset_id: str) -> None:
@@ -166,11 +163,14 @@ def _row(dataset_id: str, name: str, source: str, received: Received) -> Dataset
     return DatasetRow(
         id=dataset_id,
         name=name,
-        kind="text",
-        format="txt",
+        kind=received.kind,
+        format=received.format,
+        compression=received.compression,
         source=source,
         size_bytes=received.size_bytes,
         characters=received.characters,
+        rows=received.rows,
+        columns=received.columns,
         sha256=received.sha256,
         report=received.report,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,8 @@ from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate, NetworkSpec
 from app.services import datasets, model_files, tokens, word2vec_checks
-from app.services.corpus import split_point
+from app.services.corpus import end_id, split_point
+from app.services.dataset_texts import Source, source_of
 from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config
 from app.services.runtime import Runtime
 from app.services.storage import Storage
@@ -35,8 +37,18 @@ CHARACTERS_A_TOKEN = 16  # generous: so much text holds the tokens of a window, 
 class Share:
     """A text to learn from, and its share of an epoch."""
 
-    dataset: DatasetRow
+    source: Source
     weight: float
+
+    @property
+    def dataset(self) -> DatasetRow:
+        return self.source.dataset
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """As a job's row names it."""
+        column = self.source.column
+        return {"dataset": self.dataset.id} | ({} if column is None else {"column": column})
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Plan:
     """A job that names only what is there."""
 
     shares: tuple[Share, ...]
-    validation: DatasetRow | None
+    validation: Share | None
     fraction: float  # of each text, kept back to measure on; 0 where there is a validation dataset
     asked: Asked
     tokenizer: Tokenizer | None  # None: still to be made
@@ -57,17 +69,19 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         AppError: they do not, or something is not there; `param` says which field.
     """
     if isinstance(body.dataset, str):
-        shares: tuple[Share, ...] = (Share(datasets.read(session, body.dataset, "dataset"), 1.0),)
+        shares: tuple[Share, ...] = (_share(session, body.dataset, "dataset"),)
     else:
         shares = tuple(
-            Share(datasets.read(session, share.dataset, f"dataset.{index}.dataset"), share.weight)
+            replace(_share(session, share.dataset, f"dataset.{index}", share.column), weight=share.weight)
             for index, share in enumerate(body.dataset)
         )
-    validation = body.validation if isinstance(body.validation, str) else None
+    validation = None
+    if isinstance(body.validation, str):
+        validation = _held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
     return Plan(
         shares=shares,
-        validation=None if validation is None else datasets.read(session, validation, "validation"),
+        validation=validation,
         fraction=body.validation if isinstance(body.validation, float) else 0.0,
         asked=asked,
         tokenizer=None if asked.makes_tokenizer else runtime.tokenizers.get(session, asked.tokenizer_name),
@@ -99,12 +113,12 @@ def check_texts(storage: Storage, plan: Plan) -> None:
     if prompt and not tokens.encode(plan.tokenizer, prompt, parse_special=False, param="train.sample_prompt"):
         raise InvalidRequest("train.sample_prompt: there is no token in it", param="train.sample_prompt")
     for share in plan.shares:
-        cut = split_point(share.dataset.characters, plan.fraction) if plan.fraction else None
-        _check_part(storage, plan, share.dataset, (0, cut), "dataset")
+        cut = split_point(share.source.size, plan.fraction) if plan.fraction else None
+        _check_part(storage, plan, share.source, (0, cut), "dataset")
         if cut is not None:
-            _check_part(storage, plan, share.dataset, (cut, None), "validation")
+            _check_part(storage, plan, share.source, (cut, None), "validation")
     if plan.validation is not None:
-        _check_part(storage, plan, plan.validation, (0, None), "validation")
+        _check_part(storage, plan, plan.validation.source, (0, None), "validation")
 
 
 def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
@@ -187,16 +201,32 @@ def _parameters(config: ModelConfig) -> int:
     return config.emb_dim * tables + config.n_layers * (attention + mlp)
 
 
-def _check_part(storage: Storage, plan: Plan, row: DatasetRow, part: tuple[int, int | None], param: str) -> None:
+def _share(session: Session, dataset_id: str, param: str, column: str | None = None) -> Share:
+    """`param` names the dataset, or the entry that does."""
+    row = datasets.read(session, dataset_id, f"{param}.dataset" if "." in param else param)
+    return Share(source_of(row, column, param), 1.0)
+
+
+def _held_out(session: Session, dataset_id: str, column: str | None) -> Share:
+    """A validation dataset; of rows by the column that is learnt from, if it has it."""
+    row = datasets.read(session, dataset_id, "validation")
+    known = column if column in datasets.column_names(row) else None
+    return Share(source_of(row, known, "validation"), 1.0)
+
+
+def _check_part(storage: Storage, plan: Plan, source: Source, part: tuple[int, int | None], param: str) -> None:
     assert plan.tokenizer is not None, "with_tokenizer() comes first"
+    ends = 0
+    if source.column is not None:
+        end_id(plan.tokenizer)  # one stands behind each row
+        ends = 1
     needed = plan.asked.window + 1
-    start, end = part
-    length = (row.characters if end is None else end) - start
     for looked_at in (needed * CHARACTERS_A_TOKEN, LOOKED_AT_CHARACTERS):
-        text = datasets.characters(storage, row, start, min(length, looked_at))
-        found = len(tokens.encode(plan.tokenizer, text, parse_special=False, param=param))
-        if found >= needed or (looked_at == LOOKED_AT_CHARACTERS and length > looked_at):
+        texts, is_all = source.beginning(storage, part, looked_at)
+        found = sum(ends + len(tokens.encode(plan.tokenizer, text, parse_special=False, param=param)) for text in texts)
+        if found >= needed or (looked_at == LOOKED_AT_CHARACTERS and not is_all):
             return
-    kept = "the part of it that is kept back" if param == "validation" and plan.validation is None else row.id
+    is_kept_back = param == "validation" and plan.validation is None
+    kept = "the part of it that is kept back" if is_kept_back else source.dataset.id
     told = f"{kept} has {found:,} tokens; a window of {plan.asked.window} and the token after it need {needed:,}"
     raise InvalidRequest(f"{param}: {told}", param=param)

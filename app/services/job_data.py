@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import dataset as dataset_table
-from app.db.tables.dataset import DatasetRow
 from app.db.tables.job import JobRow
 from app.errors import DatasetNotFound, InvalidRequest
 from app.llm.data.sources import used
 from app.llm.data.windows import Batches, Mixture, Windows
 from app.llm.errors import DatasetTooShort
 from app.services.corpus import Encoder, ids_of, split_point
+from app.services.dataset_texts import Source
 from app.services.runtime import Runtime
 
 Check = Callable[[], None]
@@ -47,8 +47,9 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
         TrainingStopped: by `check`.
     """
 
-    def windows(row: DatasetRow, start: int, end: int | None, stride: int, param: str) -> Windows:
-        ids = ids_of(runtime.storage, encoder, row, start, end, check)
+    def windows(source: Source, start: int, end: int | None, stride: int, param: str) -> Windows:
+        row = source.dataset
+        ids = ids_of(runtime.storage, encoder, row, start, end, check, column=source.column)
         try:
             return Windows(ids, cut.length, stride)
         except DatasetTooShort as error:
@@ -56,9 +57,9 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
             raise InvalidRequest(f"{row.id} is too short for {part}: {error}", param=param) from error
 
     fraction = job.validation.get("fraction") or 0.0
-    rows = [_dataset(runtime, entry["dataset"], "dataset") for entry in job.datasets]
+    rows = [_source(runtime, entry, "dataset") for entry in job.datasets]
     weights = [float(entry["weight"]) for entry in job.datasets]
-    ends = [split_point(row.characters, fraction) if fraction else None for row in rows]
+    ends = [split_point(row.size, fraction) if fraction else None for row in rows]
     learnt = [windows(row, 0, end, cut.stride, "dataset") for row, end in zip(rows, ends, strict=True)]
     held_out: Mixture | None = None
     measured = cut.measured_stride
@@ -66,7 +67,7 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
         parts = [windows(row, end or 0, None, measured, "validation") for row, end in zip(rows, ends, strict=True)]
         held_out = Mixture(parts, weights)
     elif "dataset" in job.validation:
-        other = _dataset(runtime, job.validation["dataset"], "validation")
+        other = _source(runtime, job.validation, "validation")
         held_out = Mixture([windows(other, 0, None, measured, "validation")], [1.0])
     return Data(
         Batches(Mixture(learnt, weights), cut.batch_size, job.seed),
@@ -90,9 +91,10 @@ def sources(job: JobRow, batches: Batches, steps: int, tokens_a_window: int) -> 
     ]
 
 
-def _dataset(runtime: Runtime, dataset_id: str, param: str) -> DatasetRow:
+def _source(runtime: Runtime, entry: dict[str, Any], param: str) -> Source:
+    dataset_id = entry["dataset"]
     with runtime.database.read() as session:
         row = dataset_table.get(session, dataset_id)
     if row is None:
         raise DatasetNotFound(f"{param}: there is no dataset {dataset_id!r} any more", param=param)
-    return row
+    return Source(row, entry.get("column"))

@@ -179,7 +179,7 @@ def _taken(name: str) -> NameTaken:
 
 
 def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
-    shares = [{"dataset": share.dataset.id, "weight": share.weight} for share in plan.shares]
+    shares = [share.named | {"weight": share.weight} for share in plan.shares]
     return JobRow(
         id=job_id,
         recipe=body.recipe,
@@ -188,7 +188,7 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         datasets=shares,
         model=plan.asked.model,
         tokenizer=plan.asked.tokenizer_name,
-        validation={"dataset": plan.validation.id} if plan.validation else {"fraction": plan.fraction},
+        validation=plan.validation.named if plan.validation else {"fraction": plan.fraction},
         train=asdict(plan.asked.train),
         device=body.device,
         devices=body.devices,

@@ -38,6 +38,7 @@ from app.llm.tokenizer.trained import TrainedTokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.tokenizer import TokenizerCreate
 from app.services import text_sample
+from app.services.datasets import check_text
 from app.services.storage import NAME, Storage, check_name
 from app.services.tokenizers import is_built_in
 
@@ -96,7 +97,7 @@ def check_new(session: Session, name: str, dataset_id: str) -> DatasetRow:
     """The dataset that a tokenizer of this name may be made from.
 
     Raises:
-        InvalidRequest: `name` cannot be a name.
+        InvalidRequest: `name` cannot be a name, or the dataset is rows.
         NameTaken: a tokenizer has it.
         DatasetNotFound: there is no such dataset.
     """
@@ -104,6 +105,7 @@ def check_new(session: Session, name: str, dataset_id: str) -> DatasetRow:
     dataset = datasets.get(session, dataset_id) if NAME.fullmatch(dataset_id) else None
     if dataset is None:
         raise DatasetNotFound(f"dataset: there is no dataset {dataset_id[:200]!r}", param="dataset")
+    check_text(dataset, "dataset")
     return dataset
 
 

@@ -50,6 +50,7 @@ def report(runtime: Runtime, body: ReportIn) -> ReportOut:
         if size_bytes > max_bytes:
             raise TooLarge(f"text: {size_bytes:,} bytes are more than the {max_bytes:,} of a report", param="text")
     else:
+        datasets.check_text(row, "dataset")
         path = runtime.storage.dataset(row.id)
         try:
             text = "".join(text_sample.texts(path, text_sample.parts(path, max_bytes, _BLOCK_BYTES)))

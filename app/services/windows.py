@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from app.services.corpus import Encoder, ids_of
 from app.services.runtime import Runtime
 
 if TYPE_CHECKING:  # torch takes a second to import
-    from app.llm.data.windows import Batches, Ids, Windows
+    from app.llm.data.windows import Batches, Ids, Mixture, Windows
 
 SHOWN_BATCHES = 10
 DRAWN_SEEDS = 2**31  # a number that every client can hold
@@ -42,7 +42,7 @@ class Sampled:
 
     tokenizer_name: str | None
     tokenizer: Tokenizer | None
-    windows: Windows
+    windows: Windows | Mixture
     batches: Batches
     batch_count: int
     page: range
@@ -52,7 +52,7 @@ class Sampled:
         """What is said of all batches together."""
         return {
             "tokenizer": self.tokenizer_name,
-            "tokens": len(self.windows.ids),
+            "tokens": sum(len(part.ids) for part in parts_of(self.windows)),
             "windows": len(self.windows),
             "batches": self.batch_count,
             "seed": self.batches.order.seed,
@@ -78,6 +78,12 @@ class Sampled:
     def _texts(self, rows: list[list[int]]) -> list[list[str]] | None:
         tokenizer = self.tokenizer
         return None if tokenizer is None else [[tokens.text_of(tokenizer, each) for each in row] for row in rows]
+
+
+def parts_of(windows: Windows | Mixture) -> Sequence[Windows]:
+    from app.llm.data.windows import Mixture
+
+    return windows.parts if isinstance(windows, Mixture) else [windows]
 
 
 def sample(runtime: Runtime, body: WindowsIn) -> Sampled:
@@ -157,6 +163,7 @@ def _ids_of_dataset(runtime: Runtime, dataset_id: str, name: str, tokenizer: Tok
     with runtime.database.read() as session:
         row = datasets.read(session, dataset_id, "dataset")
         encoder = Encoder.of(session, name, tokenizer)
+    datasets.check_text(row, "dataset")
     if row.size_bytes > MAX_DATASET_BYTES:
         told = f"{row.size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
         raise TooLarge(f"dataset: {told}", param="dataset")
@@ -172,10 +179,19 @@ def _ids_of_dataset(runtime: Runtime, dataset_id: str, name: str, tokenizer: Tok
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise NoDiskSpace("dataset: there is no room on the disk for its tokens", param="dataset") from error
         raise
+    forget_if_deleted(runtime, row.id)
+    return ids
+
+
+def forget_if_deleted(runtime: Runtime, dataset_id: str) -> None:
+    """See to it that nothing made of a dataset stays where it was deleted meanwhile.
+
+    Raises:
+        DatasetNotFound: it was.
+    """
     with runtime.database.read() as session:
         try:
-            datasets.read(session, row.id, "dataset")
-        except DatasetNotFound:  # deleted meanwhile: its tokens go the same way
-            shutil.rmtree(storage.tokens(row.id), ignore_errors=True)
+            datasets.read(session, dataset_id, "dataset")
+        except DatasetNotFound:
+            shutil.rmtree(runtime.storage.tokens(dataset_id), ignore_errors=True)
             raise
-    return ids

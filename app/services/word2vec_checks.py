@@ -53,6 +53,8 @@ def _of_the_text(session: Session, body: JobCreate) -> tuple[str, int | None]:
         told = "name one; a word tokenizer is made along for a single text only"
         raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
     dataset = datasets.read(session, body.dataset, "dataset")
+    if dataset.rows is not None:
+        raise InvalidRequest("tokenizer: name one; a word tokenizer is made along of texts alone", param="tokenizer")
     name = f"{dataset.id}-words"
     row = tokenizer_table.get(session, name)
     if row is None:

@@ -64,11 +64,19 @@ export async function fillRemoteModels(select, preferred, asked = null) {
   return rows;
 }
 
-export async function fillDatasets(select, preferred) {
+/** Columns of a dataset that may be learnt from. */
+export function textColumns(dataset) {
+  return (dataset?.columns ?? []).filter((column) => ["text", "mixed"].includes(column.type)).map((column) => column.name);
+}
+
+/** Datasets; those of rows are disabled where a whole text is wanted. */
+export async function fillDatasets(select, { takesRows = false } = {}) {
   const rows = await all("/datasets");
-  const options = rows.map((row) =>
-    h("option", { value: row.id }, `${row.name} (${size(row.bytes)}${row.source === "builtin" ? ", built in" : ""})`),
-  );
-  fill(select, options, preferred);
+  const options = rows.map((row) => {
+    const usable = row.kind === "text" || (takesRows && textColumns(row).length > 0);
+    const about = row.kind !== "text" ? `, ${count(row.rows)} rows` : row.source === "builtin" ? ", built in" : "";
+    return h("option", { value: row.id, disabled: !usable }, `${row.name} (${size(row.bytes)}${about})`);
+  });
+  fill(select, options);
   return rows;
 }

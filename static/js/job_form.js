@@ -1,9 +1,10 @@
 /** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
 
 import { call, inWords } from "./api.js";
-import { fillDatasets, fillModels, fillTokenizers } from "./choices.js";
+import { fillDatasets, fillModels, fillTokenizers, textColumns } from "./choices.js";
 import { curl } from "./command.js";
-import { byId, say } from "./dom.js";
+import { DatasetReport } from "./dataset_report.js";
+import { byId, h, say } from "./dom.js";
 import { count, many, size } from "./format.js";
 import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
 
@@ -27,10 +28,22 @@ const FIELDS = {
 };
 const STEPS = { new: 300, continue: 60 };
 
+/** What was found in an upload, bad rows with the first of them. */
+function contents(dataset) {
+  if (dataset.rows === null) return `${count(dataset.characters)} characters`;
+  const { bad_rows: bad, errors } = dataset.report;
+  const first = errors.length ? ` (line ${errors[0].line}: ${errors[0].reason})` : "";
+  return `${many(dataset.rows, "row")} of kind ${dataset.kind}${bad ? `; ${many(bad, "row")} left out${first}` : ""}`;
+}
+
 class JobForm {
   constructor() {
     this.form = byId("job-form");
     this.datasets = [];
+    this.report = new DatasetReport(() => ({
+      dataset: byId("dataset").value,
+      tokenizer: this.#kind() === "new" ? byId("tokenizer").value : "",
+    }));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
@@ -45,7 +58,7 @@ class JobForm {
   /** Fill the selects. One list that does not come leaves the others usable. */
   async fill(tokenizer) {
     const parts = await Promise.allSettled([
-      fillDatasets(byId("dataset")).then((rows) => {
+      fillDatasets(byId("dataset"), { takesRows: true }).then((rows) => {
         this.datasets = rows;
       }),
       fillTokenizers(byId("tokenizer"), byId("tokenizer-note"), tokenizer),
@@ -69,8 +82,10 @@ class JobForm {
   }
 
   #changed() {
-    const dataset = this.datasets.find((row) => row.id === byId("dataset").value);
+    const dataset = this.#dataset();
     byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
+    this.#showColumns(dataset);
+    this.report.refresh();
     try {
       byId("job-command").textContent = curl("/jobs", this.#body());
     } catch (error) {
@@ -79,8 +94,25 @@ class JobForm {
     }
   }
 
+  #dataset() {
+    return this.datasets.find((row) => row.id === byId("dataset").value);
+  }
+
+  /** Of rows, the columns to learn from; the one chosen stays chosen while its dataset does. */
+  #showColumns(dataset) {
+    const select = byId("column");
+    byId("column-field").hidden = dataset?.rows == null;
+    if (select.dataset.of === dataset?.id) return;
+    select.dataset.of = dataset?.id ?? "";
+    const names = textColumns(dataset);
+    const options = names.map((name) => h("option", { value: name, selected: name.toLowerCase() === "text" }, name));
+    select.replaceChildren(...options);
+  }
+
   #body() {
-    const body = { recipe: "pretrain", dataset: byId("dataset").value };
+    const dataset = byId("dataset").value;
+    const column = byId("column-field").hidden ? "" : byId("column").value;
+    const body = { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
     const train = {};
     if (this.#kind() === "new") {
       body.model = { preset: byId("preset").value };
@@ -113,9 +145,10 @@ class JobForm {
     form.append("file", file);
     try {
       const dataset = await call("/datasets", { method: "POST", form });
-      this.datasets = await fillDatasets(byId("dataset"));
-      byId("dataset").value = dataset.id;
-      byId("file-note").textContent = `Uploaded: ${dataset.name}, ${count(dataset.characters)} characters. It is chosen above.`;
+      this.datasets = await fillDatasets(byId("dataset"), { takesRows: true });
+      const usable = dataset.rows === null || textColumns(dataset).length > 0;
+      if (usable) byId("dataset").value = dataset.id;
+      byId("file-note").textContent = `Uploaded: ${dataset.name}, ${contents(dataset)}. ${usable ? "It is chosen above." : "No column of it is text."}`;
     } catch (error) {
       input.setAttribute("aria-invalid", "true");
       byId("file-note").textContent = inWords(error);

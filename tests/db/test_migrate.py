@@ -76,3 +76,19 @@ def test_word_tokenizers_of_the_first_schema_keep_their_special_tokens(any_datab
         rows = tokenizer.by_name(session)
         assert [(row.version, row.special_tokens) for row in rows] == [(1, []), (2, ["<|endoftext|>", "<|unk|>"])]
         assert [row.trained_bytes for row in rows] == [None, None]
+
+
+def test_datasets_of_the_third_schema_are_texts(any_database: Database) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    columns = "id, name, kind, format, source, size_bytes, characters, sha256, report, created_at"
+    values = "'ds_1', 'a.txt', 'text', 'txt', 'upload', 1, 1, '', '{}', 0"
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        connection.execute(text(f"INSERT INTO datasets ({columns}) VALUES ({values})"))
+    migrate(any_database)
+    with any_database.read() as session:
+        row = dataset.get(session, "ds_1")
+        assert row is not None
+        assert (row.rows, row.columns, row.compression) == (None, [], None)

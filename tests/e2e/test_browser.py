@@ -231,6 +231,24 @@ def test_a_file_that_is_no_text_is_refused_at_the_field(page: Page, tmp_path: Pa
     expect(page.locator("#dataset option:checked")).to_contain_text("my-story")
 
 
+def test_rows_are_uploaded_looked_at_and_learnt_from(page: Page, tmp_path: Path) -> None:
+    rows = tmp_path / "reviews.csv"
+    rows.write_text("title,text,label\n" + '"A good one","The sea was calm.",good\n' * 60 + "too short\n")
+    page.goto("/ui/jobs")
+    page.locator("#file").set_input_files(rows)
+    expect(page.locator("#file-note")).to_contain_text("60 rows of kind labelled; 1 row left out (line 62")
+    expect(page.locator("#dataset option:checked")).to_contain_text("reviews.csv")
+    expect(page.locator("#column")).to_have_value("text")
+    expect(page.locator("#column option")).to_have_text(["title", "text", "label"])
+    expect(page.locator("#job-command")).to_contain_text('"column":"text"')
+    page.locator("#dataset-report summary").click()
+    expect(page.locator("#dataset-report-text")).to_contain_text("59 duplicates")
+    expect(page.locator("#dataset-report-text")).to_contain_text("good 60")
+    page.locator("#dataset").select_option("the-tide-clock")
+    expect(page.locator("#column-field")).to_be_hidden()
+    expect(page.locator("#dataset-report-text")).to_contain_text("paragraphs")
+
+
 def test_a_running_job_is_cancelled_from_its_page(page: Page) -> None:
     page.goto("/ui/jobs")
     expect(page.locator("#dataset option")).not_to_have_count(0)

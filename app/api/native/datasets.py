@@ -1,28 +1,48 @@
-"""/datasets: upload a text, list, look into one, delete."""
+"""/datasets: upload a text or rows, list, look into one, delete."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
+from app.api.pieces import LongWorkDep, answer
 from app.db.tables.dataset import DatasetRow
-from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidFile, NoDiskSpace, TooLarge, UnsupportedFormat
+from app.errors import (
+    Conflict,
+    DataMissing,
+    DatasetNotFound,
+    InvalidFile,
+    NoDiskSpace,
+    TokenizerNotFound,
+    TooLarge,
+    UnsupportedFormat,
+)
 from app.schemas.base import Page, StoredText
 from app.schemas.dataset import (
     MAX_NAME_CHARACTERS,
+    BadRowOut,
+    BatchesQuery,
+    ColumnOut,
     DatasetOut,
     DatasetQuery,
     DeletedOut,
+    Format,
+    Kind,
     PreviewOut,
     PreviewQuery,
-    ReportOut,
+    ReceivedOut,
 )
-from app.services import datasets
+from app.schemas.dataset_report import DatasetReportOut, ReportQuery
+from app.schemas.windows import WindowsOut, written
+from app.services import dataset_preview, dataset_report, datasets, first_batches
+from app.services.receiving import Said, receive
 
+SHOWN_ERRORS = 10  # of each dataset of a list
 FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries, headers and the short fields of an upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -35,7 +55,8 @@ class DatasetForm(BaseModel):
 
     file: UploadFile
     name: StoredText | None = Field(None, min_length=1, max_length=MAX_NAME_CHARACTERS)
-    kind: Literal["text"] = "text"
+    format: Format | None = Field(None, description="Omitted: by the file's name; .jsonl, .csv, .parquet, else a text.")
+    kind: Kind | None = Field(None, description="Omitted: of rows guessed from their columns.")
 
 
 @router.post(
@@ -47,8 +68,9 @@ class DatasetForm(BaseModel):
 def create_dataset(
     form: Annotated[DatasetForm, Form(media_type="multipart/form-data")], runtime: RuntimeDep, response: Response
 ) -> DatasetOut:
-    """Upload a UTF-8 text file."""
-    received = datasets.receive(runtime.storage, form.file.file, runtime.settings.max_upload_bytes)
+    """Upload a text (UTF-8), or rows as JSONL, CSV or Parquet; compressed with gzip or zstd, or not."""
+    said = Said(form.file.filename, form.format, form.kind)
+    received = receive(runtime.storage, form.file.file, runtime.settings.max_upload_bytes, said)
     with runtime.database.write() as session:
         name = datasets.display_name(form.name, form.file.filename)
         row = datasets.register(session, runtime.storage, received, name)
@@ -73,10 +95,40 @@ def read_dataset(dataset_id: str, session: ReadSession) -> DatasetOut:
 def preview_dataset(
     dataset_id: str, query: Annotated[PreviewQuery, Query()], session: ReadSession, runtime: RuntimeDep
 ) -> PreviewOut:
-    """The first characters of a dataset."""
+    """The first characters of a text, or rows as they are: from the first, or those behind line `after`."""
     row = datasets.read(session, dataset_id)
-    text = datasets.characters(runtime.storage, row, 0, query.characters)
-    return PreviewOut(id=row.id, text=text, characters=row.characters, truncated=len(text) < row.characters)
+    return dataset_preview.preview(runtime.storage, row, query)
+
+
+@router.get(
+    "/{dataset_id}/report",
+    response_model=DatasetReportOut,
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing),
+)
+async def report_on_dataset(
+    dataset_id: str, query: Annotated[ReportQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
+) -> Response:
+    """What is good to know before a job: errors, duplicates, lengths, special tokens, overlap, classes."""
+    return await answer(
+        lambda: iter([dataset_report.report(runtime, dataset_id, query)]), is_long=True, long_work=long_work
+    )
+
+
+@router.get(
+    "/{dataset_id}/batches",
+    response_model=WindowsOut,
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge),
+)
+async def first_batches_of_dataset(
+    dataset_id: str, query: Annotated[BatchesQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
+) -> Response:
+    """The first batches that a pretraining job with these settings and this seed learns from."""
+
+    def begin() -> Iterator[bytes]:
+        sampled = first_batches.sample(runtime, dataset_id, query)
+        return written(sampled.head, sampled.shown(), has_more=sampled.has_more)
+
+    return await answer(begin, is_long=True, long_work=long_work)
 
 
 @router.delete("/{dataset_id}", responses=refusals(DatasetNotFound, Conflict))
@@ -90,12 +142,25 @@ def _out(row: DatasetRow) -> DatasetOut:
     return DatasetOut(
         id=row.id,
         name=row.name,
-        kind="text",
-        format="txt",
+        kind=row.kind,
+        format=row.format,
+        compression=row.compression,
         source="builtin" if row.source == "builtin" else "upload",
         bytes=row.size_bytes,
         characters=row.characters,
+        rows=row.rows,
+        columns=[ColumnOut(**column) for column in row.columns],
         sha256=row.sha256,
-        report=ReportOut(**row.report),
+        report=_received(row),
         created_at=int(row.created_at),
+    )
+
+
+def _received(row: DatasetRow) -> ReceivedOut:
+    report = row.report
+    return ReceivedOut(
+        lines=report["lines"],
+        byte_order_mark=report["byte_order_mark"],
+        bad_rows=report.get("bad_rows", 0),
+        errors=[BadRowOut(**error) for error in report.get("errors", [])[:SHOWN_ERRORS]],
     )

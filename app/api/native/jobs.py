@@ -143,7 +143,7 @@ def _event_id(text: str) -> int:
 
 def _out(row: JobRow) -> JobOut:
     only = row.datasets[0]
-    is_one = len(row.datasets) == 1 and only["weight"] == 1.0
+    is_one = len(row.datasets) == 1 and only["weight"] == 1.0 and "column" not in only
     return JobOut(
         id=row.id,
         recipe=row.recipe,

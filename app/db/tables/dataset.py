@@ -15,11 +15,14 @@ class DatasetRow(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
-    kind: Mapped[str]  # text
-    format: Mapped[str]  # txt
+    kind: Mapped[str]  # text | what its rows are: see llm/data/columns.py
+    format: Mapped[str]  # txt | jsonl | csv | parquet, as sent
+    compression: Mapped[str | None]  # as sent: gzip | zstd
     source: Mapped[str]  # upload | builtin
     size_bytes: Mapped[int] = mapped_column(BigInteger)
-    characters: Mapped[int] = mapped_column(BigInteger)
+    characters: Mapped[int] = mapped_column(BigInteger)  # of all texts in it
+    rows: Mapped[int | None] = mapped_column(BigInteger)  # None: a text
+    columns: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     sha256: Mapped[str]
     report: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(insert_default=db_now())

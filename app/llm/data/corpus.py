@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -36,14 +37,49 @@ def write_ids(
         UnknownToken: a word tokenizer without `<|unk|>` met a new word.
         OSError: a file cannot be read or written.
     """
+    with text.open(encoding="utf-8", newline="") as source, _whole(target) as sink:
+        for _ in _chunks(source, start):
+            pass
+        for piece in pieces(_chunks(source, None if end is None else end - start)):
+            check()
+            np.array(tokenizer.encode(piece), dtype=_dtype(tokenizer.vocab_size)).tofile(sink)
+
+
+def write_texts(
+    texts: Iterable[str], target: Path, tokenizer: Tokenizer, end_id: int, check: Callable[[], None] = lambda: None
+) -> None:
+    """Encode texts one after the other into `target`, each with `end_id` behind it; it is whole or not there.
+
+    `check` is called now and then and may raise to end the work.
+
+    Raises:
+        UnknownToken, OSError: as `write_ids`.
+    """
+    dtype = _dtype(tokenizer.vocab_size)
+    unchecked = PIECE_CHARACTERS
+    with _whole(target) as sink:
+        for text in texts:
+            for piece in pieces(text[at : at + PIECE_CHARACTERS] for at in range(0, len(text), PIECE_CHARACTERS)):
+                unchecked += len(piece)
+                if unchecked >= PIECE_CHARACTERS:
+                    check()
+                    unchecked = 0
+                np.array(tokenizer.encode(piece), dtype=dtype).tofile(sink)
+            np.array([end_id], dtype=dtype).tofile(sink)
+
+
+def end_of_text(tokenizer: Tokenizer) -> int | None:
+    """The id that stands between texts: `<|endoftext|>`, or else what ends a text otherwise."""
+    return tokenizer.special_tokens.get("<|endoftext|>", tokenizer.eos_id)
+
+
+@contextmanager
+def _whole(target: Path) -> Generator[BinaryIO]:
+    """A file to write into, which takes its place once it is complete and on the disk."""
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        with text.open(encoding="utf-8", newline="") as source, aside.open("wb") as sink:
-            for _ in _chunks(source, start):
-                pass
-            for piece in pieces(_chunks(source, None if end is None else end - start)):
-                check()
-                np.array(tokenizer.encode(piece), dtype=_dtype(tokenizer.vocab_size)).tofile(sink)
+        with aside.open("wb") as sink:
+            yield sink
             sink.flush()
             os.fsync(sink.fileno())
         aside.replace(target)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.llm.data.csv_rows import fields
 from app.llm.data.examples import checked_text, pad
 from app.llm.errors import BadExample
 from app.llm.tokenizer.base import Tokenizer
@@ -41,7 +42,7 @@ def read_labelled(lines: Iterable[str], delimiter: str = "\t", *, quotes: bool =
     Raises:
         BadExample: a row without exactly two fields, with an empty one or one that is too long; it says the line.
     """
-    reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
+    reader = fields(lines, delimiter, quotes=quotes)
     found = []
     try:
         for row in reader:

@@ -56,11 +56,14 @@ def test_an_upload_is_kept_byte_for_byte(client):
         "name": "letters.txt",
         "kind": "text",
         "format": "txt",
+        "compression": None,
         "source": "upload",
         "bytes": len(TEXT.encode()),
         "characters": len(TEXT),
+        "rows": None,
+        "columns": [],
         "sha256": hashlib.sha256(TEXT.encode()).hexdigest(),
-        "report": {"lines": 2, "byte_order_mark": False},
+        "report": {"lines": 2, "byte_order_mark": False, "bad_rows": 0, "errors": []},
         "created_at": made["created_at"],
     }
     assert client.get(f"/datasets/{made['id']}").json() == made
@@ -175,12 +178,14 @@ def test_a_look_into_a_dataset(client):
         "id": made["id"],
         "text": TEXT,
         "characters": len(TEXT),
+        "rows": None,
         "truncated": False,
     }
     assert client.get(path, params={"characters": 5}).json() | {"id": 0} == {
         "id": 0,
         "text": "Zażół",
         "characters": len(TEXT),
+        "rows": None,
         "truncated": True,
     }
     assert refusal(client.get(path, params={"characters": 0})) == (422, "invalid_value", "characters")
@@ -233,3 +238,100 @@ def test_an_upload_whose_row_is_not_committed_leaves_no_file(client, monkeypatch
     assert upload(client, b"text").status_code == 500
     assert files_of(client) == ["the-tide-clock"]
     assert list(client.app.state.runtime.storage.scratch.iterdir()) == []
+
+
+JSONL = b'{"text": "one", "label": "a"}\n\n{"text": "two"\n{"text": "three", "label": "b"}\n'
+
+
+def test_rows_are_counted_and_what_is_wrong_with_others_is_told(client):
+    made = upload(client, JSONL, "rows.jsonl").json()
+    assert (made["kind"], made["format"], made["compression"]) == ("labelled", "jsonl", None)
+    assert (made["rows"], made["bytes"], made["characters"]) == (2, len(JSONL), len("onethreeab"))
+    assert made["columns"] == [
+        {"name": "text", "type": "text", "filled": 2, "characters": 8},
+        {"name": "label", "type": "text", "filled": 2, "characters": 2},
+    ]
+    assert made["sha256"] == hashlib.sha256(JSONL).hexdigest()
+    report = made["report"]
+    assert (report["lines"], report["bad_rows"]) == (4, 1)
+    told = "no JSON: Expecting ',' delimiter at character 16"
+    assert report["errors"] == [{"line": 3, "field": None, "reason": told}]
+    assert client.get(f"/datasets/{made['id']}").json() == made
+
+
+def test_a_look_at_rows(client):
+    path = f"/datasets/{upload(client, JSONL, 'rows.jsonl').json()['id']}/preview"
+    first = client.get(path, params={"limit": 1}).json()
+    assert (first["text"], first["truncated"]) == (None, True)
+    assert first["rows"] == [{"line": 1, "values": {"text": "one", "label": "a"}, "cut": []}]
+    second = client.get(path, params={"after": first["rows"][-1]["line"], "characters": 2}).json()
+    assert second["rows"] == [{"line": 4, "values": {"text": "th", "label": "b"}, "cut": ["text"]}]
+    assert not second["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"kind": "chat"}, (422, "invalid_value", "kind")),
+        ({"kind": "text"}, (422, "invalid_value", "kind")),
+        ({"format": "txt", "kind": "records"}, (422, "invalid_value", "kind")),
+        ({"format": "xml"}, (422, "invalid_value", "format")),
+        ({"format": "parquet"}, (415, "unsupported_format", "file")),
+    ],
+)
+def test_what_is_said_of_a_file_must_be_true_of_it(client, said, expected):
+    assert refusal(upload(client, JSONL, "rows.jsonl", **said)) == expected
+    assert files_of(client) == ["the-tide-clock"]
+
+
+def test_what_is_said_of_a_file_stands_over_its_name(client):
+    assert upload(client, JSONL, "rows.jsonl", kind="records").json()["kind"] == "records"
+    assert upload(client, JSONL, "rows", format="jsonl").json()["rows"] == 2
+    assert upload(client, JSONL, "rows.jsonl", format="txt").json()["kind"] == "text"
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("/windows", {"dataset": "DATASET", "tokenizer": "words"}),
+        ("/tokenizers", {"name": "mine", "kind": "word", "version": 2, "dataset": "DATASET"}),
+        ("/tokenizers/report", {"dataset": "DATASET", "tokenizers": ["words"]}),
+    ],
+)
+def test_rows_are_no_text(client, route, body):
+    words = {"name": "words", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=words).status_code == 201
+    made = upload(client, JSONL, "rows.jsonl").json()["id"]
+    body = {name: made if value == "DATASET" else value for name, value in body.items()}
+    assert refusal(client.post(route, json=body)) == (422, "invalid_value", "dataset")
+
+
+def test_a_report_before_a_job(client):
+    words = {"name": "words", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=words).status_code == 201
+    made = upload(client, JSONL, "rows.jsonl").json()["id"]
+    path = f"/datasets/{made}/report"
+    wanted = {"tokenizer": "words", "validation": made, "context_length": 2}
+    told = client.get(path, params=wanted)
+    assert told.status_code == 200
+    assert told.json()["errors"]["count"] == 1
+    assert told.json()["overlap"]["share"] == 1.0
+    assert client.get(path, params=wanted).json() == told.json()
+    text = client.get("/datasets/the-tide-clock/report", params={"tokenizer": "words"}).json()
+    assert text["looked_at"]["unit"] == "paragraph"
+    assert refusal(client.get(path, params={"tokenizer": "none"})) == (404, "tokenizer_not_found", "tokenizer")
+    assert refusal(client.get(path, params={"context_length": 0})) == (422, "invalid_value", "context_length")
+    assert refusal(client.get("/datasets/ds_none/report")) == (404, "dataset_not_found", None)
+
+
+def test_the_first_batches_of_a_job(client):
+    words = {"name": "words", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=words).status_code == 201
+    path = "/datasets/the-tide-clock/batches"
+    wanted = {"tokenizer": "words", "context_length": 8, "batch_size": 2, "seed": 1, "limit": 2}
+    found = client.get(path, params=wanted).json()
+    assert (found["seed"], len(found["data"]), found["has_more"]) == (1, 2, True)
+    assert [len(row) for row in found["data"][0]["inputs"]] == [8, 8]
+    assert client.get(path, params=wanted | {"seed": 2}).json()["data"] != found["data"]
+    assert refusal(client.get("/datasets/ds_none/batches", params=wanted))[:2] == (404, "dataset_not_found")
+    assert refusal(client.get(path, params={"steps": 1})) == (422, "unknown_field", "steps")

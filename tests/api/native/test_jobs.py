@@ -538,3 +538,40 @@ def test_another_tokenizer_of_the_name_to_make_is_not_taken_for_it(client):
     assert refusal(client.post("/jobs", json=WORDS | {"dataset": upload(client, "a b c d e")})) == (
         422, "invalid_value", "dataset",
     )  # fmt: skip
+
+
+def rows(client, *values: dict[str, object]) -> str:
+    content = "".join(json.dumps(one) + "\n" for one in values).encode()
+    return client.post("/datasets", files={"file": ("a.jsonl", content)}).json()["id"]
+
+
+def test_rows_are_learnt_from_by_a_column(client):
+    row = {"title": "the clock", "body": "the tide " * 30}
+    dataset = rows(client, *[row] * 40)
+    answer = ask(client, dataset=dataset)
+    assert refusal(answer) == (422, "invalid_value", "dataset")
+    assert "title, body" in answer.json()["error"]["message"]
+    share = {"dataset": dataset, "column": "body"}
+    made = ask(client, dataset=[share], validation=dataset)
+    assert made.status_code == 202, made.text
+    assert made.json()["dataset"] == [share | {"weight": 1.0}]
+    assert made.json()["validation"] == dataset
+    odd = ask(client, dataset=[share | {"column": "none"}])
+    assert refusal(odd) == (422, "invalid_value", "dataset.0.column")
+    text = ask(client, dataset=[{"dataset": "the-tide-clock", "column": "body"}])
+    assert refusal(text) == (422, "invalid_value", "dataset.0.column")
+
+
+def test_rows_with_too_little_text_are_refused(client):
+    few = rows(client, {"text": "the tide"}, {"text": "the clock"})
+    assert refusal(ask(client, dataset=few, validation=0)) == (422, "invalid_value", "dataset")
+    enough = rows(client, *[{"text": "the tide " * 20}] * 20)
+    assert ask(client, dataset=enough, validation=0).status_code == 202
+    one_long = rows(client, {"text": "the tide " * 500}, {"text": "the tide"})
+    assert refusal(ask(client, dataset=one_long, validation=0.5)) == (422, "invalid_value", "validation")
+
+
+def test_rows_need_a_token_that_ends_a_text(client):
+    client.post("/tokenizers", json={"name": "strict", "kind": "word", "version": 1, "dataset": "the-tide-clock"})
+    enough = rows(client, *[{"text": "the tide " * 100}] * 20)
+    assert refusal(ask(client, dataset=enough, tokenizer="strict")) == (422, "invalid_value", "tokenizer")

@@ -11,7 +11,7 @@ import pytest
 import regex
 
 from app.llm.data import corpus
-from app.llm.data.corpus import pieces, read_ids, write_ids
+from app.llm.data.corpus import end_of_text, pieces, read_ids, write_ids, write_texts
 from app.llm.errors import UnknownToken
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import PUBLISHED, load
@@ -108,3 +108,23 @@ def test_an_unknown_word_leaves_no_file(tmp_path: Path):
     with pytest.raises(UnknownToken):
         write_ids(tmp_path / "text", tmp_path / "ids", WordTokenizer.build("one two", version=1))
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_an_end_of_text_token_stands_behind_each_of_several_texts(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "PIECE_CHARACTERS", 8)
+    texts = ["one two three one", "two", "three one two"]
+    tokenizer = WordTokenizer.build(" ".join(texts), version=2)
+    end = end_of_text(tokenizer)
+    assert end == tokenizer.special_tokens["<|endoftext|>"]
+    checks = []
+    write_texts(texts, tmp_path / "ids", tokenizer, end, lambda: checks.append(1))
+    expected = [token for text in texts for token in (*tokenizer.encode(text), end)]
+    assert read_ids(tmp_path / "ids", tokenizer.vocab_size).tolist() == expected
+    assert len(checks) > 2
+    assert end_of_text(WordTokenizer.build("one", version=1)) is None
+
+
+def test_texts_that_cannot_all_be_encoded_leave_no_file(tmp_path):
+    with pytest.raises(UnknownToken):
+        write_texts(["one", "two"], tmp_path / "ids", WordTokenizer.build("one", version=1), 0)
+    assert list(tmp_path.iterdir()) == []

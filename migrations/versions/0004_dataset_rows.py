@@ -1,0 +1,25 @@
+"""datasets of rows: their number, their columns, and how the file was compressed
+
+Revision: 0004_dataset_rows, after: 0003
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004_dataset_rows"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("datasets", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("compression", sa.String(), nullable=True))
+        batch_op.add_column(sa.Column("rows", sa.BigInteger(), nullable=True))
+        batch_op.add_column(sa.Column("columns", sa.JSON(none_as_null=True), nullable=False, server_default="[]"))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("datasets", schema=None) as batch_op:
+        for name in ("columns", "rows", "compression"):
+            batch_op.drop_column(name)
