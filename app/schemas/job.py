@@ -15,7 +15,7 @@ MAX_SAMPLE_TOKENS = 2000
 MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**63 - 1
 
-Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
 class NameOr:
@@ -155,6 +155,7 @@ class JobOut(Out):
     seed: int
     attempt: int
     cancel_requested: bool
+    pause_requested: bool = Field(description="It pauses after the step it is in.")
     created_at: int
     started_at: int | None
     finished_at: int | None

@@ -1,4 +1,4 @@
-"""Training jobs: asked for, looked at, cancelled. All that can be refused is refused before a row is written."""
+"""Training jobs: asked for, and looked at. All that can be refused is refused before a row is written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.db.tables import checkpoint, dataset, event, metric, model, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
-from app.db.tables.job import Ending, JobRow
+from app.db.tables.job import JobRow
 from app.db.tables.metric import MetricRow
-from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
+from app.errors import JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import datasets, job_checks, tokenizer_making
@@ -76,29 +76,6 @@ def page(session: Session, after: str | None, limit: int) -> tuple[list[JobRow],
     last = None if after is None else read(session, after, param="after").id
     found = rows.newest_first(session, last, limit + 1)
     return found[:limit], len(found) > limit
-
-
-def cancel(session: Session, job_id: str) -> JobRow:
-    """End a queued job now, a running one within seconds.
-
-    Raises:
-        JobNotFound: there is none of that id.
-        Conflict: it has ended already, otherwise than by this.
-    """
-    row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
-    if row is None:
-        row = read(session, job_id)
-    if row.is_final:
-        raise Conflict(f"{row.id} has {row.status} already" if row.status != "cancelled" else f"{row.id} is cancelled")
-    if row.status == "queued":
-        rows.finish(row, Ending("cancelled"))
-        add_status(session, row, "cancelled before it ran" if row.attempt == 0 else "cancelled")
-    elif not row.cancel_requested:
-        row.cancel_requested = True
-        event.add(session, row.id, "message", "asked to stop", data={})
-    session.flush()
-    session.refresh(row)
-    return row
 
 
 def metrics(session: Session, job_id: str, after_step: int, limit: int) -> tuple[list[MetricRow], bool]:

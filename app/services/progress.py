@@ -170,20 +170,17 @@ class Progress:
             job.finish(row, Ending("cancelled"))
             add_status(session, row, f"cancelled at step {row.step}")
 
-    def requeue(self) -> None:
-        """Give the job back to the queue, for this process is to end; a job that is to be cancelled is cancelled.
+    def release(self, why: str) -> None:
+        """Let go of the job: cancelled or paused where that was asked, else back in the queue, and `why`.
 
         Raises:
             TrainingStopped: `lost`.
         """
         with self.writing() as session:
             row = self._held(session)
-            if row.cancel_requested:
-                job.finish(row, Ending("cancelled"))
-                add_status(session, row, f"cancelled at step {row.step}")
-            else:
-                job.release(row)
-                add_status(session, row, f"back in the queue at step {row.step}: the worker is shutting down")
+            job.release(row)
+            told = f"back in the queue at step {row.step}: {why}"
+            add_status(session, row, told if row.status == "queued" else f"{row.status} at step {row.step}")
 
     def _held(self, session: Session) -> JobRow:
         row = job.hold(session, self.job_id, self.fence)
@@ -204,7 +201,7 @@ class Progress:
 
 def add_status(session: Session, row: JobRow, message: str, *, data: Mapping[str, Any] | None = None) -> None:
     """Record that a locked job changed its state, as an event."""
-    level = {"failed": "error", "cancelled": "warn"}.get(row.status, "info")
+    level = {"failed": "error", "cancelled": "warn", "paused": "warn"}.get(row.status, "info")
     event.add(session, row.id, "status", message, level=level, data={"status": row.status, **(data or {})})
 
 

@@ -24,6 +24,7 @@ from app.log import get_logger
 from app.services import job_data, lineage, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
+from app.services.leases import SHUTTING_DOWN
 from app.services.progress import Progress
 from app.services.recipe import Recipe, Run
 from app.services.runtime import Runtime
@@ -31,6 +32,9 @@ from app.services.runtime import Runtime
 log = get_logger(__name__)
 
 RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec}
+
+RELEASED = {"shutdown": SHUTTING_DOWN, "paused": "it was to be paused, and then to go on"}
+"""Reasons to stop that leave a checkpoint, and why the job is in the queue again, where it is."""
 
 REPORTED_STEPS = 5_000
 """About so many steps of a run are recorded; each has a row and an event for ever."""
@@ -48,11 +52,11 @@ class DeviceUnavailable(AppError):
 def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], str | None]) -> None:
     """Train, or go on training, the job that is held under `fence`; its row says afterwards how it ended.
 
-    It succeeds with a registered model, fails with an error to act upon, is cancelled, or goes back to the queue
-    with a last checkpoint; nothing is written where it is not ours any more.
+    It succeeds with a registered model, fails with an error to act upon, is cancelled, is paused, or goes back to the
+    queue, both with a last checkpoint; nothing is written where it is not ours any more.
 
     Args:
-        should_stop: asked often; why to end soon (`cancelled`, `lost`, `shutdown`), or None.
+        should_stop: asked often; why to end soon (`cancelled`, `paused`, `lost`, `shutdown`), or None.
 
     Raises:
         Exception: something that is no fault of the job; the caller's worker tries again.
@@ -70,8 +74,8 @@ def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | N
     except TrainingStopped as stopped:
         if stopped.reason == "cancelled":
             progress.cancel()
-        elif stopped.reason == "shutdown":
-            progress.requeue()
+        elif stopped.reason in RELEASED:
+            progress.release(RELEASED[stopped.reason])
         else:
             raise
     except (AppError, LLMError, MemoryError, OSError, RuntimeError) as error:

@@ -5,7 +5,7 @@ import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
-import { isFinal, steps, tryAddress, writes } from "./job_status.js";
+import { isFinal, mayPause, mayResume, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
@@ -19,6 +19,8 @@ class JobPage {
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
     this.checkpointsSoon = debounce(() => this.#trying(() => this.checkpoints()), 200);
+    byId("pause").addEventListener("click", () => this.#ask("pause"));
+    byId("resume").addEventListener("click", () => this.#ask("resume"));
     byId("cancel").addEventListener("click", () => this.#sure(true));
     byId("cancel-no").addEventListener("click", () => this.#sure(false));
     byId("cancel-yes").addEventListener("click", () => this.cancel());
@@ -114,6 +116,8 @@ class JobPage {
     byId("steps").textContent = `step ${steps(job)}`;
     byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
     byId("cancel").hidden = isFinal(job);
+    byId("pause").hidden = !mayPause(job);
+    byId("resume").hidden = !mayResume(job);
     if (isFinal(job)) byId("cancel-sure").hidden = true;
     const model = writes(job) && job.result?.model;
     byId("try").hidden = !model;
@@ -126,7 +130,9 @@ class JobPage {
 
   #notice() {
     const { job } = this;
-    if (job.status !== "queued") return job.cancel_requested && !isFinal(job) ? "Stopping after this step …" : "";
+    if (job.status === "paused") return "Paused. It goes on from its last checkpoint when it is resumed, with the numbers it would have had.";
+    if (job.status === "running") return job.cancel_requested ? "Stopping after this step …" : job.pause_requested ? "Pausing after this step …" : "";
+    if (isFinal(job)) return "";
     const waited = Date.now() / 1000 - job.created_at;
     const long = "Still waiting. Another job may be running, or no worker is there; the command “inkling worker” starts one.";
     return waited > WAITING_LONG_S ? long : "Waiting for a worker to take it …";
@@ -144,8 +150,12 @@ class JobPage {
 
   async cancel() {
     byId("cancel-sure").hidden = true;
+    await this.#ask("cancel");
+  }
+
+  async #ask(what) {
     await this.#trying(async () => {
-      this.job = await call(`${this.path}/cancel`, { method: "POST" });
+      this.job = await call(`${this.path}/${what}`, { method: "POST" });
     });
   }
 }

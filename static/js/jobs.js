@@ -28,7 +28,7 @@ class JobList {
       const { data, has_more: hasMore } = await call(`/jobs?limit=${PAGE * this.pages}`);
       say(byId("list-error"), "");
       this.#draw(data, hasMore);
-      isLive = data.some((job) => !isFinal(job));
+      isLive = data.some((job) => !isFinal(job) && job.status !== "paused");
     } catch (error) {
       say(byId("list-error"), inWords(error));
       byId("list-empty").hidden = true;

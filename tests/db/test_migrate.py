@@ -76,3 +76,39 @@ def test_word_tokenizers_of_the_first_schema_keep_their_special_tokens(any_datab
         rows = tokenizer.by_name(session)
         assert [(row.version, row.special_tokens) for row in rows] == [(1, []), (2, ["<|endoftext|>", "<|unk|>"])]
         assert [row.trained_bytes for row in rows] == [None, None]
+
+
+def test_jobs_of_an_earlier_schema_stay_with_all_that_is_theirs(any_database: Database) -> None:
+    """Up from the first schema: a table of jobs that was made anew would take checkpoints, metrics and events along."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        for statement in EARLIER:
+            connection.execute(text(statement))
+    migrate(any_database)
+    with any_database.read() as session:
+        row = job.get(session, "job_1")
+        assert row is not None
+        assert (row.status, row.pause_requested) == ("running", False)
+        assert [one.id for one in checkpoint.of_job(session, "job_1")] == ["job_1@5"]
+        assert [one.message for one in event.of_job(session, "job_1", 0, 9)] == ["queued"]
+        made = model.get(session, "tide")
+        assert made is not None
+        assert made.job_id == "job_1"
+
+
+EARLIER = (
+    "INSERT INTO jobs (id, recipe, name, status, datasets, model, tokenizer, validation, train, device, devices,"
+    " priority, seed, step, attempt, stalled_attempts, attempt_from_step, fence, not_before,"
+    " cancel_requested, created_at)"
+    " VALUES ('job_1', 'pretrain', 'tide', 'running', '[]', '{}', 'gpt2', '{}', '{}', 'auto', 1,"
+    " 0, 1, 5, 1, 0, 0, 1, 0, false, 0)",
+    "INSERT INTO checkpoints (id, job_id, step, attempt, fence, path, size_bytes, sha256, metrics, created_at)"
+    " VALUES ('job_1@5', 'job_1', 5, 1, 1, 'p', 1, '0', '{}', 0)",
+    "INSERT INTO events (job_id, created_at, level, type, message, data)"
+    " VALUES ('job_1', 0, 'info', 'status', 'queued', '{}')",
+    "INSERT INTO models (name, family, config, tokenizer, parameters, size_bytes, sha256, job_id, created_at)"
+    " VALUES ('tide', 'gpt2', '{}', 'gpt2', 1, 1, '0', 'job_1', 0)",
+)

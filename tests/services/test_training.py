@@ -27,7 +27,7 @@ from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_mode
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
-from app.services import leases, training
+from app.services import job_control, leases, training
 from app.services.checkpoints import kept
 from app.services.leases import Loss
 from app.services.runtime import Runtime
@@ -216,6 +216,36 @@ def test_a_shutdown_saves_and_another_attempt_goes_on_bit_for_bit(any_house: Hou
         row = house.row(job_id)
         assert (row.status, row.step) == ("queued", stop_after)
         assert house.model() is None
+    house.run()
+    assert house.row(job_id).status == "succeeded"
+    assert equal(house.weights(), unbroken)
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
+
+
+@pytest.mark.parametrize("nth", [5, 8, 12, 15])
+def test_a_paused_job_goes_on_bit_for_bit(any_house: House, unbroken, nth):
+    """Paused in the midst of two checkpoints: it saves one of its own, frees its slot, and goes on from that."""
+    house = any_house
+    job_id = house.job()
+    asked: list[None] = []
+
+    def pause() -> str | None:
+        with house.database.write() as session:
+            row = job_table.lock(session, job_id)
+            assert row is not None
+            row.pause_requested = len(asked) == nth
+        asked.append(None)
+        return "paused" if row.pause_requested else None
+
+    house.run(pause)
+    row = house.row(job_id)
+    saved = house.checkpoints(job_id)[0].step
+    assert (row.status, row.pause_requested, row.stalled_attempts) == ("paused", False, 0)
+    assert saved < 8
+    assert leases.claim(house.database, "w", 30) is None
+    torch.rand(7)
+    with house.database.write() as session:
+        job_control.resume(session, house.runtime, job_id)
     house.run()
     assert house.row(job_id).status == "succeeded"
     assert equal(house.weights(), unbroken)

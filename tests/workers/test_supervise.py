@@ -129,6 +129,49 @@ def test_cancelling_a_running_job_ends_it_soon(bench: Bench) -> None:
     bench.until_status(after, "succeeded")
 
 
+def ask(bench: Bench, job_id: str, **asked: bool) -> None:
+    with bench.database.write() as session:
+        row = job.lock(session, job_id)
+        assert row is not None
+        for name, value in asked.items():
+            setattr(row, name, value)
+
+
+def test_pausing_a_running_job_saves_it_and_frees_the_slot(bench: Bench) -> None:
+    bench.worker()
+    job_id = bench.job(max_steps=100, step_s=0.05)
+    bench.until_step(job_id, 5)
+    ask(bench, job_id, pause_requested=True)
+    began = time.monotonic()
+    row = bench.until_status(job_id, "paused", "succeeded", "failed")
+    assert time.monotonic() - began < bench.settings.lease_s / 6 + 1.5
+    assert (row.status, row.worker_id, row.pause_requested, row.stalled_attempts) == ("paused", None, False, 0)
+    other = bench.job(max_steps=3)
+    assert bench.until_status(other, "succeeded", "failed").status == "succeeded"
+    assert bench.row(job_id).status == "paused"
+    with bench.database.write() as session:
+        paused = job.lock(session, job_id)
+        assert paused is not None
+        job.resume(paused)
+    bench.nudger.send(job_id)
+    assert bench.until_status(job_id, "succeeded", "failed").status == "succeeded"
+    assert starts(bench, job_id)[1] >= 5
+
+
+def test_a_pause_is_honoured_where_the_worker_died(bench: Bench) -> None:
+    first = bench.worker()
+    job_id = bench.job(max_steps=200, step_s=0.05, checkpoint_every=5)
+    bench.until_step(job_id, 7)
+    os.kill(bench.trainer_pids(job_id)[0], signal.SIGSTOP)
+    ask(bench, job_id, pause_requested=True)
+    os.kill(bench.trainer_pids(job_id)[0], signal.SIGKILL)
+    first.kill()
+    first.wait()
+    bench.worker()
+    row = bench.until_status(job_id, "paused", "succeeded", "failed", timeout_s=30)
+    assert row.status == "paused"
+
+
 def test_a_worker_told_to_end_gives_its_job_back_with_a_checkpoint(bench: Bench) -> None:
     worker = bench.worker()
     job_id = bench.job(max_steps=100, step_s=0.05)

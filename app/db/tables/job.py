@@ -1,8 +1,10 @@
 """A job: the row, and the compare-and-set steps of its life. The row is the queue of record.
 
     queued --claim--> running --finish--> succeeded | failed | cancelled
-       ^                 |
-       +-- release, take_back
+     | ^                 |
+     | +-- release, take_back --+
+     +--- pause ---> paused <---+
+          resume <------+
 
 Each claim makes `fence` grow by one; every later step of a holder names its fence and does nothing when it is stale.
 All times come from the database's clock. Knows no events and no broker.
@@ -13,16 +15,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, case, exists, func, or_, select, text, update
+from sqlalchemy import BigInteger, Index, case, exists, false, func, or_, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
 from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
-LIVE = ("queued", "running")
+LIVE = ("queued", "running", "paused")
 BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
-_IS_LIVE = text("status IN ('queued', 'running')")
+_IS_LIVE = text("status IN ('queued', 'running', 'paused')")
 
 
 class JobRow(Base):
@@ -36,7 +38,7 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     recipe: Mapped[str]
     name: Mapped[str]  # the name its model will have
-    status: Mapped[str]  # queued | running | succeeded | failed | cancelled
+    status: Mapped[str]  # queued | running | paused | succeeded | failed | cancelled
     datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
     model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
     tokenizer: Mapped[str]
@@ -57,6 +59,7 @@ class JobRow(Base):
     lease_until: Mapped[float | None]
     not_before: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    pause_requested: Mapped[bool] = mapped_column(default=False, server_default=false())  # of a running job alone
     nudged_at: Mapped[float | None]  # when the workers were last told of it; None: not since it was queued
 
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
@@ -98,7 +101,7 @@ def live_with_name(session: Session, name: str) -> JobRow | None:
 
 
 def live(session: Session) -> list[JobRow]:
-    """Queued and running jobs."""
+    """Queued, running and paused jobs."""
     return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
 
 
@@ -155,6 +158,7 @@ class Lease:
     """What a holder learns with each renewal."""
 
     cancel_requested: bool
+    pause_requested: bool
 
 
 def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | None:
@@ -163,10 +167,10 @@ def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | 
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running")
         .values(lease_until=db_now() + lease_s)
-        .returning(JobRow.cancel_requested)
+        .returning(JobRow.cancel_requested, JobRow.pause_requested)
     )
-    cancel_requested = session.scalar(renewed, execution_options={"synchronize_session": False})
-    return None if cancel_requested is None else Lease(cancel_requested)
+    asked = session.execute(renewed, execution_options={"synchronize_session": False}).one_or_none()
+    return None if asked is None else Lease(*asked)
 
 
 def finish(row: JobRow, ending: Ending) -> None:
@@ -176,12 +180,35 @@ def finish(row: JobRow, ending: Ending) -> None:
     row.result_model = ending.model
     row.result_checkpoint = ending.checkpoint
     row.finished_at = db_now()
+    row.pause_requested = False
     row.worker_id = row.lease_until = None
 
 
-def release(row: JobRow) -> None:
-    """Put a held job back into the queue, to be claimed at once. This uses up none of its attempts."""
+def pause(row: JobRow, error: dict[str, Any] | None = None) -> None:
+    """Lay a held or queued job aside until it is resumed; `error` where it was not asked for but came about."""
+    row.status = "paused"
+    row.error = error
+    row.pause_requested = False
+    row.worker_id = row.lease_until = None
+
+
+def resume(row: JobRow) -> None:
+    """Put a paused job back into the queue, to be claimed at once."""
+    row.error = None
     _requeue(row, wait_s=0.0)
+
+
+def release(row: JobRow) -> None:
+    """Let go of a held job: cancelled or paused where that was asked, else queued, to be claimed at once.
+
+    This uses up none of its attempts.
+    """
+    if row.cancel_requested:
+        finish(row, Ending("cancelled"))
+    elif row.pause_requested:
+        pause(row)
+    else:
+        _requeue(row, wait_s=0.0)
 
 
 def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None:
@@ -189,7 +216,7 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
 
     The job goes back into the queue, after a while where the attempt brought neither a later step nor a new
     checkpoint; it fails with `attempts_exhausted` once `max_stalled` of its attempts were such. A job that was to
-    be cancelled is cancelled.
+    be cancelled or paused is that.
 
     Args:
         why: what became of the holder, for the error.
@@ -200,8 +227,8 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
         wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
     else:
         wait_s = 0.0
-    if row.cancel_requested:
-        finish(row, Ending("cancelled"))
+    if row.cancel_requested or row.pause_requested:
+        release(row)
     elif row.stalled_attempts >= max_stalled:
         message = f"{row.stalled_attempts} attempts ended without progress; the last one: {why}"
         finish(row, Ending("failed", {"code": "attempts_exhausted", "message": message, "param": None}))

@@ -79,7 +79,7 @@ def test_only_the_holder_renews(any_database: Database) -> None:
     job_id = queued(any_database)
     claimed(any_database)
     with any_database.write() as session:
-        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False)
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False, pause_requested=False)
         assert job.renew(session, job_id, 0, 30) is None
         assert job.renew(session, "job_none", 1, 30) is None
         assert job.hold(session, job_id, 2) is None
@@ -173,8 +173,40 @@ def test_a_job_that_was_to_be_cancelled_is_cancelled_when_its_holder_dies(any_da
         assert row is not None
         row.cancel_requested = True
     with any_database.write() as session:
-        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=True)
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=True, pause_requested=False)
     assert take_back(any_database, job_id).status == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["dies", "lets go"])
+def test_a_pause_is_honoured_however_its_holder_ends(any_database: Database, how: str) -> None:
+    job_id = queued(any_database, name="tide")
+    claimed(any_database)
+    with any_database.write() as session:
+        row = job.lock(session, job_id)
+        assert row is not None
+        row.pause_requested = True
+    with any_database.write() as session:
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False, pause_requested=True)
+        held = job.hold(session, job_id, 1)
+        assert held is not None
+        if how == "dies":
+            job.take_back(session, held, 1, "it crashed")
+        else:
+            job.release(held)
+    row = row_of(any_database, job_id)
+    assert (row.status, row.pause_requested, row.worker_id, row.lease_until) == ("paused", False, None, None)
+    assert claimed(any_database) is None
+    with pytest.raises(IntegrityError):
+        queued(any_database, name="tide")
+    with any_database.write() as session:
+        assert job.hold(session, job_id, 1) is None
+        assert job.due_for_nudge(session, -1) == []
+        paused = job.lock(session, job_id)
+        assert paused is not None
+        job.resume(paused)
+    again = claimed(any_database)
+    assert again is not None
+    assert (again.id, again.fence) == (job_id, 2)
 
 
 def test_a_released_job_is_due_at_once_and_lost_no_attempt(any_database: Database) -> None:

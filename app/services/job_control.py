@@ -1,0 +1,101 @@
+"""What is asked of a job that is there: to end, to pause, to go on. Each is one step of its row, under the row's lock.
+
+A running job is only asked; its trainer hears of it with the next renewal of the lease, and where that one died, the
+sweep does what was asked.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from app.db.base import db_now
+from app.db.tables import event
+from app.db.tables import job as rows
+from app.db.tables.job import Ending, JobRow
+from app.errors import Conflict
+from app.services import jobs
+from app.services.progress import add_status
+from app.services.runtime import Runtime
+from app.services.storage import NAME
+
+
+def cancel(session: Session, job_id: str) -> JobRow:
+    """End a queued or paused job now, a running one within seconds.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it has ended already.
+    """
+    row = _locked(session, job_id)
+    if row.is_final:
+        raise _wrong_state(row)
+    if row.status != "running":
+        rows.finish(row, Ending("cancelled"))
+        add_status(session, row, "cancelled before it ran" if row.attempt == 0 else "cancelled")
+    elif not row.cancel_requested:
+        row.cancel_requested = True
+        event.add(session, row.id, "message", "asked to stop", data={})
+    return _as_it_is(session, row)
+
+
+def pause(session: Session, job_id: str) -> JobRow:
+    """Lay a queued job aside now, a running one once it has saved a checkpoint after its present step.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it has ended, is being cancelled, or is paused.
+    """
+    row = _locked(session, job_id)
+    if row.status not in ("queued", "running") or row.cancel_requested:
+        raise _wrong_state(row)
+    if row.status == "queued":
+        rows.pause(row)
+        add_status(session, row, f"paused at step {row.step}" if row.step else "paused before it ran")
+    elif not row.pause_requested:
+        row.pause_requested = True
+        event.add(session, row.id, "message", "asked to pause", data={})
+    return _as_it_is(session, row)
+
+
+def resume(session: Session, runtime: Runtime, job_id: str) -> JobRow:
+    """Queue a paused job again, to go on from its last checkpoint; a pause that is only asked for is taken back.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it is not paused, nor about to be.
+    """
+    row = _locked(session, job_id)
+    if row.status == "paused":
+        _queue_again(session, runtime, row)
+    elif row.pause_requested and not row.cancel_requested:
+        row.pause_requested = False
+        event.add(session, row.id, "message", "asked to go on after all", data={})
+    else:
+        raise _wrong_state(row)
+    return _as_it_is(session, row)
+
+
+def _queue_again(session: Session, runtime: Runtime, row: JobRow) -> None:
+    rows.resume(row)
+    row.nudged_at = db_now()
+    add_status(session, row, f"queued again, to go on from step {row.step}" if row.step else "queued again")
+    runtime.nudger.after_commit(session, row.id)
+
+
+def _locked(session: Session, job_id: str) -> JobRow:
+    row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
+    return jobs.read(session, job_id) if row is None else row
+
+
+def _as_it_is(session: Session, row: JobRow) -> JobRow:
+    """With the times that the database has set."""
+    session.flush()
+    session.refresh(row)
+    return row
+
+
+def _wrong_state(row: JobRow) -> Conflict:
+    if row.status == "running":
+        return Conflict(f"{row.id} is running" + (" and is being cancelled" if row.cancel_requested else ""))
+    is_now = "has" if row.status in ("succeeded", "failed") else "is"
+    return Conflict(f"{row.id} {is_now} {row.status} already" if is_now == "has" else f"{row.id} is {row.status}")
