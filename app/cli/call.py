@@ -97,6 +97,9 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Another field of `train`, as name=value; may be repeated.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="An idempotency key: the same command again gives the same job.")
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
     as_json: Json = False,
     url: Url = None,
@@ -110,7 +113,7 @@ def train(
         body: dict[str, Any] = {"recipe": "pretrain", "dataset": dataset_id, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
-        job = _ask(client, "POST", "/jobs", json=body)
+        job = _ask(client, "POST", "/jobs", json=body, headers={"idempotency-key": key} if key else {})
         if follow:
             job = _follow(client, job["id"], quiet=as_json)
     if as_json:

@@ -30,6 +30,7 @@ class NameOr:
             lambda value, check: value if isinstance(value, str) else check(value),
             other,
             json_schema_input_schema=core_schema.union_schema([core_schema.str_schema(), other]),
+            serialization=core_schema.simple_ser_schema("any"),  # by what it is: a name, or the other
         )
 
 

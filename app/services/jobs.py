@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -18,7 +18,8 @@ from app.db.tables.metric import MetricRow
 from app.errors import JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import datasets, job_checks, tokenizer_making
+from app.services import datasets, idempotency, job_checks, tokenizer_making
+from app.services.idempotency import Key
 from app.services.job_checks import Plan
 from app.services.model_files import BUILT_IN
 from app.services.progress import add_status
@@ -30,12 +31,45 @@ from app.services.tokenizers import is_built_in
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
 
-def create(runtime: Runtime, body: JobCreate) -> JobRow:
+@dataclass(frozen=True)
+class Created:
+    """The job that a request stands for."""
+
+    row: JobRow
+    is_new: bool  # False: an earlier request of the same key made it
+
+
+def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None) -> Created:
     """Record a queued job; the workers hear of it once it is committed.
 
+    Args:
+        idempotency_key: as long as a job made with it is there, the same request gives that job again.
+
     Raises:
+        IdempotencyKeyReused: the key came with another body.
         AppError: what is wrong with it, before anything is written.
     """
+    key = None if idempotency_key is None else idempotency.read(idempotency_key, body)
+    if key is None:
+        return Created(_create(runtime, body, None), is_new=True)
+    earlier = _earlier(runtime, key)
+    if earlier is not None:  # first of all: the name it asks for is that job's by now
+        return Created(earlier, is_new=False)
+    try:
+        return Created(_create(runtime, body, key), is_new=True)
+    except NameTaken:
+        earlier = _earlier(runtime, key)  # the same request, sent twice at once: this one came second
+        if earlier is None:
+            raise
+        return Created(earlier, is_new=False)
+
+
+def _earlier(runtime: Runtime, key: Key) -> JobRow | None:
+    with runtime.database.read() as session:
+        return idempotency.earlier(session, key)
+
+
+def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     job_id = new_id("job")
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
@@ -43,6 +77,8 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     row = _row(job_id, name, plan, body)
+    if key is not None:
+        row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
     try:
         with runtime.database.write() as session:
             _add(session, runtime, row)
@@ -50,7 +86,7 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
             _hold_tokenizer(session, runtime, plan)
             add_status(session, row, "queued")
             runtime.nudger.after_commit(session, row.id)
-    except IntegrityError as error:  # somebody was faster
+    except IntegrityError as error:  # somebody was faster, with the name or with the key
         raise _taken(name) from error
     return row
 

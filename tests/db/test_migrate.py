@@ -91,7 +91,7 @@ def test_jobs_of_an_earlier_schema_stay_with_all_that_is_theirs(any_database: Da
     with any_database.read() as session:
         row = job.get(session, "job_1")
         assert row is not None
-        assert (row.status, row.pause_requested) == ("running", False)
+        assert (row.status, row.pause_requested, row.idempotency_key) == ("running", False, None)
         assert [one.id for one in checkpoint.of_job(session, "job_1")] == ["job_1@5"]
         assert [one.message for one in event.of_job(session, "job_1", 0, 9)] == ["queued"]
         made = model.get(session, "tide")

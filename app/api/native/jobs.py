@@ -18,6 +18,7 @@ from app.errors import (
     CheckpointNotFound,
     DataMissing,
     DatasetNotFound,
+    IdempotencyKeyReused,
     InvalidRequest,
     JobNotFound,
     ModelNotFound,
@@ -48,13 +49,26 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 @router.post(
     "",
     status_code=202,
-    responses=refusals(DatasetNotFound, ModelNotFound, CheckpointNotFound, TokenizerNotFound, DataMissing, NameTaken),
+    responses=refusals(
+        DatasetNotFound,
+        ModelNotFound,
+        CheckpointNotFound,
+        TokenizerNotFound,
+        DataMissing,
+        NameTaken,
+        IdempotencyKeyReused,
+    )
+    | {200: {"model": JobOut, "description": "The job that this request made when it came first."}},
 )
-def create_job(body: JobCreate, runtime: RuntimeDep, response: Response) -> JobOut:
-    """Queue a training job. Follow it at its `Location`."""
-    row = jobs.create(runtime, body)
-    response.headers["Location"] = f"/jobs/{row.id}"
-    return job_out(row)
+def create_job(
+    body: JobCreate, runtime: RuntimeDep, response: Response, idempotency_key: Annotated[str | None, Header()] = None
+) -> JobOut:
+    """Queue a training job. Follow it at its `Location`. With an `Idempotency-Key`, sending it twice makes one job."""
+    created = jobs.create(runtime, body, idempotency_key)
+    response.headers["Location"] = f"/jobs/{created.row.id}"
+    if not created.is_new:
+        response.status_code = 200
+    return job_out(created.row)
 
 
 @router.get("", responses=refusals(JobNotFound))

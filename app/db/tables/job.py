@@ -31,6 +31,7 @@ class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_queue", "status", "priority", "created_at"),
+        Index("uq_jobs_idempotency_key", "idempotency_key", unique=True),  # of two requests at once, one is let through
         # Two live jobs would write one model; the database itself lets only one of two simultaneous requests through.
         Index("uq_jobs_live_name", "name", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
     )
@@ -65,6 +66,8 @@ class JobRow(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     result_model: Mapped[str | None]
     result_checkpoint: Mapped[str | None]
+    idempotency_key: Mapped[str | None]  # of the request that made it
+    request_sha256: Mapped[str | None]  # of that request's body; None where no key came with it
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
@@ -86,6 +89,11 @@ class Ending:
 
 def get(session: Session, job_id: str) -> JobRow | None:
     return session.get(JobRow, job_id)
+
+
+def of_key(session: Session, idempotency_key: str) -> JobRow | None:
+    """The job that a request with this key has made."""
+    return session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
 
 
 def newest_first(session: Session, after_id: str | None, limit: int) -> list[JobRow]:

@@ -15,7 +15,7 @@ from app.db.tables.model import ModelRow
 from app.llm.config import ModelConfig, SkipGramConfig, TrainConfig
 from app.services import leases
 from app.services.progress import Progress
-from tests.api.native.conftest import ask, refusal
+from tests.api.native.conftest import TIDE, ask, refusal
 from tests.jobs_made import queued
 from tests.workers.fake_trainer import Report
 
@@ -82,6 +82,22 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
     assert [(one["type"], one["message"], one["data"]) for one in events] == [
         ("status", "queued", {"status": "queued"})
     ]
+
+
+def test_a_request_sent_twice_makes_one_job(client):
+    headers = {"idempotency-key": "k-1"}
+    body = TIDE | {"name": "tide", "train": {"max_steps": 5}}
+    first = client.post("/jobs", json=body, headers=headers)
+    again = client.post("/jobs", json=body, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert nudges(client) == 1
+    other = client.post("/jobs", json=body | {"seed": 3}, headers=headers)
+    assert refusal(other) == (409, "idempotency_key_reused", "Idempotency-Key")
+    assert refusal(client.post("/jobs", json=body, headers={"idempotency-key": "x" * 256})) == (
+        422, "invalid_value", "Idempotency-Key",
+    )  # fmt: skip
 
 
 def test_what_is_left_out_is_filled_in(client):
