@@ -8,33 +8,46 @@ import httpx
 import typer
 
 from app.cli import show
-from app.cli.call import Json, Refused, Url, _ask, _client, _follow
+from app.cli.call import Json, Refused, Url, _ask, _client, _follow, _options
+
+Id = Annotated[str | None, typer.Argument(help="One job; without it, all.")]
 
 
 def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="One job; without it, all.")] = None,
+    job_id: Id = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Pause it, with a checkpoint.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Have a paused one go on.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Try a failed or cancelled one again.")] = False,
+    duplicate: Annotated[bool, typer.Option("--duplicate", help="Queue another like it.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; the model that it made stays.")] = False,
+    priority: Annotated[int | None, typer.Option(help="Let one that waits go before others, or after.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="With --duplicate: a field of `train` that is otherwise, as name=value; repeatable."
+        ),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show its events until it ends or is paused.")] = False,
     as_json: Json = False,
     url: Url = None,
 ) -> None:
-    """List jobs, show or follow one, or have it cancelled, paused or resumed."""
-    asked = [name for name, is_asked in (("cancel", cancel), ("pause", pause), ("resume", resume)) if is_asked]
-    if len(asked) > 1:
-        raise Refused(f"--{asked[0]} and --{asked[1]} are two things: ask one at a time")
-    if job_id is None and (asked or follow):
-        raise Refused(f"--{[*asked, 'follow'][0]} wants a job's id")
+    """List jobs, show or follow one, or ask something of it."""
+    flags = {"cancel": cancel, "pause": pause, "resume": resume, "retry": retry}
+    flags |= {"duplicate": duplicate, "delete": delete, "priority": priority is not None}
+    asked = [name for name, is_asked in flags.items() if is_asked]
+    _check(job_id, asked, follow, option)
     with _client(url) as client:
         if job_id is None:
             answer = _ask(client, "GET", "/jobs")
         else:
-            answer = _one(client, job_id, asked)
+            answer = _one(client, job_id, asked, {"train": _options(option or [])}, priority)
             if follow:
-                answer = _follow(client, job_id, quiet=as_json)
+                answer = _follow(client, answer["id"], quiet=as_json)
     if as_json:
         return show.as_json(answer)
+    if delete:
+        return show.output.print(f"deleted {job_id}", markup=False)
     found = answer["data"] if job_id is None else [answer]
     show.rows(
         ("id", "name", "status", "step"),
@@ -42,7 +55,27 @@ def jobs(
     )
 
 
-def _one(client: httpx.Client, job_id: str, asked: list[str]) -> Any:
-    if asked:
-        return _ask(client, "POST", f"/jobs/{job_id}/{asked[0]}")
-    return _ask(client, "GET", f"/jobs/{job_id}")
+def _check(job_id: str | None, asked: list[str], follow: bool, option: list[str] | None) -> None:
+    if len(asked) > 1:
+        raise Refused(f"--{asked[0]} and --{asked[1]} are two things: ask one at a time")
+    if job_id is None and (asked or follow):
+        raise Refused(f"--{[*asked, 'follow'][0]} wants a job's id")
+    if option and asked != ["duplicate"]:
+        raise Refused("--set goes with --duplicate")
+    if follow and asked == ["delete"]:
+        raise Refused("a deleted job cannot be followed")
+
+
+def _one(client: httpx.Client, job_id: str, asked: list[str], changes: dict[str, Any], priority: int | None) -> Any:
+    path = f"/jobs/{job_id}"
+    match asked:
+        case []:
+            return _ask(client, "GET", path)
+        case ["delete"]:
+            return _ask(client, "DELETE", path)
+        case ["priority"]:
+            return _ask(client, "PATCH", path, json={"priority": priority})
+        case ["duplicate"]:
+            return _ask(client, "POST", f"{path}/duplicate", json=changes)
+        case _:
+            return _ask(client, "POST", f"{path}/{asked[0]}")

@@ -125,6 +125,37 @@ class JobCreate(In):
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
 
 
+class JobChanges(In):
+    """What is to be otherwise in a job that is asked for once more; `train` is changed field by field."""
+
+    model_config = an_example(train={"learning_rate": 0.001})
+
+    dataset: Annotated[str | list[DatasetShare] | None, NameOr(Shares)] = None
+    model: Annotated[str | NetworkSpec | None, NameOr(NetworkSpec)] = None
+    tokenizer: str | None = None
+    validation: Annotated[float | str | None, NameOr(Fraction)] = None
+    train: TrainSpec = Field(default_factory=TrainSpec)
+    name: str | None = Field(None, description="Of the model that comes out; omitted: made up.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1, le=1)
+    priority: int = Field(0, ge=-100, le=100)
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: the other's; null: by chance.")
+
+
+class JobPatch(In):
+    """What can be changed in a job that waits."""
+
+    model_config = an_example(priority=10)
+
+    priority: int = Field(ge=-100, le=100, description="Higher ones run first.")
+
+
+class DeletedJobOut(Out):
+    object: Literal["job.deleted"] = "job.deleted"
+    id: str
+    deleted: Literal[True] = True
+
+
 class JobError(Out):
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""What is asked of a job that is there: to end, to pause, to go on. Each is one step of its row, under the row's lock.
+"""What is asked of a job that is there: to end, to pause, to go on, to be tried again. Each is one step of its row, under the row's lock.
 
 A running job is only asked; its trainer hears of it with the next renewal of the lease, and where that one died, the
 sweep does what was asked.
@@ -6,6 +6,7 @@ sweep does what was asked.
 
 from __future__ import annotations
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now
@@ -13,7 +14,7 @@ from app.db.tables import event
 from app.db.tables import job as rows
 from app.db.tables.job import Ending, JobRow
 from app.errors import Conflict
-from app.services import jobs
+from app.services import job_needs, jobs
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME
@@ -26,7 +27,7 @@ def cancel(session: Session, job_id: str) -> JobRow:
         JobNotFound: there is none of that id.
         Conflict: it has ended already.
     """
-    row = _locked(session, job_id)
+    row = locked(session, job_id)
     if row.is_final:
         raise _wrong_state(row)
     if row.status != "running":
@@ -45,7 +46,7 @@ def pause(session: Session, job_id: str) -> JobRow:
         JobNotFound: there is none of that id.
         Conflict: it has ended, is being cancelled, or is paused.
     """
-    row = _locked(session, job_id)
+    row = locked(session, job_id)
     if row.status not in ("queued", "running") or row.cancel_requested:
         raise _wrong_state(row)
     if row.status == "queued":
@@ -64,8 +65,9 @@ def resume(session: Session, runtime: Runtime, job_id: str) -> JobRow:
         JobNotFound: there is none of that id.
         Conflict: it is not paused, nor about to be.
     """
-    row = _locked(session, job_id)
+    row = locked(session, job_id)
     if row.status == "paused":
+        rows.resume(row)
         _queue_again(session, runtime, row)
     elif row.pause_requested and not row.cancel_requested:
         row.pause_requested = False
@@ -75,14 +77,56 @@ def resume(session: Session, runtime: Runtime, job_id: str) -> JobRow:
     return _as_it_is(session, row)
 
 
+def retry(session: Session, runtime: Runtime, job_id: str) -> JobRow:
+    """Queue a failed or cancelled job again, from its last checkpoint if it has one; its attempts are counted anew.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it is in another state, or is called as another model or unfinished job is by now.
+        DatasetNotFound, ModelNotFound, CheckpointNotFound, TokenizerNotFound: what it needs is gone.
+    """
+    row = locked(session, job_id)
+    if row.status not in ("failed", "cancelled"):
+        raise _wrong_state(row)
+    job_needs.hold(session, row)
+    job_needs.hold_tokenizer(session, row.tokenizer)
+    jobs.check_free(session, runtime, row.name)
+    rows.retry(row)
+    try:
+        _queue_again(session, runtime, row)
+        return _as_it_is(session, row)
+    except IntegrityError as error:  # another job took the name meanwhile
+        raise jobs.name_taken(row.name) from error
+
+
+def prioritise(session: Session, job_id: str, priority: int) -> JobRow:
+    """Let a job that waits go before others, or after.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        Conflict: it is neither queued nor paused.
+    """
+    row = locked(session, job_id)
+    if row.status not in ("queued", "paused"):
+        raise _wrong_state(row)
+    if row.priority != priority:
+        row.priority = priority
+        event.add(session, row.id, "message", f"priority {priority}", data={"priority": priority})
+    return _as_it_is(session, row)
+
+
 def _queue_again(session: Session, runtime: Runtime, row: JobRow) -> None:
-    rows.resume(row)
     row.nudged_at = db_now()
     add_status(session, row, f"queued again, to go on from step {row.step}" if row.step else "queued again")
     runtime.nudger.after_commit(session, row.id)
 
 
-def _locked(session: Session, job_id: str) -> JobRow:
+def locked(session: Session, job_id: str) -> JobRow:
+    """A job, as it is until the transaction ends.
+
+    Raises:
+        JobNotFound: there is none of that id.
+    """
     row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
     return jobs.read(session, job_id) if row is None else row
 

@@ -9,24 +9,22 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric, model, tokenizer
+from app.db.tables import checkpoint, event, metric, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
 from app.db.tables.metric import MetricRow
-from app.errors import JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
+from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import datasets, idempotency, job_checks, tokenizer_making
+from app.services import idempotency, job_checks, job_needs, tokenizer_making
 from app.services.idempotency import Key
 from app.services.job_checks import Plan
-from app.services.model_files import BUILT_IN
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
 from app.services.tokenizer_making import Made
-from app.services.tokenizers import is_built_in
 
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
@@ -87,7 +85,7 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
             add_status(session, row, "queued")
             runtime.nudger.after_commit(session, row.id)
     except IntegrityError as error:  # somebody was faster, with the name or with the key
-        raise _taken(name) from error
+        raise name_taken(name) from error
     return row
 
 
@@ -145,16 +143,8 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
 
 def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     """Write the row, if what it needs is still there; the locks keep it there until the commit."""
-    needed = {(entry["dataset"], "dataset") for entry in row.datasets}
-    if "dataset" in row.validation:
-        needed.add((row.validation["dataset"], "validation"))
-    for dataset_id, param in sorted(needed):
-        if dataset.lock(session, dataset_id) is None:
-            datasets.read(session, dataset_id, param)
-    base = row.model.get("name")
-    if base is not None and base not in BUILT_IN and "@" not in base and model.lock(session, base) is None:
-        raise ModelNotFound(f"model: there is no model {base!r} any more", param="model")
-    _check_free(session, runtime, row.name)
+    job_needs.hold(session, row)
+    check_free(session, runtime, row.name)
     session.add(row)
 
 
@@ -165,8 +155,8 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
         assert isinstance(made, WordTokenizer), "no other kind is made along"
         source = plan.shares[0].dataset
         tokenizer_making.register(session, runtime.storage, name, Made.of(made, source.size_bytes), source.id)
-    elif not is_built_in(name) and tokenizer.lock(session, name) is None:
-        raise TokenizerNotFound(f"tokenizer: there is no tokenizer {name!r} any more", param="tokenizer")
+    else:
+        job_needs.hold_tokenizer(session, name)
 
 
 def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str) -> str:
@@ -174,20 +164,25 @@ def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str
     if body.name is None:
         return made_up
     name = check_name(body.name)
-    _check_free(session, runtime, name)
+    check_free(session, runtime, name)
     return name
 
 
-def _check_free(session: Session, runtime: Runtime, name: str) -> None:
+def check_free(session: Session, runtime: Runtime, name: str) -> None:
+    """Pass a name that a job may give its model.
+
+    Raises:
+        NameTaken: a model has it, or an unfinished job will give it.
+    """
     try:
         runtime.catalogue.info(session, name)
     except ModelNotFound:
         if rows.live_with_name(session, name) is None:
             return
-    raise _taken(name)
+    raise name_taken(name)
 
 
-def _taken(name: str) -> NameTaken:
+def name_taken(name: str) -> NameTaken:
     return NameTaken(f"name: a model or an unfinished job is called {name!r} already", param="name")
 
 

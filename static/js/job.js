@@ -3,9 +3,10 @@
 import { all, call, inWords, sentence } from "./api.js";
 import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
+import { JobControls } from "./job_controls.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
-import { isFinal, mayPause, mayResume, steps, tryAddress, writes } from "./job_status.js";
+import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
@@ -19,11 +20,10 @@ class JobPage {
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
     this.checkpointsSoon = debounce(() => this.#trying(() => this.checkpoints()), 200);
-    byId("pause").addEventListener("click", () => this.#ask("pause"));
-    byId("resume").addEventListener("click", () => this.#ask("resume"));
-    byId("cancel").addEventListener("click", () => this.#sure(true));
-    byId("cancel-no").addEventListener("click", () => this.#sure(false));
-    byId("cancel-yes").addEventListener("click", () => this.cancel());
+    this.controls = new JobControls(this.path, (job) => {
+      this.job = job;
+      this.draw();
+    });
   }
 
   async start() {
@@ -115,16 +115,13 @@ class JobPage {
     badge.className = `badge badge--${job.status}`;
     byId("steps").textContent = `step ${steps(job)}`;
     byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
-    byId("cancel").hidden = isFinal(job);
-    byId("pause").hidden = !mayPause(job);
-    byId("resume").hidden = !mayResume(job);
-    if (isFinal(job)) byId("cancel-sure").hidden = true;
+    this.controls.draw(job);
     const model = writes(job) && job.result?.model;
     byId("try").hidden = !model;
     if (model) byId("try").href = tryAddress(model);
     drawVitals(job, this.newest, Date.now() / 1000);
     if (!this.isLost) say(byId("job-notice"), this.#notice());
-    say(byId("job-error"), this.problem || (job.error ? sentence(job.error.message) : ""));
+    say(byId("job-error"), this.controls.problem || this.problem || (job.error ? sentence(job.error.message) : ""));
     if (isFinal(job)) sayNothingCame();
   }
 
@@ -141,22 +138,6 @@ class JobPage {
   #lost(error) {
     this.isLost = error !== null;
     say(byId("job-notice"), error ? `The connection is lost; trying again. ${inWords(error)}` : this.#notice());
-  }
-
-  #sure(isAsked) {
-    byId("cancel-sure").hidden = !isAsked;
-    byId(isAsked ? "cancel-no" : "cancel").focus();
-  }
-
-  async cancel() {
-    byId("cancel-sure").hidden = true;
-    await this.#ask("cancel");
-  }
-
-  async #ask(what) {
-    await this.#trying(async () => {
-      this.job = await call(`${this.path}/${what}`, { method: "POST" });
-    });
   }
 }
 

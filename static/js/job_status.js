@@ -17,6 +17,11 @@ export function mayResume(job) {
   return job.status === "paused" || (job.pause_requested && !job.cancel_requested);
 }
 
+/** Whether its turn is still to come, so that its priority counts. */
+export function waits(job) {
+  return ["queued", "paused"].includes(job.status);
+}
+
 export function badge(status) {
   return h("span", { class: `badge badge--${status}` }, status);
 }

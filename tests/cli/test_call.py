@@ -120,6 +120,8 @@ def test_a_refusal_of_the_server_is_one_line(calling: Command, arguments: tuple[
         (("train", "x" * 300), "File name too long"),
         (("jobs", "--cancel"), "--cancel wants a job's id"),
         (("jobs", "job_1", "--cancel", "--pause"), "one at a time"),
+        (("jobs", "job_1", "--set", "max_steps=1"), "goes with --duplicate"),
+        (("jobs", "job_1", "--delete", "--follow"), "cannot be followed"),
     ],
 )
 def test_a_refusal_of_the_command_is_one_line(inkling: Command, arguments: tuple[str, ...], told: str) -> None:

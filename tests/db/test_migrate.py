@@ -97,6 +97,13 @@ def test_jobs_of_an_earlier_schema_stay_with_all_that_is_theirs(any_database: Da
         made = model.get(session, "tide")
         assert made is not None
         assert made.job_id == "job_1"
+    with any_database.write() as session:
+        session.delete(job.lock(session, "job_1"))
+    with any_database.read() as session:
+        assert checkpoint.of_job(session, "job_1") == []
+        left = model.get(session, "tide")
+        assert left is not None
+        assert left.job_id is None
 
 
 EARLIER = (

@@ -4,7 +4,7 @@
      | ^                 |
      | +-- release, take_back --+
      +--- pause ---> paused <---+
-          resume <------+
+          resume <------+        (retry: failed and cancelled ones, too)
 
 Each claim makes `fence` grow by one; every later step of a holder names its fence and does nothing when it is stale.
 All times come from the database's clock. Knows no events and no broker.
@@ -204,6 +204,14 @@ def resume(row: JobRow) -> None:
     """Put a paused job back into the queue, to be claimed at once."""
     row.error = None
     _requeue(row, wait_s=0.0)
+
+
+def retry(row: JobRow) -> None:
+    """Put a failed or cancelled job back into the queue; what its attempts brought before counts no more."""
+    row.stalled_attempts = 0
+    row.cancel_requested = False
+    row.finished_at = None
+    resume(row)
 
 
 def release(row: JobRow) -> None:
