@@ -16,6 +16,7 @@ Id = Annotated[str | None, typer.Argument(help="One job; without it, all.")]
 def jobs(
     job_id: Id = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
+    keep_model: Annotated[bool, typer.Option("--keep-model", help="With --cancel: keep a model of it.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="Pause it, with a checkpoint.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Have a paused one go on.")] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Try a failed or cancelled one again.")] = False,
@@ -36,12 +37,14 @@ def jobs(
     flags = {"cancel": cancel, "pause": pause, "resume": resume, "retry": retry}
     flags |= {"duplicate": duplicate, "delete": delete, "priority": priority is not None}
     asked = [name for name, is_asked in flags.items() if is_asked]
-    _check(job_id, asked, follow, option)
+    _check(job_id, asked, follow, option, keep_model)
     with _client(url) as client:
         if job_id is None:
             answer = _ask(client, "GET", "/jobs")
         else:
-            answer = _one(client, job_id, asked, {"train": _options(option or [])}, priority)
+            bodies = {"cancel": {"keep_model": keep_model}, "priority": {"priority": priority}}
+            bodies["duplicate"] = {"train": _options(option or [])}
+            answer = _one(client, job_id, asked, bodies)
             if follow:
                 answer = _follow(client, answer["id"], quiet=as_json)
     if as_json:
@@ -55,18 +58,20 @@ def jobs(
     )
 
 
-def _check(job_id: str | None, asked: list[str], follow: bool, option: list[str] | None) -> None:
+def _check(job_id: str | None, asked: list[str], follow: bool, option: list[str] | None, keep_model: bool) -> None:
     if len(asked) > 1:
         raise Refused(f"--{asked[0]} and --{asked[1]} are two things: ask one at a time")
     if job_id is None and (asked or follow):
         raise Refused(f"--{[*asked, 'follow'][0]} wants a job's id")
     if option and asked != ["duplicate"]:
         raise Refused("--set goes with --duplicate")
+    if keep_model and asked != ["cancel"]:
+        raise Refused("--keep-model goes with --cancel")
     if follow and asked == ["delete"]:
         raise Refused("a deleted job cannot be followed")
 
 
-def _one(client: httpx.Client, job_id: str, asked: list[str], changes: dict[str, Any], priority: int | None) -> Any:
+def _one(client: httpx.Client, job_id: str, asked: list[str], bodies: dict[str, Any]) -> Any:
     path = f"/jobs/{job_id}"
     match asked:
         case []:
@@ -74,8 +79,6 @@ def _one(client: httpx.Client, job_id: str, asked: list[str], changes: dict[str,
         case ["delete"]:
             return _ask(client, "DELETE", path)
         case ["priority"]:
-            return _ask(client, "PATCH", path, json={"priority": priority})
-        case ["duplicate"]:
-            return _ask(client, "POST", f"{path}/duplicate", json=changes)
+            return _ask(client, "PATCH", path, json=bodies["priority"])
         case _:
-            return _ask(client, "POST", f"{path}/{asked[0]}")
+            return _ask(client, "POST", f"{path}/{asked[0]}", json=bodies.get(asked[0]))

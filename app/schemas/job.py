@@ -142,6 +142,14 @@ class JobChanges(In):
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: the other's; null: by chance.")
 
 
+class JobCancel(In):
+    """How a job is to end."""
+
+    model_config = an_example(keep_model=True)
+
+    keep_model: bool = Field(False, description="Its last checkpoint, if it has one, becomes its model.")
+
+
 class JobPatch(In):
     """What can be changed in a job that waits."""
 

@@ -1,7 +1,7 @@
-"""What is asked of a job that is there: to end, to pause, to go on, to be tried again. Each is one step of its row, under the row's lock.
+"""What is asked of a job that is there: to end, to pause, to go on, to be tried again.
 
-A running job is only asked; its trainer hears of it with the next renewal of the lease, and where that one died, the
-sweep does what was asked.
+Each is one step of its row, under the row's lock. A running job is only asked; its trainer hears of it with the next
+renewal of the lease, and where that one died, the sweep does what was asked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now
-from app.db.tables import event
+from app.db.tables import checkpoint, event
 from app.db.tables import job as rows
 from app.db.tables.job import Ending, JobRow
 from app.errors import Conflict
@@ -20,8 +20,12 @@ from app.services.runtime import Runtime
 from app.services.storage import NAME
 
 
-def cancel(session: Session, job_id: str) -> JobRow:
+def cancel(session: Session, runtime: Runtime, job_id: str, *, keep_model: bool = False) -> JobRow:
     """End a queued or paused job now, a running one within seconds.
+
+    Args:
+        keep_model: its last checkpoint, if it has one, becomes its model first. A worker sees to that; a job that
+            waits is queued for it.
 
     Raises:
         JobNotFound: there is none of that id.
@@ -30,12 +34,16 @@ def cancel(session: Session, job_id: str) -> JobRow:
     row = locked(session, job_id)
     if row.is_final:
         raise _wrong_state(row)
-    if row.status != "running":
+    row.keep_model = keep_model and bool(row.status == "running" or checkpoint.of_job(session, row.id))
+    if row.status != "running" and not row.keep_model:
         rows.finish(row, Ending("cancelled"))
         add_status(session, row, "cancelled before it ran" if row.attempt == 0 else "cancelled")
     elif not row.cancel_requested:
         row.cancel_requested = True
-        event.add(session, row.id, "message", "asked to stop", data={})
+        event.add(session, row.id, "message", "asked to stop", data={"keep_model": keep_model})
+        if row.status != "running":
+            rows.resume(row)
+            _queue_again(session, runtime, row, "queued for a worker to make the model, and then to end")
     return _as_it_is(session, row)
 
 
@@ -115,9 +123,10 @@ def prioritise(session: Session, job_id: str, priority: int) -> JobRow:
     return _as_it_is(session, row)
 
 
-def _queue_again(session: Session, runtime: Runtime, row: JobRow) -> None:
+def _queue_again(session: Session, runtime: Runtime, row: JobRow, told: str | None = None) -> None:
     row.nudged_at = db_now()
-    add_status(session, row, f"queued again, to go on from step {row.step}" if row.step else "queued again")
+    again = f"queued again, to go on from step {row.step}" if row.step else "queued again"
+    add_status(session, row, told or again)
     runtime.nudger.after_commit(session, row.id)
 
 

@@ -170,6 +170,17 @@ class Progress:
             job.finish(row, Ending("cancelled"))
             add_status(session, row, f"cancelled at step {row.step}")
 
+    def cancel_with(self, session: Session, model: str, checkpoint: str) -> None:
+        """End the job as cancelled, in the `writing()` transaction that registers a checkpoint of it as its model.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        row = self._held(session)
+        job.finish(row, Ending("cancelled", model=model, checkpoint=checkpoint))
+        told = f"cancelled at step {row.step}; model {model} is its checkpoint {checkpoint}"
+        add_status(session, row, told, data={"model": model, "checkpoint": checkpoint})
+
     def release(self, why: str) -> None:
         """Let go of the job: cancelled or paused where that was asked, else back in the queue, and `why`.
 

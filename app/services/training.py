@@ -6,22 +6,20 @@ Every write goes through `Progress` and so carries the fence: an attempt that lo
 from __future__ import annotations
 
 import errno
-import shutil
 import time
 from collections.abc import Callable
 
 import torch
 
+from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import job as job_table
-from app.db.tables import model as model_table
 from app.db.tables.job import JobRow
-from app.db.tables.model import ModelRow
-from app.errors import AppError, NameTaken
-from app.llm.checkpoint import ModelMeta, Network, copy_model, publish
+from app.errors import AppError
+from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import job_data, lineage, pretraining, word2vec
+from app.services import job_data, made_models, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -70,14 +68,15 @@ def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], 
 
 def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
     try:
-        _Attempt(runtime, progress, should_stop).run()
-    except TrainingStopped as stopped:
-        if stopped.reason == "cancelled":
-            progress.cancel()
-        elif stopped.reason in RELEASED:
-            progress.release(RELEASED[stopped.reason])
-        else:
-            raise
+        try:
+            _Attempt(runtime, progress, should_stop).run()
+        except TrainingStopped as stopped:
+            if stopped.reason == "cancelled":
+                _cancel(runtime, progress)
+            elif stopped.reason in RELEASED:
+                progress.release(RELEASED[stopped.reason])
+            else:
+                raise
     except (AppError, LLMError, MemoryError, OSError, RuntimeError) as error:
         failure = _failure(error)
         if failure is None:
@@ -122,7 +121,7 @@ class _Attempt:
         self._tell_start(run, model, device, resumed[2] if resumed else None)
         report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
         self._tell_end(run, report)
-        self._finish(model, meta)
+        self._finish(meta)
 
     def check(self) -> None:
         reason = self._should_stop()
@@ -162,37 +161,36 @@ class _Attempt:
         )
         self._progress.message(f"read: {read}", data={"sources": sources})
 
-    def _finish(self, model: Network, meta: ModelMeta) -> None:
+    def _finish(self, meta: ModelMeta) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""
         job, storage = self._job, self._runtime.storage
         assert self._checkpoints.newest is not None, "the loop saves at its end"
         step, checkpoint = self._checkpoints.newest
-        staged = storage.checkpoint(job.id, f"model-fence-{self._progress.fence}")
-        try:
-            saved = copy_model(checkpoint, staged)
-            with self._progress.writing() as session:
-                if model_table.get(session, job.name) is not None:
-                    raise NameTaken(f"there is a model {job.name!r} already", param="name")
-                row = ModelRow(
-                    name=job.name,
-                    family=meta.config.family,
-                    config=meta.config.to_dict(),
-                    tokenizer=meta.tokenizer,
-                    parameters=model.parameter_count(),
-                    size_bytes=saved.size_bytes,
-                    sha256=saved.weights_sha256,
-                    base_model=meta.base_model,
-                    job_id=job.id,
-                    licence=meta.licence,
-                    datasets=lineage.datasets_of(session, job),
-                    ancestors=lineage.ancestors_of(session, meta.base_model),
-                )
-                session.add(row)
-                self._progress.succeed(session, job.name, f"{job.id}@{step}")
-                session.flush()
-                publish(staged, storage.model(job.name))  # last: only the job's holder comes this far
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        staged = made_models.staged(storage, job, self._progress.fence, checkpoint, meta)
+        with staged as made, self._progress.writing() as session:
+            made_models.add(session, job, made)
+            self._progress.succeed(session, job.name, f"{job.id}@{step}")
+            session.flush()
+            made_models.put_in_place(storage, job, made)
+
+
+def _cancel(runtime: Runtime, progress: Progress) -> None:
+    """End the job as cancelled; its last checkpoint becomes a model first, where that was asked and there is one."""
+    with runtime.database.read() as session:
+        job = job_table.get(session, progress.job_id)
+        rows = checkpoint_table.of_job(session, progress.job_id)
+    found = made_models.newest_whole(runtime.storage, rows) if job is not None and job.keep_model else None
+    if job is None or found is None:
+        progress.cancel()
+        return
+    row, meta = found
+    folder = runtime.storage.checkpoint(job.id, row.path)
+    staged = made_models.staged(runtime.storage, job, progress.fence, folder, meta)
+    with staged as made, progress.writing() as session:
+        made_models.add(session, job, made)
+        progress.cancel_with(session, job.name, row.id)
+        session.flush()
+        made_models.put_in_place(runtime.storage, job, made)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -130,6 +130,7 @@ class JobPage {
     if (job.status === "paused") return "Paused. It goes on from its last checkpoint when it is resumed, with the numbers it would have had.";
     if (job.status === "running") return job.cancel_requested ? "Stopping after this step …" : job.pause_requested ? "Pausing after this step …" : "";
     if (isFinal(job)) return "";
+    if (job.cancel_requested) return "Waiting for a worker to make the model of its last checkpoint; then it ends.";
     const waited = Date.now() / 1000 - job.created_at;
     const long = "Still waiting. Another job may be running, or no worker is there; the command “inkling worker” starts one.";
     return waited > WAITING_LONG_S ? long : "Waiting for a worker to take it …";

@@ -23,7 +23,7 @@ export class JobControls {
       byId(what).addEventListener("click", () => this.#sure(what, true));
       byId(`${what}-no`).addEventListener("click", () => this.#sure(what, false));
     }
-    byId("cancel-yes").addEventListener("click", () => this.ask("cancel"));
+    byId("cancel-yes").addEventListener("click", () => this.ask("cancel", { keep_model: byId("keep-model").checked }));
     byId("delete-yes").addEventListener("click", () => this.#remove());
     byId("duplicate").addEventListener("click", () => this.#duplicate());
     byId("priority").addEventListener("change", () => this.#prioritise());
@@ -38,10 +38,10 @@ export class JobControls {
   }
 
   /** Ask, once; what was followed to its end is followed anew, by loading the page again. */
-  async ask(what) {
+  async ask(what, body) {
     const hadEnded = isFinal(this.job);
     await this.#trying(async () => {
-      this.job = await call(`${this.path}/${what}`, { method: "POST" });
+      this.job = await call(`${this.path}/${what}`, { method: "POST", body });
       if (hadEnded) location.reload();
     });
   }

@@ -300,6 +300,80 @@ def test_a_cancelled_job_leaves_no_model(house: House):
     assert house.checkpoints(job_id)[0].step == 4
 
 
+def cancel(house: House, job_id: str, *, keep_model: bool) -> str:
+    with house.database.write() as session:
+        return job_control.cancel(session, house.runtime, job_id, keep_model=keep_model).status
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_cancelled_job_leaves_its_last_checkpoint_as_a_model(any_house: House, held: bool):
+    """While it runs its trainer sees to it; one that is paused is taken by a trainer for that alone."""
+    house = any_house
+    job_id = house.job()
+
+    def stop() -> str | None:
+        if not (house.checkpoints(job_id) and house.checkpoints(job_id)[0].step >= 4):
+            return None
+        assert cancel(house, job_id, keep_model=True) == "running"
+        return "cancelled"
+
+    if not held:
+        house.run(lambda: "paused" if pause_after(house, job_id, 4) else None)
+        assert house.row(job_id).status == "paused"
+        assert cancel(house, job_id, keep_model=True) == "queued"
+        house.run(lambda: "cancelled")
+    else:
+        house.run(stop)
+    row, model = house.row(job_id), house.model()
+    assert model is not None
+    assert (row.status, row.result_model, row.result_checkpoint) == (
+        "cancelled",
+        "a-model",
+        house.checkpoints(job_id)[0].id,
+    )
+    assert (model.job_id, model.datasets[0]["dataset"], model.family) == (job_id, "ds_1", "gpt2")
+    folder = house.runtime.storage.job(job_id)
+    network, meta, _ = load_checkpoint(folder / house.checkpoints(job_id)[0].path)
+    assert equal(house.weights(), dict(network.named_parameters()))
+    assert model.parameters == network.parameter_count()
+    assert meta.config.to_dict() == model.config
+    assert {path.name for path in folder.iterdir()} == {each.path for each in house.checkpoints(job_id)}
+
+
+def pause_after(house: House, job_id: str, step: int) -> bool:
+    rows = house.checkpoints(job_id)
+    is_due = bool(rows) and rows[0].step >= step
+    with house.database.write() as session:
+        row = job_table.lock(session, job_id)
+        assert row is not None
+        row.pause_requested = is_due
+    return is_due
+
+
+def test_a_holder_that_dies_leaves_the_model_for_the_next_to_make(house: House):
+    job_id = house.job()
+    house.run(after(4, house, job_id))
+    claim = house.claim()
+    cancel(house, job_id, keep_model=True)
+    leases.give_up(house.database, claim, 3, Loss("killed", "a test"))
+    assert (house.row(job_id).status, house.model()) == ("queued", None)
+    with house.database.write() as session:
+        job_table.lock(session, job_id).not_before = 0
+    house.run(lambda: "cancelled")
+    assert (house.row(job_id).status, house.row(job_id).result_model) == ("cancelled", "a-model")
+
+
+@pytest.mark.parametrize("keep_model", [True, False])
+def test_a_cancelled_job_without_a_checkpoint_leaves_no_model(house: House, keep_model: bool):
+    job_id = house.job()
+    house.claim()
+    cancel(house, job_id, keep_model=keep_model)
+    training.run(house.runtime, job_id, 1, should_stop=lambda: "cancelled")
+    assert (house.row(job_id).status, house.row(job_id).result_model, house.model()) == ("cancelled", None, None)
+    waiting = house.job()
+    assert cancel(house, waiting, keep_model=keep_model) == "cancelled"
+
+
 def test_a_job_cancelled_at_its_very_end_never_succeeds(house: House):
     """Cancel was answered with yes while the last checkpoint was being written."""
     job_id = house.job({"checkpoint_every": 100})

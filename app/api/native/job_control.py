@@ -17,7 +17,7 @@ from app.errors import (
     NameTaken,
     TokenizerNotFound,
 )
-from app.schemas.job import DeletedJobOut, JobChanges, JobOut, JobPatch
+from app.schemas.job import DeletedJobOut, JobCancel, JobChanges, JobOut, JobPatch
 from app.services import job_control, job_copies, job_removal
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
@@ -25,9 +25,10 @@ GONE = (JobNotFound, DatasetNotFound, ModelNotFound, CheckpointNotFound, Tokeniz
 
 
 @router.post("/cancel", responses=refusals(JobNotFound, Conflict))
-def cancel_job(job_id: str, session: WriteSession) -> JobOut:
-    """End a job: a queued or paused one at once, a running one within seconds, with what it has so far lost."""
-    return job_out(job_control.cancel(session, job_id))
+def cancel_job(job_id: str, session: WriteSession, runtime: RuntimeDep, body: JobCancel | None = None) -> JobOut:
+    """End a job: a queued or paused one at once, a running one within seconds. `keep_model`: a model stays of it."""
+    keep_model = body is not None and body.keep_model
+    return job_out(job_control.cancel(session, runtime, job_id, keep_model=keep_model))
 
 
 @router.post("/pause", responses=refusals(JobNotFound, Conflict))

@@ -60,6 +60,7 @@ class JobRow(Base):
     lease_until: Mapped[float | None]
     not_before: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    keep_model: Mapped[bool] = mapped_column(default=False, server_default=false())  # when it is cancelled
     pause_requested: Mapped[bool] = mapped_column(default=False, server_default=false())  # of a running job alone
     nudged_at: Mapped[float | None]  # when the workers were last told of it; None: not since it was queued
 
@@ -209,7 +210,7 @@ def resume(row: JobRow) -> None:
 def retry(row: JobRow) -> None:
     """Put a failed or cancelled job back into the queue; what its attempts brought before counts no more."""
     row.stalled_attempts = 0
-    row.cancel_requested = False
+    row.cancel_requested = row.keep_model = False
     row.finished_at = None
     resume(row)
 
@@ -217,11 +218,12 @@ def retry(row: JobRow) -> None:
 def release(row: JobRow) -> None:
     """Let go of a held job: cancelled or paused where that was asked, else queued, to be claimed at once.
 
-    This uses up none of its attempts.
+    One whose model is to be kept is queued, too: the next holder makes the model, and then ends it. This uses up none
+    of its attempts.
     """
-    if row.cancel_requested:
+    if row.cancel_requested and not row.keep_model:
         finish(row, Ending("cancelled"))
-    elif row.pause_requested:
+    elif row.pause_requested and not row.cancel_requested:
         pause(row)
     else:
         _requeue(row, wait_s=0.0)
@@ -243,7 +245,9 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
         wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
     else:
         wait_s = 0.0
-    if row.cancel_requested or row.pause_requested:
+    if row.stalled_attempts >= max_stalled and row.cancel_requested:
+        finish(row, Ending("cancelled"))
+    elif row.cancel_requested or row.pause_requested:
         release(row)
     elif row.stalled_attempts >= max_stalled:
         message = f"{row.stalled_attempts} attempts ended without progress; the last one: {why}"

@@ -59,6 +59,14 @@ def test_a_running_job_is_asked_to_stop(client):
     assert messages == ["queued", "running", "asked to stop", "cancelled at step 0"]
 
 
+def test_how_a_job_is_cancelled_is_said_in_a_body(client):
+    job_id = with_checkpoint(client, "paused")
+    kept = client.post(f"/jobs/{job_id}/cancel", json={"keep_model": True}).json()
+    assert (kept["status"], kept["cancel_requested"]) == ("queued", True)
+    assert client.post(f"/jobs/{job_id}/cancel", json={}).json()["status"] == "cancelled"
+    assert refusal(client.post(f"/jobs/{job_id}/cancel", json={"keep": 1})) == (422, "unknown_field", "keep")
+
+
 def test_a_queued_job_is_paused_at_once_and_goes_on_when_it_is_resumed(client):
     job_id = ask(client).json()["id"]
     paused = client.post(f"/jobs/{job_id}/pause")
