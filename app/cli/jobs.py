@@ -29,6 +29,9 @@ def jobs(
             "--set", help="With --duplicate: a field of `train` that is otherwise, as name=value; repeatable."
         ),
     ] = None,
+    status: Annotated[list[str] | None, typer.Option(help="List those in this state; repeatable.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="List those of this recipe.")] = None,
+    model: Annotated[str | None, typer.Option(help="List those that make this model or go on from it.")] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Show its events until it ends or is paused.")] = False,
     as_json: Json = False,
     url: Url = None,
@@ -38,9 +41,13 @@ def jobs(
     flags |= {"duplicate": duplicate, "delete": delete, "priority": priority is not None}
     asked = [name for name, is_asked in flags.items() if is_asked]
     _check(job_id, asked, follow, option, keep_model)
+    if job_id is not None and (status or recipe or model):
+        raise Refused("--status, --recipe and --model choose from the list: leave the id out")
     with _client(url) as client:
         if job_id is None:
-            answer = _ask(client, "GET", "/jobs")
+            wanted = {"status": status or [], "recipe": recipe, "model": model}
+            named = {name: value for name, value in wanted.items() if value}
+            answer = _ask(client, "GET", "/jobs", params=named)
         else:
             bodies = {"cancel": {"keep_model": keep_model}, "priority": {"priority": priority}}
             bodies["duplicate"] = {"train": _options(option or [])}

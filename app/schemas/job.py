@@ -243,6 +243,9 @@ class JobQuery(BaseModel):
 
     after: str | None = Field(None, description="The id that the page before ended with.")
     limit: int = Field(20, ge=1, le=1000)
+    status: list[Status] = Field(default_factory=list, description="Repeatable: any of these.")
+    recipe: Literal["pretrain", "word2vec"] | None = None
+    model: StoredText | None = Field(None, description="That the job makes or goes on from.")
 
 
 class MetricQuery(BaseModel):

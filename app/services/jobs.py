@@ -13,7 +13,7 @@ from app.db.tables import checkpoint, event, metric, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
-from app.db.tables.job import JobRow
+from app.db.tables.job import EVERY, JobRow, Wanted
 from app.db.tables.metric import MetricRow
 from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
@@ -101,14 +101,14 @@ def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
     return row
 
 
-def page(session: Session, after: str | None, limit: int) -> tuple[list[JobRow], bool]:
-    """Up to `limit` jobs, newest first, those behind the one with the id `after`, and whether more follow.
+def page(session: Session, after: str | None, limit: int, wanted: Wanted = EVERY) -> tuple[list[JobRow], bool]:
+    """Up to `limit` of the jobs wanted, newest first, those behind the one with id `after`, and whether more follow.
 
     Raises:
         JobNotFound: `after` names none.
     """
     last = None if after is None else read(session, after, param="after").id
-    found = rows.newest_first(session, last, limit + 1)
+    found = rows.newest_first(session, last, limit + 1, wanted)
     return found[:limit], len(found) > limit
 
 

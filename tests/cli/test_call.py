@@ -122,6 +122,7 @@ def test_a_refusal_of_the_server_is_one_line(calling: Command, arguments: tuple[
         (("jobs", "job_1", "--cancel", "--pause"), "one at a time"),
         (("jobs", "job_1", "--set", "max_steps=1"), "goes with --duplicate"),
         (("jobs", "job_1", "--pause", "--keep-model"), "goes with --cancel"),
+        (("jobs", "job_1", "--status", "failed"), "leave the id out"),
         (("jobs", "job_1", "--delete", "--follow"), "cannot be followed"),
     ],
 )

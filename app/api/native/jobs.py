@@ -14,6 +14,7 @@ from app.api.errors import refusals
 from app.api.native.job_out import checkpoint_out, event_out, job_out
 from app.api.sse import EventStreamResponse
 from app.db.tables.event import EventRow
+from app.db.tables.job import Wanted
 from app.errors import (
     CheckpointNotFound,
     DataMissing,
@@ -73,8 +74,9 @@ def create_job(
 
 @router.get("", responses=refusals(JobNotFound))
 def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession) -> Page[JobOut]:
-    """All jobs, newest first."""
-    found, has_more = jobs.page(session, query.after, query.limit)
+    """All jobs, or those of a status, recipe or model, newest first."""
+    wanted = Wanted(tuple(query.status), query.recipe, query.model)
+    found, has_more = jobs.page(session, query.after, query.limit, wanted)
     return Page(data=[job_out(row) for row in found], has_more=has_more)
 
 

@@ -97,11 +97,30 @@ def of_key(session: Session, idempotency_key: str) -> JobRow | None:
     return session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
 
 
-def newest_first(session: Session, after_id: str | None, limit: int) -> list[JobRow]:
+@dataclass(frozen=True)
+class Wanted:
+    """Which jobs a list is to show; nothing said: all."""
+
+    status: tuple[str, ...] = ()
+    recipe: str | None = None
+    model: str | None = None  # that the job makes, or goes on from
+
+
+EVERY = Wanted()
+
+
+def newest_first(session: Session, after_id: str | None, limit: int, wanted: Wanted = EVERY) -> list[JobRow]:
     """Rows older than `after_id`; ids sort by the time they were made."""
     query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
     if after_id is not None:
         query = query.where(JobRow.id < after_id)
+    if wanted.status:
+        query = query.where(JobRow.status.in_(wanted.status))
+    if wanted.recipe is not None:
+        query = query.where(JobRow.recipe == wanted.recipe)
+    if wanted.model is not None:
+        goes_on_from = JobRow.model["name"].as_string()
+        query = query.where(or_(JobRow.name == wanted.model, goes_on_from == wanted.model))
     return list(session.scalars(query))
 
 

@@ -326,6 +326,30 @@ def test_lists_come_in_pages(client):
     assert refusal(client.get("/jobs", params={"page": 2})) == (422, "unknown_field", "page")
 
 
+def test_a_list_is_narrowed(client):
+    a_model(client)
+    first, second = ask(client, name="ebb").json()["id"], ask(client, model="tide", tokenizer=None).json()["id"]
+    third = ask(client).json()["id"]
+    client.post(f"/jobs/{second}/pause")
+    client.post(f"/jobs/{third}/cancel")
+
+    def found(**params: object) -> list[str]:
+        return [job["id"] for job in client.get("/jobs", params=params).json()["data"]]
+
+    assert found(status="queued") == [first]
+    assert found(status=["paused", "cancelled"]) == [third, second]
+    assert found(model="ebb") == [first]
+    assert found(model="tide") == [second]
+    assert found(model="tide", status="queued") == []
+    assert found(recipe="pretrain") == [third, second, first]
+    assert found(recipe="word2vec") == []
+    page = client.get("/jobs", params={"status": ["paused", "cancelled"], "limit": 1}).json()
+    assert ([job["id"] for job in page["data"]], page["has_more"]) == ([third], True)
+    assert found(status=["paused", "cancelled"], limit=1, after=third) == [second]
+    for params, field in (({"status": "done"}, "status.0"), ({"recipe": "x"}, "recipe"), ({"model": "\0"}, "model")):
+        assert refusal(client.get("/jobs", params=params)) == (422, "invalid_value", field)
+
+
 def test_metrics_and_events_of_a_run(client):
     job = ask(client).json()
     database = client.app.state.runtime.database
