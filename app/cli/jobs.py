@@ -58,7 +58,13 @@ def jobs(
         return show.as_json(answer)
     if delete:
         return show.output.print(f"deleted {job_id}", markup=False)
-    found = answer["data"] if job_id is None else [answer]
+    _show(answer["data"] if job_id is None else [answer])
+
+
+def _show(found: list[dict[str, Any]]) -> None:
+    for job in found:
+        if job["waiting_for"]:
+            show.errors.print(f"{job['id']} waits: {job['waiting_for']}", markup=False)
     show.rows(
         ("id", "name", "status", "step"),
         ((j["id"], j["name"], j["status"], f"{j['step']}/{j['total_steps'] or '?'}") for j in found),

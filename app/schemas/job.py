@@ -196,6 +196,9 @@ class JobOut(Out):
     attempt: int
     cancel_requested: bool
     pause_requested: bool = Field(description="It pauses after the step it is in.")
+    waiting_for: str | None = Field(
+        description="Told by GET of a queued job that no live worker can run: what is not there."
+    )
     created_at: int
     started_at: int | None
     finished_at: int | None

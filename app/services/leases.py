@@ -13,6 +13,7 @@ from app.db.session import Database
 from app.db.tables import job
 from app.db.tables.job import JobRow
 from app.llm.errors import TrainingStopped
+from app.services.devices import Devices
 from app.services.progress import Progress, add_status
 
 SHUTTING_DOWN = "the worker is shutting down"
@@ -44,10 +45,10 @@ class TakenBack:
     reason: str
 
 
-def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
-    """Take the best queued job, or None if nothing is due."""
+def claim(database: Database, worker_id: str, lease_s: float, devices: Devices | None = None) -> Claim | None:
+    """Take the best queued job that runs on these devices (None: on any), or None if nothing is due."""
     with database.write() as session:
-        row = job.claim(session, worker_id, lease_s)
+        row = job.claim(session, worker_id, lease_s, devices)
         if row is None:
             return None
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""

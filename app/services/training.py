@@ -105,7 +105,7 @@ class _Attempt:
 
     def run(self) -> None:
         """Train to the end and register the model."""
-        device = choose_device(self._job.device)
+        device = choose_device(self._job.device, self._runtime.settings.worker_devices)
         if self._runtime.settings.train_threads:
             torch.set_num_threads(self._runtime.settings.train_threads)
         self.check()
@@ -193,13 +193,13 @@ def _cancel(runtime: Runtime, progress: Progress) -> None:
         made_models.put_in_place(runtime.storage, job, made)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`.
+def choose_device(wanted: str, to_use: str = "auto") -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`, among those that the worker is to use.
 
     Raises:
         DeviceUnavailable: there is none of that kind.
     """
-    has_cuda = torch.cuda.is_available()
+    has_cuda = to_use != "cpu" and torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
         raise DeviceUnavailable("this worker has no CUDA device; `auto` or `cpu` would run here", param="device")
     return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")

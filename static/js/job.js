@@ -10,6 +10,7 @@ import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
+const ASK_EVERY_S = 5;
 
 class JobPage {
   constructor(id) {
@@ -27,7 +28,12 @@ class JobPage {
   }
 
   async start() {
-    const clock = setInterval(() => this.job && this.draw(), 1000);
+    let seconds = 0;
+    const clock = setInterval(() => {
+      seconds += 1;
+      if (this.job?.status === "queued" && seconds % ASK_EVERY_S === 0) this.refreshSoon(); // no event tells of workers
+      if (this.job) this.draw();
+    }, 1000);
     try {
       await this.refresh();
       await Promise.all([this.#setup(), this.#past(), this.checkpoints()]);
@@ -132,6 +138,7 @@ class JobPage {
     if (isFinal(job)) return "";
     if (job.cancel_requested) return "Waiting for a worker to make the model of its last checkpoint; then it ends.";
     const waited = Date.now() / 1000 - job.created_at;
+    if (job.waiting_for && waited > ASK_EVERY_S) return `Waiting: ${job.waiting_for}.`;
     const long = "Still waiting. Another job may be running, or no worker is there; the command “inkling worker” starts one.";
     return waited > WAITING_LONG_S ? long : "Waiting for a worker to take it …";
   }

@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from app.db.base import Base
 from app.db.migrate import MIGRATIONS, SchemaUnknown, migrate
 from app.db.session import Database
-from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer  # noqa: F401 - fills the metadata
+from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer, worker  # noqa: F401 - fills the metadata
 
 
 def test_the_migrated_schema_is_the_one_in_code(any_database: Database) -> None:

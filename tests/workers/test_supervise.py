@@ -7,7 +7,8 @@ import signal
 import time
 from itertools import pairwise
 
-from app.db.tables import job
+from app.db.tables import job, worker
+from tests.jobs_made import a_job
 from tests.process_tree import is_alive
 from tests.workers.conftest import Bench, stop
 
@@ -196,6 +197,23 @@ def test_a_worker_told_to_end_while_its_trainer_starts_costs_the_job_no_attempt(
     assert stop(worker)[0] == 0
     row = bench.row(job_id)
     assert (row.status, row.stalled_attempts) == ("queued", 0)
+
+
+def test_a_worker_leaves_a_job_that_it_cannot_run_and_tells_what_it_can(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"worker_devices": "cpu"})
+    running = bench.worker()
+    with bench.database.write() as session:
+        card = a_job(session, device="cuda", priority=100).id
+    bench.nudger.send(card)
+    small = bench.job()
+    assert bench.until_status(small, "succeeded", "failed").status == "succeeded"
+    with bench.database.read() as session:
+        [row] = worker.live(session, bench.settings.lease_s)
+    assert row.devices == {"cpu": 1}
+    assert bench.row(card).status == "queued"
+    assert stop(running)[0] == 0
+    with bench.database.read() as session:
+        assert worker.live(session, bench.settings.lease_s) == []
 
 
 def test_many_nudges_for_one_job_run_it_once(bench: Bench) -> None:

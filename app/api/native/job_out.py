@@ -8,7 +8,7 @@ from app.db.tables.job import JobRow
 from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult
 
 
-def job_out(row: JobRow) -> JobOut:
+def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
     only = row.datasets[0]
     is_one = len(row.datasets) == 1 and only["weight"] == 1.0
     return JobOut(
@@ -31,6 +31,7 @@ def job_out(row: JobRow) -> JobOut:
         attempt=row.attempt,
         cancel_requested=row.cancel_requested,
         pause_requested=row.pause_requested,
+        waiting_for=waiting_for,
         created_at=int(row.created_at),
         started_at=None if row.started_at is None else int(row.started_at),
         finished_at=None if row.finished_at is None else int(row.finished_at),

@@ -37,7 +37,7 @@ from app.schemas.job import (
     MetricOut,
     MetricQuery,
 )
-from app.services import jobs
+from app.services import jobs, presence
 from app.services.runtime import Runtime
 
 EVENT_STREAM = "text/event-stream"
@@ -73,17 +73,19 @@ def create_job(
 
 
 @router.get("", responses=refusals(JobNotFound))
-def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession) -> Page[JobOut]:
+def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession, runtime: RuntimeDep) -> Page[JobOut]:
     """All jobs, or those of a status, recipe or model, newest first."""
     wanted = Wanted(tuple(query.status), query.recipe, query.model)
     found, has_more = jobs.page(session, query.after, query.limit, wanted)
-    return Page(data=[job_out(row) for row in found], has_more=has_more)
+    lacking = presence.waiting_for(session, found, runtime.settings.lease_s)
+    return Page(data=[job_out(row, lacking.get(row.id)) for row in found], has_more=has_more)
 
 
 @router.get("/{job_id}", responses=refusals(JobNotFound))
-def read_job(job_id: str, session: ReadSession) -> JobOut:
+def read_job(job_id: str, session: ReadSession, runtime: RuntimeDep) -> JobOut:
     """One job."""
-    return job_out(jobs.read(session, job_id))
+    row = jobs.read(session, job_id)
+    return job_out(row, presence.waiting_for(session, [row], runtime.settings.lease_s).get(row.id))
 
 
 @router.get("/{job_id}/metrics", responses=refusals(JobNotFound))

@@ -12,10 +12,25 @@ All times come from the database's clock. Knows no events and no broker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, case, exists, false, func, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Index,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
@@ -151,14 +166,18 @@ def hold(session: Session, job_id: str, fence: int) -> JobRow | None:
     return row if row is not None and row.status == "running" and row.fence == fence else None
 
 
-def claim(session: Session, worker_id: str, lease_s: float) -> JobRow | None:
+def claim(session: Session, worker_id: str, lease_s: float, devices: Mapping[str, int] | None = None) -> JobRow | None:
     """Take the best queued job (priority, then age) for `lease_s` seconds: its row, running, with a new fence.
 
     None if nothing is due. Two workers that claim at once get two jobs, or one of them none.
+
+    Args:
+        devices: how many of each kind the worker has; None: all that any job asks for.
     """
+    fits = true() if devices is None else _fits(devices)
     due = (
         select(JobRow.id)
-        .where(JobRow.status == "queued", JobRow.not_before <= db_now())
+        .where(JobRow.status == "queued", JobRow.not_before <= db_now(), fits)
         .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -179,6 +198,11 @@ def claim(session: Session, worker_id: str, lease_s: float) -> JobRow | None:
         .returning(JobRow)
     )
     return session.scalar(taken, execution_options={"populate_existing": True, "synchronize_session": False})
+
+
+def _fits(devices: Mapping[str, int]) -> ColumnElement[bool]:
+    kinds = {**devices, "auto": max(devices.values(), default=0)}
+    return or_(*(and_(JobRow.device == kind, JobRow.devices <= count) for kind, count in kinds.items()))
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "attempt": 0,
         "cancel_requested": False,
         "pause_requested": False,
+        "waiting_for": None,
         "created_at": 0,
         "started_at": None,
         "finished_at": None,
@@ -76,7 +77,8 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "result": None,
     }
     assert abs(job["created_at"] - time.time()) < 10
-    assert client.get(f"/jobs/{job['id']}").json() == job
+    lacking = {"waiting_for": "no worker is alive; `inkling worker` starts one"}
+    assert client.get(f"/jobs/{job['id']}").json() == job | lacking
     assert nudges(client) == 1
     events = client.get(f"/jobs/{job['id']}/events").json()["data"]
     assert [(one["type"], one["message"], one["data"]) for one in events] == [

@@ -59,6 +59,27 @@ def test_priority_goes_before_age_and_age_before_nothing(any_database: Database)
     assert row_of(any_database, later).status == "queued"
 
 
+def test_a_worker_claims_only_what_it_can_run(any_database: Database) -> None:
+    card = queued(any_database, device="cuda", priority=9)
+    pair = queued(any_database, device="cuda", devices=2, priority=8)
+    anywhere = queued(any_database, device="auto")
+    cpu = queued(any_database, device="cpu")
+
+    def all_claimed(devices: dict[str, int]) -> list[str]:
+        found = []
+        while True:
+            with any_database.write() as session:
+                row = job.claim(session, "w", 30, devices)
+            if row is None:
+                return found
+            found.append(row.id)
+
+    assert all_claimed({}) == []
+    assert all_claimed({"cpu": 1}) == [anywhere, cpu]
+    assert all_claimed({"cpu": 1, "cuda": 1}) == [card]
+    assert all_claimed({"cuda": 2}) == [pair]
+
+
 def test_many_claims_at_once_give_each_job_to_one_holder(any_database: Database) -> None:
     ids = {queued(any_database) for _ in range(8)}
     barrier = threading.Barrier(6)
