@@ -159,6 +159,22 @@ class Progress:
             job.finish(row, Ending("failed", error))
             add_status(session, row, f"failed: {message}", data={"error": error})
 
+    def pause(self, code: str, message: str, param: str | None = None) -> None:
+        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        error = {"code": code, "message": message, "param": param}
+        with self.writing() as session:
+            row = self._held(session)
+            if row.cancel_requested:
+                job.finish(row, Ending("cancelled"))
+                add_status(session, row, f"cancelled at step {row.step}")
+            else:
+                job.pause(row, error)
+                add_status(session, row, f"paused at step {row.step}: {message}", data={"error": error})
+
     def cancel(self) -> None:
         """End the job as cancelled.
 

@@ -14,7 +14,7 @@ import torch
 from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import job as job_table
 from app.db.tables.job import JobRow
-from app.errors import AppError
+from app.errors import AppError, NoDiskSpace
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.loop import Report, TrainState, train
@@ -82,7 +82,10 @@ def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | N
         if failure is None:
             raise
         log.warning("job_failed", job_id=progress.job_id, code=failure[0], exc_info=error)
-        progress.fail(*failure)
+        if failure[0] == NoDiskSpace.code:  # no fault of the job's, and soon mended
+            progress.pause(*failure)
+        else:
+            progress.fail(*failure)
 
 
 class _Attempt:
@@ -218,8 +221,9 @@ def _failure(error: Exception) -> tuple[str, str, str | None] | None:
             return "invalid_value", str(error), error.field
         case LLMError():
             return "unusable_data", str(error), None
-        case OSError(errno=errno.ENOSPC):
-            return "no_disk_space", "the disk is full; the last checkpoint is whole", None
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            told = "the disk is full; make room and resume it: it goes on from its last checkpoint, which is whole"
+            return NoDiskSpace.code, told, None
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out_of_memory", f"the job needs more memory than there is: {str(error)[:300]}", "train.batch_size"
     return None

@@ -118,6 +118,7 @@ def test_a_stale_holder_writes_nothing(any_database: Database) -> None:
         lambda: progress.sample(1, "text"),
         lambda: progress.checkpoint(2, "d", 1, "0", {}),
         lambda: progress.fail("code", "message"),
+        lambda: progress.pause("code", "message"),
         progress.cancel,
         lambda: progress.release("a test"),
     ):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from app.config import Settings
@@ -23,6 +24,7 @@ from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
 from app.db.tables.metric import MetricRow
 from app.db.tables.model import ModelRow
+from app.llm import checkpoint as checkpoint_files
 from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_model
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
@@ -526,6 +528,7 @@ def test_a_device_that_is_not_here_is_told(house: House, monkeypatch):
     ("error", "code"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "no_disk_space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "no_disk_space"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
@@ -536,6 +539,56 @@ def test_a_device_that_is_not_here_is_told(house: House, monkeypatch):
 def test_only_what_would_come_again_fails_a_job(error, code):
     failure = training._failure(error)
     assert (failure and failure[0]) == code
+
+
+FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
+"""What safetensors says on a disk that is really full."""
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+def test_a_full_disk_pauses_a_job_which_then_goes_on_bit_for_bit(any_house: House, unbroken, monkeypatch, nth: int):
+    """The weights of the first checkpoint, or the optimizer's of the second, do not fit."""
+    house = any_house
+    job_id = house.job()
+    written: list[Path] = []
+    save_file = checkpoint_files.save_file
+
+    def fill_up(tensors: dict[str, Tensor], path: Path) -> None:
+        written.append(path)
+        if len(written) in (nth, nth + 1):
+            path.write_bytes(b"half")
+            raise SafetensorError(FULL)
+        save_file(tensors, path)
+
+    monkeypatch.setattr(checkpoint_files, "save_file", fill_up)
+    house.run()
+    row = house.row(job_id)
+    assert (row.status, row.error["code"], row.stalled_attempts) == ("paused", "no_disk_space", 0)
+    assert "make room and resume" in row.error["message"]
+    saved = house.checkpoints(job_id)
+    assert [each.step for each in saved] == ([2] if nth == 3 else [])
+    folder = house.runtime.storage.job(job_id)
+    left = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    assert left == {each.path for each in saved}
+    for _ in range(2):  # it is still full the first time
+        with house.database.write() as session:
+            assert job_control.resume(session, house.runtime, job_id).error is None
+        house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    assert equal(house.weights(), unbroken)
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
+
+
+def test_a_full_disk_does_not_keep_a_job_from_being_cancelled(house: House, monkeypatch):
+    job_id = house.job()
+
+    def fill_up(_tensors: dict[str, Tensor], _path: Path) -> None:
+        cancel(house, job_id, keep_model=False)
+        raise SafetensorError(FULL)
+
+    monkeypatch.setattr(checkpoint_files, "save_file", fill_up)
+    house.run()
+    assert house.row(job_id).status == "cancelled"
 
 
 def test_many_steps_are_recorded_thinly(house: House, tmp_path: Path):
