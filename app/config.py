@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """Threads for generation; 0: as many as there are cores."""
     train_threads: int = Field(0, ge=0)
     """Threads for a training job; 0: as many as there are cores."""
+    worker_devices: Literal["auto", "cpu", "cuda"] = "auto"
+    """What a worker trains on; `auto`: all that torch finds. Jobs that ask for another device are left to others."""
     lease_s: float = Field(30.0, ge=1)
     """A running job whose worker was silent for this long is taken back."""
     job_attempts: int = Field(3, ge=1)

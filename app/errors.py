@@ -124,6 +124,12 @@ class NameTaken(Conflict):
     code = "name_taken"
 
 
+class IdempotencyKeyReused(Conflict):
+    """The key came before, with another body."""
+
+    code = "idempotency_key_reused"
+
+
 class TooLarge(AppError):
     status = 413
     code = "too_large"

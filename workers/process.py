@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from app.config import Settings
 from app.db.migrate import migrate_once_there
 from app.db.session import Database
 from app.log import configure_logging, get_logger
+from app.services.presence import Presence
 from app.services.queue import Nudger, make_celery
 from app.services.storage import Storage
 from app.services.sweep import Sweeper
@@ -41,7 +43,8 @@ def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
     )
     supervisor = Supervisor(settings, database, trainer)
     add_tasks(celery, supervisor)
-    sweeper = Sweeper(settings, database, storage, Nudger(celery), is_busy=lambda: supervisor.is_busy)
+    presence = Presence(database, supervisor.worker_id, socket.gethostname(), lambda: supervisor.devices)
+    sweeper = Sweeper(settings, database, storage, Nudger(celery), lambda: supervisor.is_busy, presence)
     celery.steps["worker"].add(_life(database, supervisor, sweeper))
     return celery
 

@@ -14,13 +14,15 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import cached_property
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.db.session import Database
 from app.log import get_logger
-from app.services import leases
+from app.services import devices, leases
+from app.services.devices import Devices
 from app.services.leases import Claim, Loss
 
 log = get_logger(__name__)
@@ -49,6 +51,11 @@ class Supervisor:
         """Whether a trainer is at work."""
         return self._running
 
+    @cached_property
+    def devices(self) -> Devices:
+        """What this machine trains on; looked for once."""
+        return devices.found(self._settings)
+
     def stop(self) -> None:
         """Have the running trainer write a checkpoint and give its job back; claim nothing more."""
         self._stopping.set()
@@ -56,7 +63,7 @@ class Supervisor:
     def run_queued(self) -> None:
         """Run what is queued and due, until nothing is left or `stop` was called."""
         while not self._stopping.is_set():
-            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s)
+            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices)
             if claim is None:
                 return
             self._run(claim)

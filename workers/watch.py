@@ -1,4 +1,4 @@
-"""The trainer's ties to the world, in threads beside the training: lease, cancellation, parent, signals.
+"""The trainer's ties to the world, in threads beside the training: lease, cancellation, pause, parent, signals.
 
 Training asks `should_stop` between steps. One that does not end by itself in time is ended hard; the worker, or the
 sweep after it, then takes the job back.
@@ -50,7 +50,7 @@ class Watch:
         return True
 
     def should_stop(self) -> str | None:
-        """None, or why training is to end: `cancelled`, `lost` (another holds the job), `shutdown`."""
+        """None, or why training is to end: `cancelled`, `paused`, `lost` (another holds the job), `shutdown`."""
         self._asked_at = time.monotonic()
         return self._reason
 
@@ -59,7 +59,8 @@ class Watch:
         self._ended.set()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._reason = self._reason or "shutdown"  # the time limit for it is the worker's
+        if self._reason in (None, "paused"):
+            self._reason = "shutdown"  # the time limit for it is the worker's
 
     def _beat(self) -> None:
         while not self._ended.wait(self._lease_s / 6):
@@ -82,6 +83,10 @@ class Watch:
             self._stop("lost", GRACE_S["lost"])
         elif lease.cancel_requested:
             self._stop("cancelled", GRACE_S["cancelled"])
+        elif lease.pause_requested:
+            self._reason = self._reason or "paused"  # no hurry: the checkpoint may take as long as it takes
+        elif self._reason == "paused":
+            self._reason = None  # it is to go on after all; a trainer that has stopped already gives it back
 
     def _watch_parent(self) -> None:
         """Standard input is a pipe from the worker; it ends when the worker does, kill -9 included."""
@@ -92,7 +97,7 @@ class Watch:
             self._stop("shutdown", GRACE_S["orphaned"])
 
     def _stop(self, reason: str, grace_s: float) -> None:
-        if self._reason == reason or (self._reason and reason != "lost"):
+        if self._reason == reason or (self._reason not in (None, "paused") and reason != "lost"):
             return  # asked already, and timed
         self._reason = reason
         force = threading.Timer(grace_s, self._force)

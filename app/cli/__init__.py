@@ -9,7 +9,7 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, datasets, doctor, inspect, models, processes, show, tokenizers
+from app.cli import call, datasets, doctor, inspect, jobs, models, processes, show, tokenizers
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -30,7 +30,7 @@ cli.command("train")(call.train)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
 cli.command("datasets")(datasets.datasets)
-cli.command("jobs")(call.jobs)
+cli.command("jobs")(jobs.jobs)
 cli.command("doctor")(doctor.doctor)
 
 

@@ -18,7 +18,8 @@ from app.config import get_settings
 Url = Annotated[str | None, typer.Option(help="The server to call (INKLING_URL).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without a server.")]
-FINAL = ("succeeded", "failed", "cancelled")
+RESTING = ("succeeded", "failed", "cancelled", "paused")
+"""States of a job in which nothing more happens by itself."""
 
 
 class Refused(Exception):
@@ -97,6 +98,9 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Another field of `train`, as name=value; may be repeated.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="An idempotency key: the same command again gives the same job.")
+    ] = None,
     follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
     as_json: Json = False,
     url: Url = None,
@@ -111,7 +115,7 @@ def train(
         body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
-        job = _ask(client, "POST", "/jobs", json=body)
+        job = _ask(client, "POST", "/jobs", json=body, headers={"idempotency-key": key} if key else {})
         if follow:
             job = _follow(client, job["id"], quiet=as_json)
     if as_json:
@@ -121,33 +125,6 @@ def train(
     if job["status"] != "succeeded":
         raise Refused(f"{job['id']} {job['status']}: {(job['error'] or {}).get('message', 'no model was made')}")
     show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
-
-
-def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="One job; without it, all.")] = None,
-    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Show its events until it ends.")] = False,
-    as_json: Json = False,
-    url: Url = None,
-) -> None:
-    """List jobs, or show, follow or cancel one."""
-    if job_id is None and (cancel or follow):
-        raise Refused("--cancel and --follow want a job's id")
-    with _client(url) as client:
-        if job_id is None:
-            answer = _ask(client, "GET", "/jobs")
-        else:
-            asked = ("POST", f"/jobs/{job_id}/cancel") if cancel else ("GET", f"/jobs/{job_id}")
-            answer = _ask(client, *asked)
-            if follow:
-                answer = _follow(client, job_id, quiet=as_json)
-    if as_json:
-        return show.as_json(answer)
-    found = answer["data"] if job_id is None else [answer]
-    show.rows(
-        ("id", "name", "status", "step"),
-        ((j["id"], j["name"], j["status"], f"{j['step']}/{j['total_steps'] or '?'}") for j in found),
-    )
 
 
 def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
@@ -216,7 +193,7 @@ def _upload(client: httpx.Client, path: Path, **said: str) -> Any:
 
 
 def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:
-    """Print a job's events as they come; a connection that breaks is taken up where it was."""
+    """Print a job's events until it ends or is paused; a connection that breaks is taken up where it was."""
     last = 0
     while True:
         page = _ask(client, "GET", f"/jobs/{job_id}/events", params={"after": last, "limit": 100})
@@ -227,7 +204,7 @@ def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:
         if page["data"]:
             continue
         job = _ask(client, "GET", f"/jobs/{job_id}")
-        if job["status"] in FINAL:
+        if job["status"] in RESTING:
             return job
         time.sleep(0.5)
 

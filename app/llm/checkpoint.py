@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -257,7 +258,14 @@ def _read_meta(path: Path) -> ModelMeta:
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Straight from where the tensors lie: those on the CPU are not copied first."""
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    try:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, path)
+    except SafetensorError as error:
+        # What the operating system said stands at the end of the message, and nowhere else.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

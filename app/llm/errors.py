@@ -95,7 +95,7 @@ class BadTable(LLMError):
 
 
 class TrainingStopped(Exception):
-    """Raised by a callback to end a run between two steps; `reason` is `cancelled`, `lost` or `shutdown`."""
+    """Raised by a callback to end a run between two steps; `reason` is `cancelled`, `paused`, `lost` or `shutdown`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -15,7 +15,7 @@ MAX_SAMPLE_TOKENS = 2000
 MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**63 - 1
 
-Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
 class NameOr:
@@ -30,6 +30,7 @@ class NameOr:
             lambda value, check: value if isinstance(value, str) else check(value),
             other,
             json_schema_input_schema=core_schema.union_schema([core_schema.str_schema(), other]),
+            serialization=core_schema.simple_ser_schema("any"),  # by what it is: a name, or the other
         )
 
 
@@ -125,6 +126,45 @@ class JobCreate(In):
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
 
 
+class JobChanges(In):
+    """What is to be otherwise in a job that is asked for once more; `train` is changed field by field."""
+
+    model_config = an_example(train={"learning_rate": 0.001})
+
+    dataset: Annotated[str | list[DatasetShare] | None, NameOr(Shares)] = None
+    model: Annotated[str | NetworkSpec | None, NameOr(NetworkSpec)] = None
+    tokenizer: str | None = None
+    validation: Annotated[float | str | None, NameOr(Fraction)] = None
+    train: TrainSpec = Field(default_factory=TrainSpec)
+    name: str | None = Field(None, description="Of the model that comes out; omitted: made up.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1, le=1)
+    priority: int = Field(0, ge=-100, le=100)
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: the other's; null: by chance.")
+
+
+class JobCancel(In):
+    """How a job is to end."""
+
+    model_config = an_example(keep_model=True)
+
+    keep_model: bool = Field(False, description="Its last checkpoint, if it has one, becomes its model.")
+
+
+class JobPatch(In):
+    """What can be changed in a job that waits."""
+
+    model_config = an_example(priority=10)
+
+    priority: int = Field(ge=-100, le=100, description="Higher ones run first.")
+
+
+class DeletedJobOut(Out):
+    object: Literal["job.deleted"] = "job.deleted"
+    id: str
+    deleted: Literal[True] = True
+
+
 class JobError(Out):
     code: str
     message: str
@@ -156,6 +196,10 @@ class JobOut(Out):
     seed: int
     attempt: int
     cancel_requested: bool
+    pause_requested: bool = Field(description="It pauses after the step it is in.")
+    waiting_for: str | None = Field(
+        description="Told by GET of a queued job that no live worker can run: what is not there."
+    )
     created_at: int
     started_at: int | None
     finished_at: int | None
@@ -203,6 +247,9 @@ class JobQuery(BaseModel):
 
     after: str | None = Field(None, description="The id that the page before ended with.")
     limit: int = Field(20, ge=1, le=1000)
+    status: list[Status] = Field(default_factory=list, description="Repeatable: any of these.")
+    recipe: Literal["pretrain", "word2vec"] | None = None
+    model: StoredText | None = Field(None, description="That the job makes or goes on from.")
 
 
 class MetricQuery(BaseModel):

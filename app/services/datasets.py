@@ -136,7 +136,7 @@ def delete(session: Session, storage: Storage, dataset_id: str) -> None:
 
     Raises:
         DatasetNotFound: there is none.
-        Conflict: it ships with Inkling, or a queued or running job needs it.
+        Conflict: it ships with Inkling, or an unfinished job needs it.
     """
     row = rows.lock(session, dataset_id) if NAME.fullmatch(dataset_id) else None
     if row is None:

@@ -1,41 +1,73 @@
-"""Training jobs: asked for, looked at, cancelled. All that can be refused is refused before a row is written."""
+"""Training jobs: asked for, and looked at. All that can be refused is refused before a row is written."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, dataset, event, metric, model, tokenizer
+from app.db.tables import checkpoint, event, metric, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
-from app.db.tables.job import Ending, JobRow
+from app.db.tables.job import EVERY, JobRow, Wanted
 from app.db.tables.metric import MetricRow
-from app.errors import Conflict, JobNotFound, ModelNotFound, NameTaken, TokenizerNotFound
+from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import datasets, job_checks, tokenizer_making
+from app.services import idempotency, job_checks, job_needs, tokenizer_making
+from app.services.idempotency import Key
 from app.services.job_checks import Plan
-from app.services.model_files import BUILT_IN
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
 from app.services.tokenizer_making import Made
-from app.services.tokenizers import is_built_in
 
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
 
-def create(runtime: Runtime, body: JobCreate) -> JobRow:
+@dataclass(frozen=True)
+class Created:
+    """The job that a request stands for."""
+
+    row: JobRow
+    is_new: bool  # False: an earlier request of the same key made it
+
+
+def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None) -> Created:
     """Record a queued job; the workers hear of it once it is committed.
 
+    Args:
+        idempotency_key: as long as a job made with it is there, the same request gives that job again.
+
     Raises:
+        IdempotencyKeyReused: the key came with another body.
         AppError: what is wrong with it, before anything is written.
     """
+    key = None if idempotency_key is None else idempotency.read(idempotency_key, body)
+    if key is None:
+        return Created(_create(runtime, body, None), is_new=True)
+    earlier = _earlier(runtime, key)
+    if earlier is not None:  # first of all: the name it asks for is that job's by now
+        return Created(earlier, is_new=False)
+    try:
+        return Created(_create(runtime, body, key), is_new=True)
+    except NameTaken:
+        earlier = _earlier(runtime, key)  # the same request, sent twice at once: this one came second
+        if earlier is None:
+            raise
+        return Created(earlier, is_new=False)
+
+
+def _earlier(runtime: Runtime, key: Key) -> JobRow | None:
+    with runtime.database.read() as session:
+        return idempotency.earlier(session, key)
+
+
+def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     job_id = new_id("job")
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
@@ -43,6 +75,8 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     row = _row(job_id, name, plan, body)
+    if key is not None:
+        row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
     try:
         with runtime.database.write() as session:
             _add(session, runtime, row)
@@ -50,8 +84,8 @@ def create(runtime: Runtime, body: JobCreate) -> JobRow:
             _hold_tokenizer(session, runtime, plan)
             add_status(session, row, "queued")
             runtime.nudger.after_commit(session, row.id)
-    except IntegrityError as error:  # somebody was faster
-        raise _taken(name) from error
+    except IntegrityError as error:  # somebody was faster, with the name or with the key
+        raise name_taken(name) from error
     return row
 
 
@@ -67,38 +101,15 @@ def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
     return row
 
 
-def page(session: Session, after: str | None, limit: int) -> tuple[list[JobRow], bool]:
-    """Up to `limit` jobs, newest first, those behind the one with the id `after`, and whether more follow.
+def page(session: Session, after: str | None, limit: int, wanted: Wanted = EVERY) -> tuple[list[JobRow], bool]:
+    """Up to `limit` of the jobs wanted, newest first, those behind the one with id `after`, and whether more follow.
 
     Raises:
         JobNotFound: `after` names none.
     """
     last = None if after is None else read(session, after, param="after").id
-    found = rows.newest_first(session, last, limit + 1)
+    found = rows.newest_first(session, last, limit + 1, wanted)
     return found[:limit], len(found) > limit
-
-
-def cancel(session: Session, job_id: str) -> JobRow:
-    """End a queued job now, a running one within seconds.
-
-    Raises:
-        JobNotFound: there is none of that id.
-        Conflict: it has ended already, otherwise than by this.
-    """
-    row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
-    if row is None:
-        row = read(session, job_id)
-    if row.is_final:
-        raise Conflict(f"{row.id} has {row.status} already" if row.status != "cancelled" else f"{row.id} is cancelled")
-    if row.status == "queued":
-        rows.finish(row, Ending("cancelled"))
-        add_status(session, row, "cancelled before it ran" if row.attempt == 0 else "cancelled")
-    elif not row.cancel_requested:
-        row.cancel_requested = True
-        event.add(session, row.id, "message", "asked to stop", data={})
-    session.flush()
-    session.refresh(row)
-    return row
 
 
 def metrics(session: Session, job_id: str, after_step: int, limit: int) -> tuple[list[MetricRow], bool]:
@@ -132,16 +143,8 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
 
 def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     """Write the row, if what it needs is still there; the locks keep it there until the commit."""
-    needed = {(entry["dataset"], "dataset") for entry in row.datasets}
-    if "dataset" in row.validation:
-        needed.add((row.validation["dataset"], "validation"))
-    for dataset_id, param in sorted(needed):
-        if dataset.lock(session, dataset_id) is None:
-            datasets.read(session, dataset_id, param)
-    base = row.model.get("name")
-    if base is not None and base not in BUILT_IN and "@" not in base and model.lock(session, base) is None:
-        raise ModelNotFound(f"model: there is no model {base!r} any more", param="model")
-    _check_free(session, runtime, row.name)
+    job_needs.hold(session, row)
+    check_free(session, runtime, row.name)
     session.add(row)
 
 
@@ -152,8 +155,8 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
         assert isinstance(made, WordTokenizer), "no other kind is made along"
         source = plan.shares[0].dataset
         tokenizer_making.register(session, runtime.storage, name, Made.of(made, source.size_bytes), source.id)
-    elif not is_built_in(name) and tokenizer.lock(session, name) is None:
-        raise TokenizerNotFound(f"tokenizer: there is no tokenizer {name!r} any more", param="tokenizer")
+    else:
+        job_needs.hold_tokenizer(session, name)
 
 
 def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str) -> str:
@@ -161,20 +164,25 @@ def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str
     if body.name is None:
         return made_up
     name = check_name(body.name)
-    _check_free(session, runtime, name)
+    check_free(session, runtime, name)
     return name
 
 
-def _check_free(session: Session, runtime: Runtime, name: str) -> None:
+def check_free(session: Session, runtime: Runtime, name: str) -> None:
+    """Pass a name that a job may give its model.
+
+    Raises:
+        NameTaken: a model has it, or an unfinished job will give it.
+    """
     try:
         runtime.catalogue.info(session, name)
     except ModelNotFound:
         if rows.live_with_name(session, name) is None:
             return
-    raise _taken(name)
+    raise name_taken(name)
 
 
-def _taken(name: str) -> NameTaken:
+def name_taken(name: str) -> NameTaken:
     return NameTaken(f"name: a model or an unfinished job is called {name!r} already", param="name")
 
 

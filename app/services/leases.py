@@ -13,7 +13,10 @@ from app.db.session import Database
 from app.db.tables import job
 from app.db.tables.job import JobRow
 from app.llm.errors import TrainingStopped
+from app.services.devices import Devices
 from app.services.progress import Progress, add_status
+
+SHUTTING_DOWN = "the worker is shutting down"
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,14 @@ class TakenBack:
     """A job whose holder is gone, and its state since."""
 
     job_id: str
-    status: str  # queued | failed | cancelled
+    status: str  # queued | paused | failed | cancelled
     reason: str
 
 
-def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
-    """Take the best queued job, or None if nothing is due."""
+def claim(database: Database, worker_id: str, lease_s: float, devices: Devices | None = None) -> Claim | None:
+    """Take the best queued job that runs on these devices (None: on any), or None if nothing is due."""
     with database.write() as session:
-        row = job.claim(session, worker_id, lease_s)
+        row = job.claim(session, worker_id, lease_s, devices)
         if row is None:
             return None
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
@@ -68,9 +71,9 @@ def give_up(database: Database, held: Claim, max_stalled: int, loss: Loss) -> Ta
 
 
 def release(database: Database, held: Claim) -> bool:
-    """Give the job back to the queue at no cost to it; False if it was not held under this claim any more."""
+    """Give the job back at no cost to it, for its worker is to end; False if it was not ours any more."""
     try:
-        Progress(database, held.job_id, held.fence).requeue()
+        Progress(database, held.job_id, held.fence).release(SHUTTING_DOWN)
     except TrainingStopped:
         return False
     return True
@@ -87,6 +90,6 @@ def take_back_expired(database: Database, max_stalled: int) -> list[TakenBack]:
 
 def _take_back(session: Session, row: JobRow, max_stalled: int, loss: Loss) -> TakenBack:
     job.take_back(session, row, max_stalled, loss.why)
-    words = {"queued": "back in the queue", "failed": "failed", "cancelled": "cancelled"}[row.status]
+    words = "back in the queue" if row.status == "queued" else row.status
     add_status(session, row, f"{words}: {loss.why}", data={"reason": loss.reason, "error": row.error})
     return TakenBack(row.id, row.status, loss.reason)

@@ -159,6 +159,22 @@ class Progress:
             job.finish(row, Ending("failed", error))
             add_status(session, row, f"failed: {message}", data={"error": error})
 
+    def pause(self, code: str, message: str, param: str | None = None) -> None:
+        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        error = {"code": code, "message": message, "param": param}
+        with self.writing() as session:
+            row = self._held(session)
+            if row.cancel_requested:
+                job.finish(row, Ending("cancelled"))
+                add_status(session, row, f"cancelled at step {row.step}")
+            else:
+                job.pause(row, error)
+                add_status(session, row, f"paused at step {row.step}: {message}", data={"error": error})
+
     def cancel(self) -> None:
         """End the job as cancelled.
 
@@ -170,20 +186,28 @@ class Progress:
             job.finish(row, Ending("cancelled"))
             add_status(session, row, f"cancelled at step {row.step}")
 
-    def requeue(self) -> None:
-        """Give the job back to the queue, for this process is to end; a job that is to be cancelled is cancelled.
+    def cancel_with(self, session: Session, model: str, checkpoint: str) -> None:
+        """End the job as cancelled, in the `writing()` transaction that registers a checkpoint of it as its model.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
+        row = self._held(session)
+        job.finish(row, Ending("cancelled", model=model, checkpoint=checkpoint))
+        told = f"cancelled at step {row.step}; model {model} is its checkpoint {checkpoint}"
+        add_status(session, row, told, data={"model": model, "checkpoint": checkpoint})
+
+    def release(self, why: str) -> None:
+        """Let go of the job: cancelled or paused where that was asked, else back in the queue, and `why`.
 
         Raises:
             TrainingStopped: `lost`.
         """
         with self.writing() as session:
             row = self._held(session)
-            if row.cancel_requested:
-                job.finish(row, Ending("cancelled"))
-                add_status(session, row, f"cancelled at step {row.step}")
-            else:
-                job.release(row)
-                add_status(session, row, f"back in the queue at step {row.step}: the worker is shutting down")
+            job.release(row)
+            told = f"back in the queue at step {row.step}: {why}"
+            add_status(session, row, told if row.status == "queued" else f"{row.status} at step {row.step}")
 
     def _held(self, session: Session) -> JobRow:
         row = job.hold(session, self.job_id, self.fence)
@@ -204,7 +228,7 @@ class Progress:
 
 def add_status(session: Session, row: JobRow, message: str, *, data: Mapping[str, Any] | None = None) -> None:
     """Record that a locked job changed its state, as an event."""
-    level = {"failed": "error", "cancelled": "warn"}.get(row.status, "info")
+    level = {"failed": "error", "cancelled": "warn", "paused": "warn"}.get(row.status, "info")
     event.add(session, row.id, "status", message, level=level, data={"status": row.status, **(data or {})})
 
 

@@ -51,7 +51,7 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
 
     Raises:
         ModelNotFound: there is none of that name.
-        Conflict: it ships with Inkling or is the default one, is at work, or a queued or running job needs it.
+        Conflict: it ships with Inkling or is the default one, is at work, or an unfinished job needs it.
     """
     if name in BUILT_IN:
         raise Conflict(f"name: {name} ships with Inkling and stays", param="name")

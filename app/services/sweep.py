@@ -18,6 +18,7 @@ from app.db.session import Database
 from app.db.tables import job
 from app.log import get_logger
 from app.services import leases
+from app.services.presence import Presence
 from app.services.queue import Nudger
 from app.services.storage import Storage
 
@@ -38,18 +39,21 @@ class Sweeper:
         storage: Storage,
         nudger: Nudger,
         is_busy: Callable[[], bool] = lambda: False,
+        presence: Presence | None = None,
     ) -> None:
         """Sweep for this worker.
 
         Args:
             is_busy: whether it runs a job now. It nudges nobody then: when it is done it looks for the next by itself,
                 and with every worker busy, nudges would heap up in the broker.
+            presence: of this worker, told with each round; None where there is none to tell of.
         """
         self._settings = settings
         self._database = database
         self._storage = storage
         self._nudger = nudger
         self._is_busy = is_busy
+        self._presence = presence
         self._every_s = min(5.0, settings.lease_s / 3)
 
     def run(self, stopping: threading.Event) -> None:
@@ -60,10 +64,17 @@ class Sweeper:
             except (SQLAlchemyError, OSError) as error:
                 log.error("sweep_failed", error=str(error))
             if stopping.wait(self._every_s):
-                return
+                break
+        if self._presence is not None:
+            try:
+                self._presence.leave()
+            except SQLAlchemyError as error:  # it is seen to be silent soon
+                log.warning("worker_not_signed_off", error=str(error))
 
     def sweep(self) -> None:
         """One round."""
+        if self._presence is not None:
+            self._presence.tell()
         for taken in leases.take_back_expired(self._database, self._settings.job_attempts):
             log.warning("job_taken_back", job_id=taken.job_id, status=taken.status, reason=taken.reason)
         if not self._is_busy():

@@ -6,24 +6,23 @@ Every write goes through `Progress` and so carries the fence: an attempt that lo
 from __future__ import annotations
 
 import errno
-import shutil
 import time
 from collections.abc import Callable
 
 import torch
 
+from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import job as job_table
-from app.db.tables import model as model_table
 from app.db.tables.job import JobRow
-from app.db.tables.model import ModelRow
-from app.errors import AppError, NameTaken
-from app.llm.checkpoint import ModelMeta, Network, copy_model, publish
+from app.errors import AppError, NoDiskSpace
+from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import job_data, lineage, pretraining, word2vec
+from app.services import job_data, made_models, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
+from app.services.leases import SHUTTING_DOWN
 from app.services.progress import Progress
 from app.services.recipe import Recipe, Run
 from app.services.runtime import Runtime
@@ -31,6 +30,9 @@ from app.services.runtime import Runtime
 log = get_logger(__name__)
 
 RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec}
+
+RELEASED = {"shutdown": SHUTTING_DOWN, "paused": "it was to be paused, and then to go on"}
+"""Reasons to stop that leave a checkpoint, and why the job is in the queue again, where it is."""
 
 REPORTED_STEPS = 5_000
 """About so many steps of a run are recorded; each has a row and an event for ever."""
@@ -48,11 +50,11 @@ class DeviceUnavailable(AppError):
 def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], str | None]) -> None:
     """Train, or go on training, the job that is held under `fence`; its row says afterwards how it ended.
 
-    It succeeds with a registered model, fails with an error to act upon, is cancelled, or goes back to the queue
-    with a last checkpoint; nothing is written where it is not ours any more.
+    It succeeds with a registered model, fails with an error to act upon, is cancelled, is paused, or goes back to the
+    queue, both with a last checkpoint; nothing is written where it is not ours any more.
 
     Args:
-        should_stop: asked often; why to end soon (`cancelled`, `lost`, `shutdown`), or None.
+        should_stop: asked often; why to end soon (`cancelled`, `paused`, `lost`, `shutdown`), or None.
 
     Raises:
         Exception: something that is no fault of the job; the caller's worker tries again.
@@ -66,20 +68,24 @@ def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], 
 
 def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
     try:
-        _Attempt(runtime, progress, should_stop).run()
-    except TrainingStopped as stopped:
-        if stopped.reason == "cancelled":
-            progress.cancel()
-        elif stopped.reason == "shutdown":
-            progress.requeue()
-        else:
-            raise
+        try:
+            _Attempt(runtime, progress, should_stop).run()
+        except TrainingStopped as stopped:
+            if stopped.reason == "cancelled":
+                _cancel(runtime, progress)
+            elif stopped.reason in RELEASED:
+                progress.release(RELEASED[stopped.reason])
+            else:
+                raise
     except (AppError, LLMError, MemoryError, OSError, RuntimeError) as error:
         failure = _failure(error)
         if failure is None:
             raise
         log.warning("job_failed", job_id=progress.job_id, code=failure[0], exc_info=error)
-        progress.fail(*failure)
+        if failure[0] == NoDiskSpace.code:  # no fault of the job's, and soon mended
+            progress.pause(*failure)
+        else:
+            progress.fail(*failure)
 
 
 class _Attempt:
@@ -102,7 +108,7 @@ class _Attempt:
 
     def run(self) -> None:
         """Train to the end and register the model."""
-        device = choose_device(self._job.device)
+        device = choose_device(self._job.device, self._runtime.settings.worker_devices)
         if self._runtime.settings.train_threads:
             torch.set_num_threads(self._runtime.settings.train_threads)
         self.check()
@@ -118,7 +124,7 @@ class _Attempt:
         self._tell_start(run, model, device, resumed[2] if resumed else None)
         report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
         self._tell_end(run, report)
-        self._finish(model, meta)
+        self._finish(meta)
 
     def check(self) -> None:
         reason = self._should_stop()
@@ -158,46 +164,45 @@ class _Attempt:
         )
         self._progress.message(f"read: {read}", data={"sources": sources})
 
-    def _finish(self, model: Network, meta: ModelMeta) -> None:
+    def _finish(self, meta: ModelMeta) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""
         job, storage = self._job, self._runtime.storage
         assert self._checkpoints.newest is not None, "the loop saves at its end"
         step, checkpoint = self._checkpoints.newest
-        staged = storage.checkpoint(job.id, f"model-fence-{self._progress.fence}")
-        try:
-            saved = copy_model(checkpoint, staged)
-            with self._progress.writing() as session:
-                if model_table.get(session, job.name) is not None:
-                    raise NameTaken(f"there is a model {job.name!r} already", param="name")
-                row = ModelRow(
-                    name=job.name,
-                    family=meta.config.family,
-                    config=meta.config.to_dict(),
-                    tokenizer=meta.tokenizer,
-                    parameters=model.parameter_count(),
-                    size_bytes=saved.size_bytes,
-                    sha256=saved.weights_sha256,
-                    base_model=meta.base_model,
-                    job_id=job.id,
-                    licence=meta.licence,
-                    datasets=lineage.datasets_of(session, job),
-                    ancestors=lineage.ancestors_of(session, meta.base_model),
-                )
-                session.add(row)
-                self._progress.succeed(session, job.name, f"{job.id}@{step}")
-                session.flush()
-                publish(staged, storage.model(job.name))  # last: only the job's holder comes this far
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        staged = made_models.staged(storage, job, self._progress.fence, checkpoint, meta)
+        with staged as made, self._progress.writing() as session:
+            made_models.add(session, job, made)
+            self._progress.succeed(session, job.name, f"{job.id}@{step}")
+            session.flush()
+            made_models.put_in_place(storage, job, made)
 
 
-def choose_device(wanted: str) -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`.
+def _cancel(runtime: Runtime, progress: Progress) -> None:
+    """End the job as cancelled; its last checkpoint becomes a model first, where that was asked and there is one."""
+    with runtime.database.read() as session:
+        job = job_table.get(session, progress.job_id)
+        rows = checkpoint_table.of_job(session, progress.job_id)
+    found = made_models.newest_whole(runtime.storage, rows) if job is not None and job.keep_model else None
+    if job is None or found is None:
+        progress.cancel()
+        return
+    row, meta = found
+    folder = runtime.storage.checkpoint(job.id, row.path)
+    staged = made_models.staged(runtime.storage, job, progress.fence, folder, meta)
+    with staged as made, progress.writing() as session:
+        made_models.add(session, job, made)
+        progress.cancel_with(session, job.name, row.id)
+        session.flush()
+        made_models.put_in_place(runtime.storage, job, made)
+
+
+def choose_device(wanted: str, to_use: str = "auto") -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`, among those that the worker is to use.
 
     Raises:
         DeviceUnavailable: there is none of that kind.
     """
-    has_cuda = torch.cuda.is_available()
+    has_cuda = to_use != "cpu" and torch.cuda.is_available()
     if wanted == "cuda" and not has_cuda:
         raise DeviceUnavailable("this worker has no CUDA device; `auto` or `cpu` would run here", param="device")
     return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
@@ -216,8 +221,9 @@ def _failure(error: Exception) -> tuple[str, str, str | None] | None:
             return "invalid_value", str(error), error.field
         case LLMError():
             return "unusable_data", str(error), None
-        case OSError(errno=errno.ENOSPC):
-            return "no_disk_space", "the disk is full; the last checkpoint is whole", None
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            told = "the disk is full; make room and resume it: it goes on from its last checkpoint, which is whole"
+            return NoDiskSpace.code, told, None
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out_of_memory", f"the job needs more memory than there is: {str(error)[:300]}", "train.batch_size"
     return None

@@ -3,12 +3,14 @@
 import { all, call, inWords, sentence } from "./api.js";
 import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
+import { JobControls } from "./job_controls.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
 import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
+const ASK_EVERY_S = 5;
 
 class JobPage {
   constructor(id) {
@@ -19,13 +21,19 @@ class JobPage {
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
     this.checkpointsSoon = debounce(() => this.#trying(() => this.checkpoints()), 200);
-    byId("cancel").addEventListener("click", () => this.#sure(true));
-    byId("cancel-no").addEventListener("click", () => this.#sure(false));
-    byId("cancel-yes").addEventListener("click", () => this.cancel());
+    this.controls = new JobControls(this.path, (job) => {
+      this.job = job;
+      this.draw();
+    });
   }
 
   async start() {
-    const clock = setInterval(() => this.job && this.draw(), 1000);
+    let seconds = 0;
+    const clock = setInterval(() => {
+      seconds += 1;
+      if (this.job?.status === "queued" && seconds % ASK_EVERY_S === 0) this.refreshSoon(); // no event tells of workers
+      if (this.job) this.draw();
+    }, 1000);
     try {
       await this.refresh();
       await Promise.all([this.#setup(), this.#past(), this.checkpoints()]);
@@ -113,21 +121,24 @@ class JobPage {
     badge.className = `badge badge--${job.status}`;
     byId("steps").textContent = `step ${steps(job)}`;
     byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
-    byId("cancel").hidden = isFinal(job);
-    if (isFinal(job)) byId("cancel-sure").hidden = true;
+    this.controls.draw(job);
     const model = writes(job) && job.result?.model;
     byId("try").hidden = !model;
     if (model) byId("try").href = tryAddress(model);
     drawVitals(job, this.newest, Date.now() / 1000);
     if (!this.isLost) say(byId("job-notice"), this.#notice());
-    say(byId("job-error"), this.problem || (job.error ? sentence(job.error.message) : ""));
+    say(byId("job-error"), this.controls.problem || this.problem || (job.error ? sentence(job.error.message) : ""));
     if (isFinal(job)) sayNothingCame();
   }
 
   #notice() {
     const { job } = this;
-    if (job.status !== "queued") return job.cancel_requested && !isFinal(job) ? "Stopping after this step …" : "";
+    if (job.status === "paused") return "Paused. It goes on from its last checkpoint when it is resumed, with the numbers it would have had.";
+    if (job.status === "running") return job.cancel_requested ? "Stopping after this step …" : job.pause_requested ? "Pausing after this step …" : "";
+    if (isFinal(job)) return "";
+    if (job.cancel_requested) return "Waiting for a worker to make the model of its last checkpoint; then it ends.";
     const waited = Date.now() / 1000 - job.created_at;
+    if (job.waiting_for && waited > ASK_EVERY_S) return `Waiting: ${job.waiting_for}.`;
     const long = "Still waiting. Another job may be running, or no worker is there; the command “inkling worker” starts one.";
     return waited > WAITING_LONG_S ? long : "Waiting for a worker to take it …";
   }
@@ -135,18 +146,6 @@ class JobPage {
   #lost(error) {
     this.isLost = error !== null;
     say(byId("job-notice"), error ? `The connection is lost; trying again. ${inWords(error)}` : this.#notice());
-  }
-
-  #sure(isAsked) {
-    byId("cancel-sure").hidden = !isAsked;
-    byId(isAsked ? "cancel-no" : "cancel").focus();
-  }
-
-  async cancel() {
-    byId("cancel-sure").hidden = true;
-    await this.#trying(async () => {
-      this.job = await call(`${this.path}/cancel`, { method: "POST" });
-    });
   }
 }
 

@@ -159,13 +159,24 @@ class JobForm {
     }
   }
 
+  /** The same as long as the same is asked for: a second click after a lost answer makes no second job. */
+  #key(body) {
+    const asked = JSON.stringify(body);
+    if (asked !== this.asked) {
+      this.asked = asked;
+      this.key = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
+    }
+    return this.key;
+  }
+
   async start() {
     unmark(this.form);
     say(byId("job-error"), "");
     const button = byId("start");
     button.disabled = true;
     try {
-      const job = await call("/jobs", { method: "POST", body: this.#body() });
+      const body = this.#body();
+      const job = await call("/jobs", { method: "POST", body, headers: { "idempotency-key": this.#key(body) } });
       location.assign(`/ui/jobs/${encodeURIComponent(job.id)}`);
     } catch (error) {
       button.disabled = false;

@@ -9,6 +9,19 @@ export function isFinal(job) {
   return FINAL.includes(job.status);
 }
 
+export function mayPause(job) {
+  return ["queued", "running"].includes(job.status) && !job.pause_requested && !job.cancel_requested;
+}
+
+export function mayResume(job) {
+  return job.status === "paused" || (job.pause_requested && !job.cancel_requested);
+}
+
+/** Whether its turn is still to come, so that its priority counts. */
+export function waits(job) {
+  return ["queued", "paused"].includes(job.status);
+}
+
 export function badge(status) {
   return h("span", { class: `badge badge--${status}` }, status);
 }

@@ -17,6 +17,10 @@ class JobList {
       this.pages += 1;
       this.refresh();
     });
+    byId("list-status").addEventListener("change", () => {
+      this.pages = 1;
+      this.refresh();
+    });
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
   }
 
@@ -24,11 +28,13 @@ class JobList {
   async refresh() {
     clearTimeout(this.timer);
     let isLive = true;
+    const wanted = byId("list-status").value;
     try {
-      const { data, has_more: hasMore } = await call(`/jobs?limit=${PAGE * this.pages}`);
+      const { data, has_more: hasMore } = await call(`/jobs?limit=${PAGE * this.pages}${wanted && `&${wanted}`}`);
+      if (wanted !== byId("list-status").value) return; // another choice was made meanwhile, and is on its way
       say(byId("list-error"), "");
       this.#draw(data, hasMore);
-      isLive = data.some((job) => !isFinal(job));
+      isLive = data.some((job) => !isFinal(job) && job.status !== "paused");
     } catch (error) {
       say(byId("list-error"), inWords(error));
       byId("list-empty").hidden = true;
@@ -38,7 +44,7 @@ class JobList {
 
   #draw(jobs, hasMore) {
     byId("list-empty").hidden = jobs.length > 0;
-    byId("list-empty").textContent = "No job yet. The form starts one; the built-in story and the smallest size take a minute or two.";
+    byId("list-empty").textContent = byId("list-status").value ? "None of these." : "No job yet. The form starts one; the built-in story and the smallest size take a minute or two.";
     byId("list-table").hidden = jobs.length === 0;
     byId("list-more").hidden = !hasMore;
     byId("list").replaceChildren(...jobs.map(row));

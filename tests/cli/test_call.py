@@ -118,7 +118,12 @@ def test_a_refusal_of_the_server_is_one_line(calling: Command, arguments: tuple[
         (("jobs", "\udcff"), "not UTF-8"),
         (("train", "x", "--model", "a", "--preset", "b"), "--preset"),
         (("train", "x" * 300), "File name too long"),
-        (("jobs", "--cancel"), "want a job's id"),
+        (("jobs", "--cancel"), "--cancel wants a job's id"),
+        (("jobs", "job_1", "--cancel", "--pause"), "one at a time"),
+        (("jobs", "job_1", "--set", "max_steps=1"), "goes with --duplicate"),
+        (("jobs", "job_1", "--pause", "--keep-model"), "goes with --cancel"),
+        (("jobs", "job_1", "--status", "failed"), "leave the id out"),
+        (("jobs", "job_1", "--delete", "--follow"), "cannot be followed"),
     ],
 )
 def test_a_refusal_of_the_command_is_one_line(inkling: Command, arguments: tuple[str, ...], told: str) -> None:

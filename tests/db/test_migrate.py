@@ -15,7 +15,7 @@ from sqlalchemy import inspect, text
 from app.db.base import Base
 from app.db.migrate import MIGRATIONS, SchemaUnknown, migrate
 from app.db.session import Database
-from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer  # noqa: F401 - fills the metadata
+from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer, worker  # noqa: F401 - fills the metadata
 
 
 def test_the_migrated_schema_is_the_one_in_code(any_database: Database) -> None:
@@ -92,3 +92,46 @@ def test_datasets_of_the_third_schema_are_texts(any_database: Database) -> None:
         row = dataset.get(session, "ds_1")
         assert row is not None
         assert (row.rows, row.columns, row.compression) == (None, [], None)
+
+
+def test_jobs_of_an_earlier_schema_stay_with_all_that_is_theirs(any_database: Database) -> None:
+    """Up from the first schema: a table of jobs that was made anew would take checkpoints, metrics and events along."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        for statement in EARLIER:
+            connection.execute(text(statement))
+    migrate(any_database)
+    with any_database.read() as session:
+        row = job.get(session, "job_1")
+        assert row is not None
+        assert (row.status, row.pause_requested, row.idempotency_key) == ("running", False, None)
+        assert [one.id for one in checkpoint.of_job(session, "job_1")] == ["job_1@5"]
+        assert [one.message for one in event.of_job(session, "job_1", 0, 9)] == ["queued"]
+        made = model.get(session, "tide")
+        assert made is not None
+        assert made.job_id == "job_1"
+    with any_database.write() as session:
+        session.delete(job.lock(session, "job_1"))
+    with any_database.read() as session:
+        assert checkpoint.of_job(session, "job_1") == []
+        left = model.get(session, "tide")
+        assert left is not None
+        assert left.job_id is None
+
+
+EARLIER = (
+    "INSERT INTO jobs (id, recipe, name, status, datasets, model, tokenizer, validation, train, device, devices,"
+    " priority, seed, step, attempt, stalled_attempts, attempt_from_step, fence, not_before,"
+    " cancel_requested, created_at)"
+    " VALUES ('job_1', 'pretrain', 'tide', 'running', '[]', '{}', 'gpt2', '{}', '{}', 'auto', 1,"
+    " 0, 1, 5, 1, 0, 0, 1, 0, false, 0)",
+    "INSERT INTO checkpoints (id, job_id, step, attempt, fence, path, size_bytes, sha256, metrics, created_at)"
+    " VALUES ('job_1@5', 'job_1', 5, 1, 1, 'p', 1, '0', '{}', 0)",
+    "INSERT INTO events (job_id, created_at, level, type, message, data)"
+    " VALUES ('job_1', 0, 'info', 'status', 'queued', '{}')",
+    "INSERT INTO models (name, family, config, tokenizer, parameters, size_bytes, sha256, job_id, created_at)"
+    " VALUES ('tide', 'gpt2', '{}', 'gpt2', 1, 1, '0', 'job_1', 0)",
+)

@@ -118,8 +118,9 @@ def test_a_stale_holder_writes_nothing(any_database: Database) -> None:
         lambda: progress.sample(1, "text"),
         lambda: progress.checkpoint(2, "d", 1, "0", {}),
         lambda: progress.fail("code", "message"),
+        lambda: progress.pause("code", "message"),
         progress.cancel,
-        progress.requeue,
+        lambda: progress.release("a test"),
     ):
         with pytest.raises(TrainingStopped, match="lost"):
             write()
@@ -166,12 +167,12 @@ def test_a_job_given_back_while_it_is_to_be_cancelled_is_cancelled(any_database:
         row = job.lock(session, progress.job_id)
         assert row is not None
         row.cancel_requested = True
-    progress.requeue()
+    progress.release("a test")
     assert status_of(any_database, progress.job_id) == "cancelled"
 
 
 def test_a_job_given_back_is_in_the_queue(any_database: Database) -> None:
     progress = held(any_database)
-    progress.requeue()
+    progress.release("a test")
     assert status_of(any_database, progress.job_id) == "queued"
     assert leases.claim(any_database, "w2", 30) is not None

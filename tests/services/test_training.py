@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from app.config import Settings
@@ -23,11 +24,12 @@ from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
 from app.db.tables.metric import MetricRow
 from app.db.tables.model import ModelRow
+from app.llm import checkpoint as checkpoint_files
 from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_model
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
-from app.services import leases, training
+from app.services import job_control, leases, training
 from app.services.checkpoints import kept
 from app.services.leases import Loss
 from app.services.runtime import Runtime
@@ -222,6 +224,35 @@ def test_a_shutdown_saves_and_another_attempt_goes_on_bit_for_bit(any_house: Hou
     assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
 
 
+@pytest.mark.parametrize("nth", [5, 8, 12, 15])
+def test_a_paused_job_goes_on_bit_for_bit(any_house: House, unbroken, nth):
+    """Paused in the midst of two checkpoints: it saves one of its own, frees its slot, and goes on from that."""
+    house = any_house
+    job_id = house.job()
+    asked: list[None] = []
+
+    def pause() -> str | None:
+        with house.database.write() as session:
+            row = job_table.lock(session, job_id)
+            assert row is not None
+            row.pause_requested = len(asked) == nth
+        asked.append(None)
+        return "paused" if row.pause_requested else None
+
+    house.run(pause)
+    row = house.row(job_id)
+    assert [entry.step for entry in house.checkpoints(job_id)][:1] != [8]
+    assert (row.status, row.pause_requested, row.stalled_attempts) == ("paused", False, 0)
+    assert leases.claim(house.database, "w", 30) is None
+    torch.rand(7)
+    with house.database.write() as session:
+        job_control.resume(session, house.runtime, job_id)
+    house.run()
+    assert house.row(job_id).status == "succeeded"
+    assert equal(house.weights(), unbroken)
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
+
+
 def test_a_shutdown_before_the_first_step_loses_nothing(house: House, unbroken):
     job_id = house.job()
     asked: list[None] = []
@@ -269,6 +300,80 @@ def test_a_cancelled_job_leaves_no_model(house: House):
     assert house.model() is None
     assert not house.runtime.storage.model("a-model").exists()
     assert house.checkpoints(job_id)[0].step == 4
+
+
+def cancel(house: House, job_id: str, *, keep_model: bool) -> str:
+    with house.database.write() as session:
+        return job_control.cancel(session, house.runtime, job_id, keep_model=keep_model).status
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_cancelled_job_leaves_its_last_checkpoint_as_a_model(any_house: House, held: bool):
+    """While it runs its trainer sees to it; one that is paused is taken by a trainer for that alone."""
+    house = any_house
+    job_id = house.job()
+
+    def stop() -> str | None:
+        if not (house.checkpoints(job_id) and house.checkpoints(job_id)[0].step >= 4):
+            return None
+        assert cancel(house, job_id, keep_model=True) == "running"
+        return "cancelled"
+
+    if not held:
+        house.run(lambda: "paused" if pause_after(house, job_id, 4) else None)
+        assert house.row(job_id).status == "paused"
+        assert cancel(house, job_id, keep_model=True) == "queued"
+        house.run(lambda: "cancelled")
+    else:
+        house.run(stop)
+    row, model = house.row(job_id), house.model()
+    assert model is not None
+    assert (row.status, row.result_model, row.result_checkpoint) == (
+        "cancelled",
+        "a-model",
+        house.checkpoints(job_id)[0].id,
+    )
+    assert (model.job_id, model.datasets[0]["dataset"], model.family) == (job_id, "ds_1", "gpt2")
+    folder = house.runtime.storage.job(job_id)
+    network, meta, _ = load_checkpoint(folder / house.checkpoints(job_id)[0].path)
+    assert equal(house.weights(), dict(network.named_parameters()))
+    assert model.parameters == network.parameter_count()
+    assert meta.config.to_dict() == model.config
+    assert {path.name for path in folder.iterdir()} == {each.path for each in house.checkpoints(job_id)}
+
+
+def pause_after(house: House, job_id: str, step: int) -> bool:
+    rows = house.checkpoints(job_id)
+    is_due = bool(rows) and rows[0].step >= step
+    with house.database.write() as session:
+        row = job_table.lock(session, job_id)
+        assert row is not None
+        row.pause_requested = is_due
+    return is_due
+
+
+def test_a_holder_that_dies_leaves_the_model_for_the_next_to_make(house: House):
+    job_id = house.job()
+    house.run(after(4, house, job_id))
+    claim = house.claim()
+    cancel(house, job_id, keep_model=True)
+    leases.give_up(house.database, claim, 3, Loss("killed", "a test"))
+    assert (house.row(job_id).status, house.model()) == ("queued", None)
+    with house.database.write() as session:
+        job_table.lock(session, job_id).not_before = 0
+    house.run(lambda: "cancelled")
+    assert (house.row(job_id).status, house.row(job_id).result_model) == ("cancelled", "a-model")
+
+
+@pytest.mark.parametrize("keep_model", [True, False])
+def test_a_cancelled_job_without_a_checkpoint_leaves_no_model(house: House, keep_model: bool):
+    job_id = house.job()
+    house.claim()
+    cancel(house, job_id, keep_model=keep_model)
+    training.run(house.runtime, job_id, 1, should_stop=lambda: "cancelled")
+    assert (house.row(job_id).status, house.row(job_id).result_model, house.model()) == ("cancelled", None, None)
+    waiting = house.job()
+    assert cancel(house, waiting, keep_model=keep_model) == "cancelled"
 
 
 def test_a_job_cancelled_at_its_very_end_never_succeeds(house: House):
@@ -423,6 +528,7 @@ def test_a_device_that_is_not_here_is_told(house: House, monkeypatch):
     ("error", "code"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "no_disk_space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "no_disk_space"),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), "out_of_memory"),
         (MemoryError(), "out_of_memory"),
@@ -433,6 +539,56 @@ def test_a_device_that_is_not_here_is_told(house: House, monkeypatch):
 def test_only_what_would_come_again_fails_a_job(error, code):
     failure = training._failure(error)
     assert (failure and failure[0]) == code
+
+
+FULL = "Error while serializing: I/O error: No space left on device (os error 28)"
+"""What safetensors says on a disk that is really full."""
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+def test_a_full_disk_pauses_a_job_which_then_goes_on_bit_for_bit(any_house: House, unbroken, monkeypatch, nth: int):
+    """The weights of the first checkpoint, or the optimizer's of the second, do not fit."""
+    house = any_house
+    job_id = house.job()
+    written: list[Path] = []
+    save_file = checkpoint_files.save_file
+
+    def fill_up(tensors: dict[str, Tensor], path: Path) -> None:
+        written.append(path)
+        if len(written) in (nth, nth + 1):
+            path.write_bytes(b"half")
+            raise SafetensorError(FULL)
+        save_file(tensors, path)
+
+    monkeypatch.setattr(checkpoint_files, "save_file", fill_up)
+    house.run()
+    row = house.row(job_id)
+    assert (row.status, row.error["code"], row.stalled_attempts) == ("paused", "no_disk_space", 0)
+    assert "make room and resume" in row.error["message"]
+    saved = house.checkpoints(job_id)
+    assert [each.step for each in saved] == ([2] if nth == 3 else [])
+    folder = house.runtime.storage.job(job_id)
+    left = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    assert left == {each.path for each in saved}
+    for _ in range(2):  # it is still full the first time
+        with house.database.write() as session:
+            assert job_control.resume(session, house.runtime, job_id).error is None
+        house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    assert equal(house.weights(), unbroken)
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(9))
+
+
+def test_a_full_disk_does_not_keep_a_job_from_being_cancelled(house: House, monkeypatch):
+    job_id = house.job()
+
+    def fill_up(_tensors: dict[str, Tensor], _path: Path) -> None:
+        cancel(house, job_id, keep_model=False)
+        raise SafetensorError(FULL)
+
+    monkeypatch.setattr(checkpoint_files, "save_file", fill_up)
+    house.run()
+    assert house.row(job_id).status == "cancelled"
 
 
 def test_many_steps_are_recorded_thinly(house: House, tmp_path: Path):

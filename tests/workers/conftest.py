@@ -47,6 +47,7 @@ class Bench:
             "INKLING_DATABASE_URL": chosen.database_url,
             "INKLING_BROKER_URL": chosen.broker_url,
             "INKLING_LEASE_S": str(chosen.lease_s),
+            "INKLING_WORKER_DEVICES": chosen.worker_devices,
             "INKLING_LOG_LEVEL": "info",
         }
 

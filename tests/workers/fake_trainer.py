@@ -59,9 +59,9 @@ def steps(progress: Progress, watch: Watch, start: int, attempt: int, train: dic
     progress.message(f"pid {os.getpid()} starts at {start}")
     for step in range(start, total + 1):
         reason = watch.should_stop()
-        if reason == "shutdown":
+        if reason in ("shutdown", "paused"):
             save(progress, step)
-            progress.requeue()
+            progress.release(reason)
         if reason:
             raise TrainingStopped(reason)
         if step > start:

@@ -7,7 +7,8 @@ import signal
 import time
 from itertools import pairwise
 
-from app.db.tables import job
+from app.db.tables import job, worker
+from tests.jobs_made import a_job
 from tests.process_tree import is_alive
 from tests.workers.conftest import Bench, stop
 
@@ -129,6 +130,49 @@ def test_cancelling_a_running_job_ends_it_soon(bench: Bench) -> None:
     bench.until_status(after, "succeeded")
 
 
+def ask(bench: Bench, job_id: str, **asked: bool) -> None:
+    with bench.database.write() as session:
+        row = job.lock(session, job_id)
+        assert row is not None
+        for name, value in asked.items():
+            setattr(row, name, value)
+
+
+def test_pausing_a_running_job_saves_it_and_frees_the_slot(bench: Bench) -> None:
+    bench.worker()
+    job_id = bench.job(max_steps=100, step_s=0.05)
+    bench.until_step(job_id, 5)
+    ask(bench, job_id, pause_requested=True)
+    began = time.monotonic()
+    row = bench.until_status(job_id, "paused", "succeeded", "failed")
+    assert time.monotonic() - began < bench.settings.lease_s / 6 + 1.5
+    assert (row.status, row.worker_id, row.pause_requested, row.stalled_attempts) == ("paused", None, False, 0)
+    other = bench.job(max_steps=3)
+    assert bench.until_status(other, "succeeded", "failed").status == "succeeded"
+    assert bench.row(job_id).status == "paused"
+    with bench.database.write() as session:
+        paused = job.lock(session, job_id)
+        assert paused is not None
+        job.resume(paused)
+    bench.nudger.send(job_id)
+    assert bench.until_status(job_id, "succeeded", "failed").status == "succeeded"
+    assert starts(bench, job_id)[1] >= 5
+
+
+def test_a_pause_is_honoured_where_the_worker_died(bench: Bench) -> None:
+    first = bench.worker()
+    job_id = bench.job(max_steps=200, step_s=0.05, checkpoint_every=5)
+    bench.until_step(job_id, 7)
+    os.kill(bench.trainer_pids(job_id)[0], signal.SIGSTOP)
+    ask(bench, job_id, pause_requested=True)
+    os.kill(bench.trainer_pids(job_id)[0], signal.SIGKILL)
+    first.kill()
+    first.wait()
+    bench.worker()
+    row = bench.until_status(job_id, "paused", "succeeded", "failed", timeout_s=30)
+    assert row.status == "paused"
+
+
 def test_a_worker_told_to_end_gives_its_job_back_with_a_checkpoint(bench: Bench) -> None:
     worker = bench.worker()
     job_id = bench.job(max_steps=100, step_s=0.05)
@@ -153,6 +197,23 @@ def test_a_worker_told_to_end_while_its_trainer_starts_costs_the_job_no_attempt(
     assert stop(worker)[0] == 0
     row = bench.row(job_id)
     assert (row.status, row.stalled_attempts) == ("queued", 0)
+
+
+def test_a_worker_leaves_a_job_that_it_cannot_run_and_tells_what_it_can(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"worker_devices": "cpu"})
+    running = bench.worker()
+    with bench.database.write() as session:
+        card = a_job(session, device="cuda", priority=100).id
+    bench.nudger.send(card)
+    small = bench.job()
+    assert bench.until_status(small, "succeeded", "failed").status == "succeeded"
+    with bench.database.read() as session:
+        [row] = worker.live(session, bench.settings.lease_s)
+    assert row.devices == {"cpu": 1}
+    assert bench.row(card).status == "queued"
+    assert stop(running)[0] == 0
+    with bench.database.read() as session:
+        assert worker.live(session, bench.settings.lease_s) == []
 
 
 def test_many_nudges_for_one_job_run_it_once(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from app.api.native import (
     embeddings,
     health,
     inspect,
+    job_control,
     jobs,
     metrics,
     model_files,
@@ -26,4 +27,5 @@ routers = [
     inspect.router,
     datasets.router,
     jobs.router,
+    job_control.router,
 ]

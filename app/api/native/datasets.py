@@ -133,7 +133,7 @@ async def first_batches_of_dataset(
 
 @router.delete("/{dataset_id}", responses=refusals(DatasetNotFound, Conflict))
 def delete_dataset(dataset_id: str, session: WriteSession, runtime: RuntimeDep) -> DeletedOut:
-    """Delete a dataset that no queued or running job needs. Models made from it stay."""
+    """Delete a dataset that no unfinished job needs. Models made from it stay."""
     datasets.delete(session, runtime.storage, dataset_id)
     return DeletedOut(id=dataset_id)
 

@@ -1,4 +1,4 @@
-"""/jobs: ask for training, look at it, follow it, end it."""
+"""/jobs: ask for training, look at it, follow it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import format_sse_event
 
-from app.api.deps import ReadSession, RuntimeDep, WriteSession
+from app.api.deps import ReadSession, RuntimeDep
 from app.api.errors import refusals
+from app.api.native.job_out import checkpoint_out, event_out, job_out
 from app.api.sse import EventStreamResponse
-from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
-from app.db.tables.job import JobRow
+from app.db.tables.job import Wanted
 from app.errors import (
     CheckpointNotFound,
-    Conflict,
     DataMissing,
     DatasetNotFound,
+    IdempotencyKeyReused,
     InvalidRequest,
     JobNotFound,
     ModelNotFound,
@@ -32,14 +32,12 @@ from app.schemas.job import (
     EventOut,
     EventQuery,
     JobCreate,
-    JobError,
     JobOut,
     JobQuery,
-    JobResult,
     MetricOut,
     MetricQuery,
 )
-from app.services import jobs
+from app.services import jobs, presence
 from app.services.runtime import Runtime
 
 EVENT_STREAM = "text/event-stream"
@@ -52,32 +50,42 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 @router.post(
     "",
     status_code=202,
-    responses=refusals(DatasetNotFound, ModelNotFound, CheckpointNotFound, TokenizerNotFound, DataMissing, NameTaken),
+    responses=refusals(
+        DatasetNotFound,
+        ModelNotFound,
+        CheckpointNotFound,
+        TokenizerNotFound,
+        DataMissing,
+        NameTaken,
+        IdempotencyKeyReused,
+    )
+    | {200: {"model": JobOut, "description": "The job that this request made when it came first."}},
 )
-def create_job(body: JobCreate, runtime: RuntimeDep, response: Response) -> JobOut:
-    """Queue a training job. Follow it at its `Location`."""
-    row = jobs.create(runtime, body)
-    response.headers["Location"] = f"/jobs/{row.id}"
-    return _out(row)
+def create_job(
+    body: JobCreate, runtime: RuntimeDep, response: Response, idempotency_key: Annotated[str | None, Header()] = None
+) -> JobOut:
+    """Queue a training job. Follow it at its `Location`. With an `Idempotency-Key`, sending it twice makes one job."""
+    created = jobs.create(runtime, body, idempotency_key)
+    response.headers["Location"] = f"/jobs/{created.row.id}"
+    if not created.is_new:
+        response.status_code = 200
+    return job_out(created.row)
 
 
 @router.get("", responses=refusals(JobNotFound))
-def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession) -> Page[JobOut]:
-    """All jobs, newest first."""
-    found, has_more = jobs.page(session, query.after, query.limit)
-    return Page(data=[_out(row) for row in found], has_more=has_more)
+def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession, runtime: RuntimeDep) -> Page[JobOut]:
+    """All jobs, or those of a status, recipe or model, newest first."""
+    wanted = Wanted(tuple(query.status), query.recipe, query.model)
+    found, has_more = jobs.page(session, query.after, query.limit, wanted)
+    lacking = presence.waiting_for(session, found, runtime.settings.lease_s)
+    return Page(data=[job_out(row, lacking.get(row.id)) for row in found], has_more=has_more)
 
 
 @router.get("/{job_id}", responses=refusals(JobNotFound))
-def read_job(job_id: str, session: ReadSession) -> JobOut:
+def read_job(job_id: str, session: ReadSession, runtime: RuntimeDep) -> JobOut:
     """One job."""
-    return _out(jobs.read(session, job_id))
-
-
-@router.post("/{job_id}/cancel", responses=refusals(JobNotFound, Conflict))
-def cancel_job(job_id: str, session: WriteSession) -> JobOut:
-    """End a job: a queued one at once, a running one within seconds, with what it has so far lost."""
-    return _out(jobs.cancel(session, job_id))
+    row = jobs.read(session, job_id)
+    return job_out(row, presence.waiting_for(session, [row], runtime.settings.lease_s).get(row.id))
 
 
 @router.get("/{job_id}/metrics", responses=refusals(JobNotFound))
@@ -90,7 +98,7 @@ def list_metrics(job_id: str, query: Annotated[MetricQuery, Query()], session: R
 @router.get("/{job_id}/checkpoints", responses=refusals(JobNotFound))
 def list_checkpoints(job_id: str, session: ReadSession) -> Page[CheckpointOut]:
     """The complete checkpoints that are kept, newest first."""
-    return Page(data=[_checkpoint_out(row) for row in jobs.checkpoints(session, job_id)], has_more=False)
+    return Page(data=[checkpoint_out(row) for row in jobs.checkpoints(session, job_id)], has_more=False)
 
 
 @router.get(
@@ -111,7 +119,7 @@ def list_events(
         found, has_more = jobs.events(session, job_id, after, query.limit)
     if EVENT_STREAM in request.headers.get("accept", ""):
         return EventStreamResponse(_follow(runtime, job_id, after))
-    return Page(data=[_event_out(row) for row in found], has_more=has_more)
+    return Page(data=[event_out(row) for row in found], has_more=has_more)
 
 
 async def _follow(runtime: Runtime, job_id: str, after: int) -> AsyncGenerator[bytes, None]:
@@ -120,7 +128,7 @@ async def _follow(runtime: Runtime, job_id: str, after: int) -> AsyncGenerator[b
         rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after)
         for row in rows:
             after = row.id
-            yield format_sse_event(data_str=_event_out(row).model_dump_json(), id=str(row.id))
+            yield format_sse_event(data_str=event_out(row).model_dump_json(), id=str(row.id))
         if is_last:
             return
         if len(rows) < EVENTS_AT_ONCE:
@@ -139,52 +147,3 @@ def _event_id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidRequest(f"Last-Event-ID: {text[:50]!r} is no event's id", param="Last-Event-ID")
     return int(text)
-
-
-def _out(row: JobRow) -> JobOut:
-    only = row.datasets[0]
-    is_one = len(row.datasets) == 1 and only["weight"] == 1.0 and "column" not in only
-    return JobOut(
-        id=row.id,
-        recipe=row.recipe,
-        name=row.name,
-        status=row.status,
-        step=row.step,
-        total_steps=row.total_steps,
-        progress=row.step / row.total_steps if row.total_steps else None,
-        dataset=only["dataset"] if is_one else row.datasets,
-        model=row.model.get("name") or row.model,
-        tokenizer=row.tokenizer,
-        validation=row.validation.get("dataset") or row.validation["fraction"],
-        train=row.train,
-        device=row.device,
-        devices=row.devices,
-        priority=row.priority,
-        seed=row.seed,
-        attempt=row.attempt,
-        cancel_requested=row.cancel_requested,
-        created_at=int(row.created_at),
-        started_at=None if row.started_at is None else int(row.started_at),
-        finished_at=None if row.finished_at is None else int(row.finished_at),
-        error=None if row.error is None else JobError(**row.error),
-        result=None
-        if row.result_model is None
-        else JobResult(model=row.result_model, checkpoint=row.result_checkpoint),
-    )
-
-
-def _event_out(row: EventRow) -> EventOut:
-    return EventOut.model_validate(row)
-
-
-def _checkpoint_out(row: CheckpointRow) -> CheckpointOut:
-    return CheckpointOut(
-        id=row.id,
-        job=row.job_id,
-        step=row.step,
-        attempt=row.attempt,
-        size_bytes=row.size_bytes,
-        sha256=row.sha256,
-        metrics=row.metrics,
-        created_at=int(row.created_at),
-    )

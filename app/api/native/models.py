@@ -43,6 +43,6 @@ def unload_model(name: str, runtime: RuntimeDep) -> ModelOut:
 
 @router.delete("/{name}", responses=refusals(ModelNotFound, Conflict))
 def delete_model(name: str, session: WriteSession, runtime: RuntimeDep) -> DeletedModelOut:
-    """Delete a model that is idle and that no queued or running job needs, with its files."""
+    """Delete a model that is idle and that no unfinished job needs, with its files."""
     registry.delete(session, runtime, name)
     return DeletedModelOut(name=name)

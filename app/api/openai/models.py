@@ -29,7 +29,7 @@ def read_model_card(name: str, session: ReadSession, runtime: RuntimeDep) -> Mod
 
 @router.delete("/{name}", responses=refusals(ModelNotFound, Conflict))
 def delete_model_card(name: str, session: WriteSession, runtime: RuntimeDep) -> DeletedCardOut:
-    """Delete a model that is idle and that no queued or running job needs, with its files."""
+    """Delete a model that is idle and that no unfinished job needs, with its files."""
     registry.delete(session, runtime, name)
     return DeletedCardOut(id=name)
 

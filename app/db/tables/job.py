@@ -1,8 +1,10 @@
 """A job: the row, and the compare-and-set steps of its life. The row is the queue of record.
 
     queued --claim--> running --finish--> succeeded | failed | cancelled
-       ^                 |
-       +-- release, take_back
+     | ^                 |
+     | +-- release, take_back --+
+     +--- pause ---> paused <---+
+          resume <------+        (retry: failed and cancelled ones, too)
 
 Each claim makes `fence` grow by one; every later step of a holder names its fence and does nothing when it is stale.
 All times come from the database's clock. Knows no events and no broker.
@@ -10,25 +12,41 @@ All times come from the database's clock. Knows no events and no broker.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, case, exists, func, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Index,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
 from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
-LIVE = ("queued", "running")
+LIVE = ("queued", "running", "paused")
 BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
-_IS_LIVE = text("status IN ('queued', 'running')")
+_IS_LIVE = text("status IN ('queued', 'running', 'paused')")
 
 
 class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_queue", "status", "priority", "created_at"),
+        Index("uq_jobs_idempotency_key", "idempotency_key", unique=True),  # of two requests at once, one is let through
         # Two live jobs would write one model; the database itself lets only one of two simultaneous requests through.
         Index("uq_jobs_live_name", "name", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
     )
@@ -36,7 +54,7 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     recipe: Mapped[str]
     name: Mapped[str]  # the name its model will have
-    status: Mapped[str]  # queued | running | succeeded | failed | cancelled
+    status: Mapped[str]  # queued | running | paused | succeeded | failed | cancelled
     datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
     model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
     tokenizer: Mapped[str]
@@ -57,11 +75,15 @@ class JobRow(Base):
     lease_until: Mapped[float | None]
     not_before: Mapped[float] = mapped_column(default=0.0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    keep_model: Mapped[bool] = mapped_column(default=False, server_default=false())  # when it is cancelled
+    pause_requested: Mapped[bool] = mapped_column(default=False, server_default=false())  # of a running job alone
     nudged_at: Mapped[float | None]  # when the workers were last told of it; None: not since it was queued
 
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
     result_model: Mapped[str | None]
     result_checkpoint: Mapped[str | None]
+    idempotency_key: Mapped[str | None]  # of the request that made it
+    request_sha256: Mapped[str | None]  # of that request's body; None where no key came with it
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
@@ -85,11 +107,35 @@ def get(session: Session, job_id: str) -> JobRow | None:
     return session.get(JobRow, job_id)
 
 
-def newest_first(session: Session, after_id: str | None, limit: int) -> list[JobRow]:
+def of_key(session: Session, idempotency_key: str) -> JobRow | None:
+    """The job that a request with this key has made."""
+    return session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which jobs a list is to show; nothing said: all."""
+
+    status: tuple[str, ...] = ()
+    recipe: str | None = None
+    model: str | None = None  # that the job makes, or goes on from
+
+
+EVERY = Wanted()
+
+
+def newest_first(session: Session, after_id: str | None, limit: int, wanted: Wanted = EVERY) -> list[JobRow]:
     """Rows older than `after_id`; ids sort by the time they were made."""
     query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
     if after_id is not None:
         query = query.where(JobRow.id < after_id)
+    if wanted.status:
+        query = query.where(JobRow.status.in_(wanted.status))
+    if wanted.recipe is not None:
+        query = query.where(JobRow.recipe == wanted.recipe)
+    if wanted.model is not None:
+        goes_on_from = JobRow.model["name"].as_string()
+        query = query.where(or_(JobRow.name == wanted.model, goes_on_from == wanted.model))
     return list(session.scalars(query))
 
 
@@ -98,7 +144,7 @@ def live_with_name(session: Session, name: str) -> JobRow | None:
 
 
 def live(session: Session) -> list[JobRow]:
-    """Queued and running jobs."""
+    """Queued, running and paused jobs."""
     return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
 
 
@@ -120,14 +166,18 @@ def hold(session: Session, job_id: str, fence: int) -> JobRow | None:
     return row if row is not None and row.status == "running" and row.fence == fence else None
 
 
-def claim(session: Session, worker_id: str, lease_s: float) -> JobRow | None:
+def claim(session: Session, worker_id: str, lease_s: float, devices: Mapping[str, int] | None = None) -> JobRow | None:
     """Take the best queued job (priority, then age) for `lease_s` seconds: its row, running, with a new fence.
 
     None if nothing is due. Two workers that claim at once get two jobs, or one of them none.
+
+    Args:
+        devices: how many of each kind the worker has; None: all that any job asks for.
     """
+    fits = true() if devices is None else _fits(devices)
     due = (
         select(JobRow.id)
-        .where(JobRow.status == "queued", JobRow.not_before <= db_now())
+        .where(JobRow.status == "queued", JobRow.not_before <= db_now(), fits)
         .order_by(JobRow.priority.desc(), JobRow.created_at, JobRow.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -150,11 +200,17 @@ def claim(session: Session, worker_id: str, lease_s: float) -> JobRow | None:
     return session.scalar(taken, execution_options={"populate_existing": True, "synchronize_session": False})
 
 
+def _fits(devices: Mapping[str, int]) -> ColumnElement[bool]:
+    kinds = {**devices, "auto": max(devices.values(), default=0)}
+    return or_(*(and_(JobRow.device == kind, JobRow.devices <= count) for kind, count in kinds.items()))
+
+
 @dataclass(frozen=True)
 class Lease:
     """What a holder learns with each renewal."""
 
     cancel_requested: bool
+    pause_requested: bool
 
 
 def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | None:
@@ -163,10 +219,10 @@ def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | 
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running")
         .values(lease_until=db_now() + lease_s)
-        .returning(JobRow.cancel_requested)
+        .returning(JobRow.cancel_requested, JobRow.pause_requested)
     )
-    cancel_requested = session.scalar(renewed, execution_options={"synchronize_session": False})
-    return None if cancel_requested is None else Lease(cancel_requested)
+    asked = session.execute(renewed, execution_options={"synchronize_session": False}).one_or_none()
+    return None if asked is None else Lease(*asked)
 
 
 def finish(row: JobRow, ending: Ending) -> None:
@@ -176,12 +232,44 @@ def finish(row: JobRow, ending: Ending) -> None:
     row.result_model = ending.model
     row.result_checkpoint = ending.checkpoint
     row.finished_at = db_now()
+    row.pause_requested = False
     row.worker_id = row.lease_until = None
 
 
-def release(row: JobRow) -> None:
-    """Put a held job back into the queue, to be claimed at once. This uses up none of its attempts."""
+def pause(row: JobRow, error: dict[str, Any] | None = None) -> None:
+    """Lay a held or queued job aside until it is resumed; `error` where it was not asked for but came about."""
+    row.status = "paused"
+    row.error = error
+    row.pause_requested = False
+    row.worker_id = row.lease_until = None
+
+
+def resume(row: JobRow) -> None:
+    """Put a paused job back into the queue, to be claimed at once."""
+    row.error = None
     _requeue(row, wait_s=0.0)
+
+
+def retry(row: JobRow) -> None:
+    """Put a failed or cancelled job back into the queue; what its attempts brought before counts no more."""
+    row.stalled_attempts = 0
+    row.cancel_requested = row.keep_model = False
+    row.finished_at = None
+    resume(row)
+
+
+def release(row: JobRow) -> None:
+    """Let go of a held job: cancelled or paused where that was asked, else queued, to be claimed at once.
+
+    One whose model is to be kept is queued, too: the next holder makes the model, and then ends it. This uses up none
+    of its attempts.
+    """
+    if row.cancel_requested and not row.keep_model:
+        finish(row, Ending("cancelled"))
+    elif row.pause_requested and not row.cancel_requested:
+        pause(row)
+    else:
+        _requeue(row, wait_s=0.0)
 
 
 def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None:
@@ -189,7 +277,7 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
 
     The job goes back into the queue, after a while where the attempt brought neither a later step nor a new
     checkpoint; it fails with `attempts_exhausted` once `max_stalled` of its attempts were such. A job that was to
-    be cancelled is cancelled.
+    be cancelled or paused is that.
 
     Args:
         why: what became of the holder, for the error.
@@ -200,8 +288,10 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
         wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
     else:
         wait_s = 0.0
-    if row.cancel_requested:
+    if row.stalled_attempts >= max_stalled and row.cancel_requested:
         finish(row, Ending("cancelled"))
+    elif row.cancel_requested or row.pause_requested:
+        release(row)
     elif row.stalled_attempts >= max_stalled:
         message = f"{row.stalled_attempts} attempts ended without progress; the last one: {why}"
         finish(row, Ending("failed", {"code": "attempts_exhausted", "message": message, "param": None}))

@@ -21,7 +21,7 @@ class ModelRow(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]  # of model.safetensors
     base_model: Mapped[str | None]
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     source: Mapped[str] = mapped_column(default="job", server_default="job")  # job | import
     licence: Mapped[str | None]

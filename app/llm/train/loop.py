@@ -78,7 +78,7 @@ class Callbacks(Protocol):
     def on_sample(self, step: int, text: str) -> None: ...
 
     def on_checkpoint(self, state: TrainState) -> None:
-        """When the state should be saved: as often as configured, at the end, and before a shutdown."""
+        """When the state should be saved: as often as configured, at the end, and before a shutdown or a pause."""
 
 
 def train(
@@ -103,7 +103,7 @@ def train(
         The last report.
 
     Raises:
-        TrainingStopped: a callback said so; where the reason is `shutdown`, after a last `on_checkpoint`.
+        TrainingStopped: a callback said so; where the reason is `shutdown` or `paused`, after a last `on_checkpoint`.
         TrainingDiverged: the loss or the gradient is no number any more; the weights are those before.
         BadCheckpoint: `resume` does not fit the model.
     """
@@ -113,7 +113,7 @@ def train(
     try:
         run.go()
     except TrainingStopped as stopped:
-        if stopped.reason == "shutdown":
+        if stopped.reason in ("shutdown", "paused"):
             callbacks.on_checkpoint(run.state())
         raise
     return run.report

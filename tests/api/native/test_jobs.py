@@ -1,50 +1,23 @@
-"""Jobs over the wire: asked for, refused, followed, cancelled. No worker runs here."""
+"""Jobs over the wire: asked for, refused, followed. No worker runs here."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app.config import Settings
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
 from app.llm.config import ModelConfig, SkipGramConfig, TrainConfig
-from app.llm.errors import TrainingStopped
-from app.main import create_app
 from app.services import leases
 from app.services.progress import Progress
+from tests.api.native.conftest import TIDE, ask, refusal
 from tests.jobs_made import queued
 from tests.workers.fake_trainer import Report
-
-TIDE = {"recipe": "pretrain", "dataset": "the-tide-clock", "tokenizer": "tides"}
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    """The service without any assets, with a tokenizer of the shipped story's words."""
-    chosen = settings.model_copy(update={"assets_dir": settings.data_dir / "no-assets", "default_tokenizer": "tides"})
-    with TestClient(create_app(chosen), raise_server_exceptions=False) as made:
-        new = {"name": "tides", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
-        assert made.post("/tokenizers", json=new).status_code == 201
-        yield made
-
-
-def ask(client: TestClient, **fields: object):
-    body = json.dumps(TIDE | fields)
-    return client.post("/jobs", content=body, headers={"content-type": "application/json"})
-
-
-def refusal(response) -> tuple[int, str, str | None]:
-    error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["message"]
-    return response.status_code, error["code"], error["param"]
 
 
 def upload(client: TestClient, text: str) -> str:
@@ -95,6 +68,8 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "seed": 7,
         "attempt": 0,
         "cancel_requested": False,
+        "pause_requested": False,
+        "waiting_for": None,
         "created_at": 0,
         "started_at": None,
         "finished_at": None,
@@ -102,12 +77,29 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "result": None,
     }
     assert abs(job["created_at"] - time.time()) < 10
-    assert client.get(f"/jobs/{job['id']}").json() == job
+    lacking = {"waiting_for": "no worker is alive; `inkling worker` starts one"}
+    assert client.get(f"/jobs/{job['id']}").json() == job | lacking
     assert nudges(client) == 1
     events = client.get(f"/jobs/{job['id']}/events").json()["data"]
     assert [(one["type"], one["message"], one["data"]) for one in events] == [
         ("status", "queued", {"status": "queued"})
     ]
+
+
+def test_a_request_sent_twice_makes_one_job(client):
+    headers = {"idempotency-key": "k-1"}
+    body = TIDE | {"name": "tide", "train": {"max_steps": 5}}
+    first = client.post("/jobs", json=body, headers=headers)
+    again = client.post("/jobs", json=body, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+    assert nudges(client) == 1
+    other = client.post("/jobs", json=body | {"seed": 3}, headers=headers)
+    assert refusal(other) == (409, "idempotency_key_reused", "Idempotency-Key")
+    assert refusal(client.post("/jobs", json=body, headers={"idempotency-key": "x" * 256})) == (
+        422, "invalid_value", "Idempotency-Key",
+    )  # fmt: skip
 
 
 def test_what_is_left_out_is_filled_in(client):
@@ -329,36 +321,6 @@ def test_of_many_who_ask_for_one_name_at_once_one_gets_it(client):
     assert sorted(statuses) == [202, 409, 409, 409, 409]
 
 
-def test_a_queued_job_is_cancelled_at_once_and_once(client):
-    job = ask(client).json()
-    cancelled = client.post(f"/jobs/{job['id']}/cancel")
-    assert cancelled.status_code == 200
-    assert cancelled.json()["status"] == "cancelled"
-    assert cancelled.json()["finished_at"] is not None
-    assert refusal(client.post(f"/jobs/{job['id']}/cancel")) == (409, "conflict", None)
-    assert refusal(client.post("/jobs/nope/cancel")) == (404, "job_not_found", None)
-
-
-def test_a_running_job_is_asked_to_stop(client):
-    job = ask(client).json()
-    database = client.app.state.runtime.database
-    claim = leases.claim(database, "w", 30)
-    for _ in range(2):
-        answer = client.post(f"/jobs/{job['id']}/cancel")
-        assert (answer.status_code, answer.json()["status"], answer.json()["cancel_requested"]) == (
-            200,
-            "running",
-            True,
-        )
-    progress = Progress(database, claim.job_id, claim.fence)
-    with pytest.raises(TrainingStopped), progress.writing() as session:
-        progress.succeed(session, "tide", None)
-    progress.cancel()
-    assert client.get(f"/jobs/{job['id']}").json()["status"] == "cancelled"
-    messages = [one["message"] for one in client.get(f"/jobs/{job['id']}/events").json()["data"]]
-    assert messages == ["queued", "running", "asked to stop", "cancelled at step 0"]
-
-
 def test_lists_come_in_pages(client):
     ids = [ask(client).json()["id"] for _ in range(3)]
     first = client.get("/jobs", params={"limit": 2}).json()
@@ -367,6 +329,30 @@ def test_lists_come_in_pages(client):
     assert ([job["id"] for job in second["data"]], second["has_more"]) == ([ids[0]], False)
     assert refusal(client.get("/jobs", params={"after": "nope"})) == (404, "job_not_found", "after")
     assert refusal(client.get("/jobs", params={"page": 2})) == (422, "unknown_field", "page")
+
+
+def test_a_list_is_narrowed(client):
+    a_model(client)
+    first, second = ask(client, name="ebb").json()["id"], ask(client, model="tide", tokenizer=None).json()["id"]
+    third = ask(client).json()["id"]
+    client.post(f"/jobs/{second}/pause")
+    client.post(f"/jobs/{third}/cancel")
+
+    def found(**params: object) -> list[str]:
+        return [job["id"] for job in client.get("/jobs", params=params).json()["data"]]
+
+    assert found(status="queued") == [first]
+    assert found(status=["paused", "cancelled"]) == [third, second]
+    assert found(model="ebb") == [first]
+    assert found(model="tide") == [second]
+    assert found(model="tide", status="queued") == []
+    assert found(recipe="pretrain") == [third, second, first]
+    assert found(recipe="word2vec") == []
+    page = client.get("/jobs", params={"status": ["paused", "cancelled"], "limit": 1}).json()
+    assert ([job["id"] for job in page["data"]], page["has_more"]) == ([third], True)
+    assert found(status=["paused", "cancelled"], limit=1, after=third) == [second]
+    for params, field in (({"status": "done"}, "status.0"), ({"recipe": "x"}, "recipe"), ({"model": "\0"}, "model")):
+        assert refusal(client.get("/jobs", params=params)) == (422, "invalid_value", field)
 
 
 def test_metrics_and_events_of_a_run(client):

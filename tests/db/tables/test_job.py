@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db.session import Database
 from app.db.tables import job
 from app.db.tables.checkpoint import CheckpointRow
-from app.db.tables.job import Ending, JobRow, Lease
+from app.db.tables.job import Ending, JobRow, Lease, Wanted
 from tests.jobs_made import a_job, queued
 
 
@@ -59,6 +59,27 @@ def test_priority_goes_before_age_and_age_before_nothing(any_database: Database)
     assert row_of(any_database, later).status == "queued"
 
 
+def test_a_worker_claims_only_what_it_can_run(any_database: Database) -> None:
+    card = queued(any_database, device="cuda", priority=9)
+    pair = queued(any_database, device="cuda", devices=2, priority=8)
+    anywhere = queued(any_database, device="auto")
+    cpu = queued(any_database, device="cpu")
+
+    def all_claimed(devices: dict[str, int]) -> list[str]:
+        found = []
+        while True:
+            with any_database.write() as session:
+                row = job.claim(session, "w", 30, devices)
+            if row is None:
+                return found
+            found.append(row.id)
+
+    assert all_claimed({}) == []
+    assert all_claimed({"cpu": 1}) == [anywhere, cpu]
+    assert all_claimed({"cpu": 1, "cuda": 1}) == [card]
+    assert all_claimed({"cuda": 2}) == [pair]
+
+
 def test_many_claims_at_once_give_each_job_to_one_holder(any_database: Database) -> None:
     ids = {queued(any_database) for _ in range(8)}
     barrier = threading.Barrier(6)
@@ -79,7 +100,7 @@ def test_only_the_holder_renews(any_database: Database) -> None:
     job_id = queued(any_database)
     claimed(any_database)
     with any_database.write() as session:
-        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False)
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False, pause_requested=False)
         assert job.renew(session, job_id, 0, 30) is None
         assert job.renew(session, "job_none", 1, 30) is None
         assert job.hold(session, job_id, 2) is None
@@ -173,8 +194,40 @@ def test_a_job_that_was_to_be_cancelled_is_cancelled_when_its_holder_dies(any_da
         assert row is not None
         row.cancel_requested = True
     with any_database.write() as session:
-        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=True)
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=True, pause_requested=False)
     assert take_back(any_database, job_id).status == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["dies", "lets go"])
+def test_a_pause_is_honoured_however_its_holder_ends(any_database: Database, how: str) -> None:
+    job_id = queued(any_database, name="tide")
+    claimed(any_database)
+    with any_database.write() as session:
+        row = job.lock(session, job_id)
+        assert row is not None
+        row.pause_requested = True
+    with any_database.write() as session:
+        assert job.renew(session, job_id, 1, 30) == Lease(cancel_requested=False, pause_requested=True)
+        held = job.hold(session, job_id, 1)
+        assert held is not None
+        if how == "dies":
+            job.take_back(session, held, 1, "it crashed")
+        else:
+            job.release(held)
+    row = row_of(any_database, job_id)
+    assert (row.status, row.pause_requested, row.worker_id, row.lease_until) == ("paused", False, None, None)
+    assert claimed(any_database) is None
+    with pytest.raises(IntegrityError):
+        queued(any_database, name="tide")
+    with any_database.write() as session:
+        assert job.hold(session, job_id, 1) is None
+        assert job.due_for_nudge(session, -1) == []
+        paused = job.lock(session, job_id)
+        assert paused is not None
+        job.resume(paused)
+    again = claimed(any_database)
+    assert again is not None
+    assert (again.id, again.fence) == (job_id, 2)
 
 
 def test_a_released_job_is_due_at_once_and_lost_no_attempt(any_database: Database) -> None:
@@ -220,6 +273,17 @@ def test_pages_go_from_new_to_old(any_database: Database) -> None:
         assert [row.id for row in job.newest_first(session, None, 2)] == [ids[2], ids[1]]
         assert [row.id for row in job.newest_first(session, ids[1], 2)] == [ids[0]]
         assert {row.id for row in job.live(session)} == set(ids)
+
+
+def test_a_list_is_narrowed_by_the_model_that_a_job_makes_or_goes_on_from(any_database: Database) -> None:
+    made = queued(any_database, name="tide")
+    time.sleep(0.002)
+    on = queued(any_database, model={"name": "tide"}, status="paused")
+    queued(any_database)
+    with any_database.read() as session:
+        assert [row.id for row in job.newest_first(session, None, 9, Wanted(model="tide"))] == [on, made]
+        only = Wanted(status=("paused", "failed"), recipe="pretrain", model="tide")
+        assert [row.id for row in job.newest_first(session, None, 9, only)] == [on]
 
 
 def test_a_row_made_in_a_scope_can_be_read_after_it(any_database: Database) -> None:

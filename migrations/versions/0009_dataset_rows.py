@@ -1,13 +1,13 @@
 """datasets of rows: their number, their columns, and how the file was compressed
 
-Revision: 0004_dataset_rows, after: 0003
+Revision: 0009, after: 0008
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004_dataset_rows"
-down_revision = "0003"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,59 @@
+"""Rows of a job as the wire shows them."""
+
+from __future__ import annotations
+
+from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.event import EventRow
+from app.db.tables.job import JobRow
+from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult
+
+
+def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
+    only = row.datasets[0]
+    is_one = len(row.datasets) == 1 and only["weight"] == 1.0 and "column" not in only
+    return JobOut(
+        id=row.id,
+        recipe=row.recipe,
+        name=row.name,
+        status=row.status,
+        step=row.step,
+        total_steps=row.total_steps,
+        progress=row.step / row.total_steps if row.total_steps else None,
+        dataset=only["dataset"] if is_one else row.datasets,
+        model=row.model.get("name") or row.model,
+        tokenizer=row.tokenizer,
+        validation=row.validation.get("dataset") or row.validation["fraction"],
+        train=row.train,
+        device=row.device,
+        devices=row.devices,
+        priority=row.priority,
+        seed=row.seed,
+        attempt=row.attempt,
+        cancel_requested=row.cancel_requested,
+        pause_requested=row.pause_requested,
+        waiting_for=waiting_for,
+        created_at=int(row.created_at),
+        started_at=None if row.started_at is None else int(row.started_at),
+        finished_at=None if row.finished_at is None else int(row.finished_at),
+        error=None if row.error is None else JobError(**row.error),
+        result=None
+        if row.result_model is None
+        else JobResult(model=row.result_model, checkpoint=row.result_checkpoint),
+    )
+
+
+def event_out(row: EventRow) -> EventOut:
+    return EventOut.model_validate(row)
+
+
+def checkpoint_out(row: CheckpointRow) -> CheckpointOut:
+    return CheckpointOut(
+        id=row.id,
+        job=row.job_id,
+        step=row.step,
+        attempt=row.attempt,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        metrics=row.metrics,
+        created_at=int(row.created_at),
+    )

@@ -1,0 +1,50 @@
+"""A job like another: what that one was asked for, with changes. Checked as any other request is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.db.tables.job import JobRow
+from app.schemas.job import JobChanges, JobCreate
+from app.services import jobs
+from app.services.runtime import Runtime
+
+LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the other
+
+
+def duplicate(runtime: Runtime, job_id: str, changes: JobChanges) -> JobRow:
+    """Queue a new job that does what `job_id` was asked to do, from the start, but for the changes.
+
+    Raises:
+        JobNotFound: there is none of that id.
+        AppError: as for a new job.
+    """
+    with runtime.database.read() as session:
+        row = jobs.read(session, job_id)
+    changed = changes.model_dump(exclude_unset=True)
+    train = changed.pop("train", {})
+    asked = request_of(row)
+    if isinstance(changed.get("model"), str) or "name" in row.model:
+        del asked["tokenizer"]  # what goes on from a model keeps that one's own
+    kept = {
+        name: value for name, value in asked["train"].items() if not (name in LENGTHS and set(LENGTHS) & set(train))
+    }
+    return jobs.create(runtime, JobCreate.model_validate(asked | changed | {"train": kept | train})).row
+
+
+def request_of(row: JobRow) -> dict[str, Any]:
+    """The body of `POST /jobs` that asks for this job once more, under a name that is made up."""
+    only = row.datasets[0]
+    is_one = len(row.datasets) == 1 and only["weight"] == 1.0 and "column" not in only
+    return {
+        "recipe": row.recipe,
+        "dataset": only["dataset"] if is_one else row.datasets,
+        "model": row.model.get("name") or row.model,
+        "tokenizer": row.tokenizer,
+        "validation": row.validation.get("dataset") or row.validation["fraction"],
+        "train": row.train,
+        "device": row.device,
+        "devices": row.devices,
+        "priority": row.priority,
+        "seed": row.seed,
+    }
