@@ -53,8 +53,10 @@ def test_a_job_is_paused_resumed_stopped_tried_again_and_deleted_from_its_page(p
     page.locator("#cancel").click()
     page.locator("#cancel-yes").click()
     expect(status).to_have_text("cancelled", timeout=60_000)
+    deleted = page.url
     page.locator("#delete").click()
     page.locator("#delete-yes").click()
     page.wait_for_url("**/ui/jobs")
     page.locator("#list-status").select_option(label="failed or cancelled")
-    expect(page.locator("#list tr")).to_have_count(1)
+    expect(page.locator(f"#list a[href$='{address.rpartition('/')[2]}']")).to_have_count(1)
+    expect(page.locator(f"#list a[href$='{deleted.rpartition('/')[2]}']")).to_have_count(0)
