@@ -163,11 +163,12 @@ def test_a_pause_is_honoured_where_the_worker_died(bench: Bench) -> None:
     first = bench.worker()
     job_id = bench.job(max_steps=200, step_s=0.05, checkpoint_every=5)
     bench.until_step(job_id, 7)
-    os.kill(bench.trainer_pids(job_id)[0], signal.SIGSTOP)
-    ask(bench, job_id, pause_requested=True)
-    os.kill(bench.trainer_pids(job_id)[0], signal.SIGKILL)
+    # Killed, never stopped: a trainer stopped in the midst of a write holds SQLite's lock for good.
+    trainer = bench.trainer_pids(job_id)[0]
     first.kill()
+    os.kill(trainer, signal.SIGKILL)
     first.wait()
+    ask(bench, job_id, pause_requested=True)
     bench.worker()
     row = bench.until_status(job_id, "paused", "succeeded", "failed", timeout_s=30)
     assert row.status == "paused"
