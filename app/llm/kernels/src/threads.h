@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -71,10 +72,13 @@ class Threads {
   private:
     template <class Done, class T>
     void await(Done done, std::atomic<T>& changes) {
-        for (int i = 0; i < SPINS; i++) {
-            if (done()) return;
-            relax();
-        }
+        const auto until = std::chrono::steady_clock::now() + AWAKE;
+        do {
+            for (int i = 0; i < 64; i++) {  // looking at the clock takes as long as some of these
+                if (done()) return;
+                relax();
+            }
+        } while (std::chrono::steady_clock::now() < until);
         for (;;) {
             const T seen = changes.load(std::memory_order_acquire);
             if (done()) return;
@@ -93,7 +97,9 @@ class Threads {
         }
     }
 
-    static constexpr int SPINS = 4000;
+    // About what stands between two steps; whoever falls asleep there is woken too late for the next one, and the
+    // processor may have slowed down (docs/performance.md).
+    static constexpr std::chrono::microseconds AWAKE{500};
 
     const int count_;
     std::unique_ptr<std::atomic<int>[]> phases_;
