@@ -31,8 +31,10 @@ assets: $(INSTALLED)
 parity: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity]"
 
+# Two workers, whole files to each; the threads that PyTorch shares work out to sleep while they wait, or the workers'
+# threads would take each other's cores.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The book's long training runs, an hour on two cores; what they measure goes into docs/proofs.md.
 proof-book: $(INSTALLED)

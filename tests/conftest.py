@@ -128,6 +128,7 @@ def kernels() -> Path:
 
 POSTGRES = os.environ.get("INKLING_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 REDIS = os.environ.get("INKLING_TEST_REDIS", "redis://127.0.0.1:6379/15")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # of pytest-xdist's, by number
 
 
 @pytest.fixture
@@ -146,14 +147,16 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture
 def redis_url() -> Iterator[str]:
-    """A Redis database that is empty, and emptied afterwards."""
-    client = redis.Redis.from_url(REDIS, socket_connect_timeout=3)
+    """A Redis database that is empty, and emptied afterwards; each worker of pytest-xdist has its own."""
+    base, _, number = REDIS.rpartition("/")
+    url = f"{base}/{int(number) - WORKER}"
+    client = redis.Redis.from_url(url, socket_connect_timeout=3)
     try:
         client.flushdb()
     except redis.ConnectionError as error:
         client.close()
         pytest.skip(f"needs Redis: {error}")
-    yield REDIS
+    yield url
     client.flushdb()
     client.close()
 
