@@ -71,8 +71,11 @@ class BatchTask:
     batches: LoadedBatches
     batch_loss: Callable[[Any], Tensor]
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        return self.batch_loss(self.batches[step]), 1
+    def batch(self, number: int) -> Any:
+        return self.batches[number]
+
+    def loss(self, batch: Any) -> tuple[Tensor, int]:
+        return self.batch_loss(batch), 1
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         return None

@@ -30,6 +30,7 @@ from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.progress import Progress, Tell, silent
+from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState
 from app.llm.weights.safetensors_file import write_safetensors
 
@@ -139,7 +140,7 @@ def save_checkpoint(folder: Path, model: Network, meta: ModelMeta, state: TrainS
     with _new_folder(folder) as aside:
         _write_model(aside, model, meta)
         _write_tensors(aside / TRAINER_TENSORS, tensors)
-        _write_json(aside / TRAINER, asdict(state.report))
+        _write_json(aside / TRAINER, asdict(state.report) | {"best": asdict(state.best)})
         return _seal(aside)
 
 
@@ -152,7 +153,9 @@ def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network, M
     _verify(folder, (WEIGHTS, MODEL, TRAINER_TENSORS, TRAINER), sha256)
     tensors = _read_tensors(folder / TRAINER_TENSORS)
     try:
-        report = Report(**_read_json(folder / TRAINER))
+        stands = _read_json(folder / TRAINER)
+        best = Best(**stands.pop("best", {}))  # not there in a checkpoint of before the run could end early
+        report = Report(**stands)
         groups: dict[str, dict[str, Tensor]] = {"optimizer": {}, "rng": {}}
         for name, tensor in tensors.items():
             group, _, rest = name.partition(".")
@@ -160,7 +163,7 @@ def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network, M
     except (TypeError, KeyError) as error:
         raise BadCheckpoint(f"{folder.name}: {error}") from error
     model, meta = load_model(folder)
-    return model, meta, TrainState(report, groups["optimizer"], groups["rng"])
+    return model, meta, TrainState(report, groups["optimizer"], groups["rng"], best)
 
 
 def copy_model(checkpoint: Path, folder: Path) -> Saved:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from app.llm.errors import BadConfig
 
 Dtype = Literal["float32", "bfloat16", "int8", "int4"]
 """How weights lie in memory while text is generated."""
+
+Precision = Literal["float32", "bfloat16"]
+"""In what matrix products are taken while a network learns."""
 
 MAX_DIM = 1 << 20  # bounds absurd configurations before anything is allocated
 
@@ -175,7 +178,10 @@ class LoRAConfig:
 class LoopConfig:
     """What the training loop itself goes by, whatever is trained (chapter 5 and appendix D).
 
-    At most one of `max_steps` and `epochs` counts; with neither, `default_epochs`.
+    At most one of `max_steps` and `epochs` counts; with neither, `default_epochs`. A step is an update: the gradient
+    of `accumulate` batches, averaged. `precision` is that of the products, by autocast; weights and optimizer are
+    float32 always. With a `patience` the run ends once so many evaluations in a row brought no validation loss that
+    is lower than the best by more than `min_improvement`.
     """
 
     default_epochs: ClassVar[int] = 1
@@ -183,17 +189,23 @@ class LoopConfig:
     max_steps: int | None = None
     epochs: int | None = None
     batch_size: int = 8
+    accumulate: int = 1
     learning_rate: float = 5e-4
     min_learning_rate: float = 0.0
     weight_decay: float = 0.1
     warmup_steps: int = 0
     grad_clip: float | None = 1.0
+    precision: Precision = "float32"
+    compile: bool = False
     eval_every: int = 20
     eval_batches: int = 8
+    patience: int | None = None
+    min_improvement: float = 0.0
     sample_every: int = 50
     sample_prompt: str = "The"
     checkpoint_every: int = 100
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = 2  # the newest ones
+    keep_best: bool = True  # the one with the lowest validation loss, beside them
 
     def __post_init__(self) -> None:
         if self.max_steps is not None and self.epochs is not None:
@@ -203,7 +215,10 @@ class LoopConfig:
                 _check_int(field, getattr(self, field), 1, 10**9)
         for field in ("batch_size", "eval_every", "eval_batches", "sample_every", "checkpoint_every"):
             _check_int(field, getattr(self, field), 1)
+        _check_int("accumulate", self.accumulate, 1, 10**6)
         _check_int("keep_checkpoints", self.keep_checkpoints, 1, 100)
+        if self.patience is not None:
+            _check_int("patience", self.patience, 1, 10**9)
         _check_int("warmup_steps", self.warmup_steps, 0, 10**9)
         if not 0.0 < self.learning_rate <= 10.0:
             raise BadConfig("learning_rate", f"must be above 0 and at most 10, not {self.learning_rate!r}")
@@ -213,14 +228,21 @@ class LoopConfig:
             raise BadConfig("weight_decay", f"must be from 0 to 10, not {self.weight_decay!r}")
         if self.grad_clip is not None and not 0.0 < self.grad_clip <= 1e6:
             raise BadConfig("grad_clip", f"must be above 0, not {self.grad_clip!r}")
+        if self.precision not in get_args(Precision):
+            raise BadConfig("precision", f"must be float32 or bfloat16, not {self.precision!r}")
+        if not 0.0 <= self.min_improvement <= 1e6:
+            raise BadConfig("min_improvement", f"must be from 0 to 1,000,000, not {self.min_improvement!r}")
+        if self.min_improvement and self.patience is None:
+            raise BadConfig("min_improvement", "counts for `patience` alone: give both")
 
     def with_steps(self, max_steps: int) -> Self:
         """The same run, its length said in steps."""
         return replace(self, max_steps=max_steps, epochs=None)
 
     def steps(self, batches_an_epoch: int) -> int:
-        """Updates of the run."""
-        return self.max_steps or (self.epochs or self.default_epochs) * batches_an_epoch
+        """Updates of the run; batches at the end of its epochs that make no whole one are left out."""
+        batches = (self.epochs or self.default_epochs) * batches_an_epoch
+        return self.max_steps or max(1, batches // self.accumulate)
 
 
 @dataclass(frozen=True)
@@ -273,6 +295,8 @@ class SkipGramConfig(LoopConfig):
         _check_int("negatives", self.negatives, 1, 100)
         if self.subsample is not None and not 0.0 < self.subsample <= 1.0:
             raise BadConfig("subsample", f"must be above 0 and at most 1, not {self.subsample!r}")
+        if self.precision != "float32":
+            raise BadConfig("precision", "word2vec has no matrix products and learns in float32")
 
     @property
     def window_length(self) -> int:

@@ -76,6 +76,7 @@ class TrainSpec(In):
     max_steps: int | None = Field(None, description="This or `epochs`; with neither, one epoch.")
     epochs: int | None = Field(None, le=MAX_EPOCHS)
     batch_size: int = 8
+    accumulate: int = Field(1, description="Batches whose mean gradient makes one step.")
     context_length: int | None = Field(None, description="Tokens a window; omitted: the model's, at most 256.")
     stride: int | None = Field(None, description="Tokens from one window to the next; omitted: a window's length.")
     learning_rate: float = 5e-4
@@ -83,14 +84,23 @@ class TrainSpec(In):
     weight_decay: float = 0.1
     warmup_steps: int = 0
     grad_clip: float | None = 1.0
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of matrix products; weights and optimizer are float32 either way."
+    )
+    compile: bool = Field(False, description="Have torch.compile make the network faster, which takes a minute.")
     trainable: Literal["all", "last_block"] = "all"
     eval_every: int = 20
     eval_batches: int = 8
+    patience: int | None = Field(
+        None, description="End after so many evaluations without a better validation loss; null: never."
+    )
+    min_improvement: float = Field(0.0, description="With `patience`: by how much it must be lower to be better.")
     sample_every: int = 50
     sample_prompt: StoredText = Field("The", max_length=MAX_PROMPT_CHARACTERS)
     sample_tokens: int = Field(40, le=MAX_SAMPLE_TOKENS)
     checkpoint_every: int = 100
-    keep_checkpoints: int = 2
+    keep_checkpoints: int = Field(2, description="The newest ones.")
+    keep_best: bool = Field(True, description="Beside them, the one with the lowest validation loss.")
     window: int = Field(5, description="word2vec: words to each side, at most.")
     negatives: int = Field(5, description="word2vec: words by chance for each pair.")
     subsample: float | None = Field(1e-3, description="word2vec: more frequent words are left out at times.")
@@ -239,6 +249,7 @@ class CheckpointOut(Out):
     size_bytes: int
     sha256: str
     metrics: dict[str, float | None]
+    is_best: bool = Field(description="Of those that are kept, the one with the lowest validation loss.")
     created_at: int
 
 

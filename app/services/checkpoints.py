@@ -13,19 +13,21 @@ from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta, Network
+from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint
 from app.llm.train.loop import TrainState
 from app.services.progress import Progress
+from app.services.retention import kept
 from app.services.storage import Storage
 
 
 class Checkpoints:
     """Those of one attempt at a job, and what earlier attempts left."""
 
-    def __init__(self, database: Database, storage: Storage, progress: Progress, keep: int) -> None:
+    def __init__(self, database: Database, storage: Storage, progress: Progress, config: LoopConfig) -> None:
         self._database, self._storage, self._progress = database, storage, progress
         self._job_id = progress.job_id
-        self._keep = keep
+        self._config = config
         self._newest: tuple[int, Path] | None = None
 
     @property
@@ -73,7 +75,7 @@ class Checkpoints:
         self._newest = (step, folder)
         with self._database.read() as session:
             rows = checkpoint_table.of_job(session, self._job_id)
-        wanted = kept(rows, self._keep)
+        wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best)
         self._remove([row for row in rows if row.id not in wanted])
 
     def _remove(self, rows: list[CheckpointRow]) -> None:
@@ -94,11 +96,3 @@ class Checkpoints:
         for folder in place.iterdir() if place.exists() else ():
             if folder.name not in listed:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def kept(rows: list[CheckpointRow], keep: int) -> set[str]:
-    """Ids of the `keep` newest rows, and of the one with the lowest validation loss."""
-    by_step = sorted(rows, key=lambda row: row.step, reverse=True)
-    judged = [row for row in by_step if row.metrics.get("val_loss") is not None]
-    best = min(judged, key=lambda row: row.metrics["val_loss"], default=None)
-    return {row.id for row in by_step[:keep]} | ({best.id} if best is not None else set())

@@ -19,7 +19,7 @@ from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate, NetworkSpec
-from app.services import datasets, model_files, tokens, word2vec_checks
+from app.services import compiling, datasets, model_files, tokens, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config
@@ -79,6 +79,11 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
     if isinstance(body.validation, str):
         validation = _held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
+    if asked.train.compile:
+        compiling.check_workers(runtime.settings)
+    if asked.train.patience is not None and not body.validation:
+        told = "train.patience: there is no validation loss to wait for; give `validation`"
+        raise InvalidRequest(told, param="train.patience")
     return Plan(
         shares=shares,
         validation=validation,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -17,9 +18,10 @@ from app.db.tables.job import JobRow
 from app.errors import AppError, NoDiskSpace
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
+from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.log import get_logger
-from app.services import job_data, made_models, pretraining, word2vec
+from app.services import compiling, job_data, made_models, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -101,14 +103,16 @@ class _Attempt:
             self._encoder = Encoder.of(session, row.tokenizer, tokenizer)
         self._job: JobRow = row
         self._recipe = RECIPES[row.recipe]
-        keep = self._recipe.read_config(row.train).keep_checkpoints
-        self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, keep)
+        self._config = self._recipe.read_config(row.train)
+        self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config)
         self._network: tuple[Network, ModelMeta] | None = None
         self._reported_at = 0.0
 
     def run(self) -> None:
         """Train to the end and register the model."""
         device = choose_device(self._job.device, self._runtime.settings.worker_devices)
+        if self._config.compile:
+            compiling.check(device.type)
         if self._runtime.settings.train_threads:
             torch.set_num_threads(self._runtime.settings.train_threads)
         self.check()
@@ -142,6 +146,13 @@ class _Attempt:
     def on_sample(self, step: int, text: str) -> None:
         self._progress.sample(step, text)
 
+    def on_early_stop(self, best: Best) -> None:
+        step, waited = best.counted_step, f"{best.worse} evaluations brought nothing better"
+        self._progress.message(
+            f"stops early, at step {step}: {waited} than the validation loss {best.val_loss:.4f} of step {best.step}",
+            data={"step": step, "best_step": best.step, "best_val_loss": best.val_loss, "evaluations": best.worse},
+        )
+
     def on_checkpoint(self, state: TrainState) -> None:
         assert self._network is not None, "the loop runs only once there is a network"
         self._checkpoints.save(*self._network, state)
@@ -150,19 +161,22 @@ class _Attempt:
         weights, steps = model.parameter_count(), run.config.max_steps or 0
         learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         begin = "training" if resume is None else f"going on from step {resume.report.step}, training"
-        sources = job_data.sources(self._job, run.batches, steps, run.tokens_a_window)
+        sources = self._sources(run, steps)
         self._progress.message(
             f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {device.type}",
             data={"weights": weights, "learning": learning, "device": device.type, "sources": sources},
         )
 
     def _tell_end(self, run: Run, report: Report) -> None:
-        sources = job_data.sources(self._job, run.batches, report.step, run.tokens_a_window)
+        sources = self._sources(run, report.step)
         read = ", ".join(
             f"{each['dataset']} {each['tokens_read']:,} of {each['tokens']:,} tokens ({each['epochs']:.2f} epochs)"
             for each in sources
         )
         self._progress.message(f"read: {read}", data={"sources": sources})
+
+    def _sources(self, run: Run, steps: int) -> list[dict[str, Any]]:
+        return job_data.sources(self._job, run.batches, steps * run.config.accumulate, run.tokens_a_window)
 
     def _finish(self, meta: ModelMeta) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""

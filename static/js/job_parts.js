@@ -79,7 +79,7 @@ export function drawCheckpoints(checkpoints, writes) {
       h(
         "tr",
         {},
-        cell(count(one.step)),
+        cell(one.is_best ? `${count(one.step)} (best)` : count(one.step)),
         cell(loss(one.metrics?.val_loss ?? one.metrics?.loss)),
         cell(size(one.size_bytes)),
         h("td", {}, writes ? h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it") : null),

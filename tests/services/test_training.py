@@ -30,7 +30,6 @@ from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
 from app.services import job_control, leases, training
-from app.services.checkpoints import kept
 from app.services.leases import Loss
 from app.services.runtime import Runtime
 from app.services.tokenizer_making import Made, register
@@ -193,21 +192,6 @@ def test_the_checkpoints_kept_are_the_newest_and_the_best(house: House):
     for row in rows:
         _, _, state = load_checkpoint(folder / row.path, row.sha256)
         assert (state.report.step, state.report.val_loss) == (row.step, row.metrics["val_loss"])
-
-
-@pytest.mark.parametrize(
-    ("losses", "keep", "wanted"),
-    [
-        ({2: 1.0, 4: 0.5, 6: 0.9, 8: 0.8}, 2, {4, 6, 8}),
-        ({2: 1.0, 4: 0.9}, 2, {2, 4}),
-        ({2: None, 4: None, 6: None}, 1, {6}),
-        ({2: 0.5, 4: 0.5}, 1, {4}),
-        ({}, 3, set()),
-    ],
-)
-def test_which_to_keep(losses, keep, wanted):
-    rows = [CheckpointRow(id=str(step), step=step, metrics={"val_loss": loss}) for step, loss in losses.items()]
-    assert kept(rows, keep) == {str(step) for step in wanted}
 
 
 def test_a_shutdown_saves_and_another_attempt_goes_on_bit_for_bit(any_house: House, unbroken):

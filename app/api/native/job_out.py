@@ -46,7 +46,7 @@ def event_out(row: EventRow) -> EventOut:
     return EventOut.model_validate(row)
 
 
-def checkpoint_out(row: CheckpointRow) -> CheckpointOut:
+def checkpoint_out(row: CheckpointRow, is_best: bool) -> CheckpointOut:
     return CheckpointOut(
         id=row.id,
         job=row.job_id,
@@ -55,5 +55,6 @@ def checkpoint_out(row: CheckpointRow) -> CheckpointOut:
         size_bytes=row.size_bytes,
         sha256=row.sha256,
         metrics=row.metrics,
+        is_best=is_best,
         created_at=int(row.created_at),
     )

@@ -37,7 +37,7 @@ from app.schemas.job import (
     MetricOut,
     MetricQuery,
 )
-from app.services import jobs, presence
+from app.services import jobs, presence, retention
 from app.services.runtime import Runtime
 
 EVENT_STREAM = "text/event-stream"
@@ -98,7 +98,9 @@ def list_metrics(job_id: str, query: Annotated[MetricQuery, Query()], session: R
 @router.get("/{job_id}/checkpoints", responses=refusals(JobNotFound))
 def list_checkpoints(job_id: str, session: ReadSession) -> Page[CheckpointOut]:
     """The complete checkpoints that are kept, newest first."""
-    return Page(data=[checkpoint_out(row) for row in jobs.checkpoints(session, job_id)], has_more=False)
+    rows = jobs.checkpoints(session, job_id)
+    best = retention.best(rows)
+    return Page(data=[checkpoint_out(row, row is best) for row in rows], has_more=False)
 
 
 @router.get(

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.train.early_stop import Best
 from app.llm.train.schedule import learning_rate
 
 
@@ -25,7 +26,7 @@ from app.llm.train.schedule import learning_rate
 class Report:
     """What was measured once `step` updates were done; None where nothing was.
 
-    `loss` is that of the last update's batch, before the update; `tokens` counts all seen so far.
+    `loss` is that of the last update's batches, their mean, before the update; `tokens` counts all seen so far.
     """
 
     step: int
@@ -48,6 +49,7 @@ class TrainState:
     report: Report
     optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
     rng: Mapping[str, Tensor]  # the generators' states, by device
+    best: Best = Best()
 
 
 class Task(Protocol):
@@ -56,8 +58,11 @@ class Task(Protocol):
     @property
     def model(self) -> nn.Module: ...
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        """The loss of the batch of `step` (from 0), a scalar with a gradient, and how many tokens it read."""
+    def batch(self, number: int) -> Any:
+        """The run's batch `number` (from 0), a function of that number, on the model's device; `loss` takes it."""
+
+    def loss(self, batch: Any) -> tuple[Tensor, int]:
+        """The mean loss of a batch, a scalar with a gradient, and how many tokens were read."""
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         """Mean loss over the validation batches; None where there are none. Calls `check` between batches."""
@@ -77,6 +82,9 @@ class Callbacks(Protocol):
 
     def on_sample(self, step: int, text: str) -> None: ...
 
+    def on_early_stop(self, best: Best) -> None:
+        """Once, when the evaluations are enough: the run ends with this step."""
+
     def on_checkpoint(self, state: TrainState) -> None:
         """When the state should be saved: as often as configured, at the end, and before a shutdown or a pause."""
 
@@ -90,8 +98,9 @@ def train(
 ) -> Report:
     """Run `config.max_steps` updates of the weights that require a gradient, or what is left of them.
 
-    Between two updates everything due at that step is done: evaluation, report, sample, checkpoint. A resumed
-    run begins with what was due at its checkpoint, so that nothing is missing if it ended in the midst of that.
+    Update number s takes the mean gradient of the batches s * accumulate to (s + 1) * accumulate - 1. Between two
+    updates everything due at that step is done: evaluation, report, sample, checkpoint. A resumed run begins with
+    what was due at its checkpoint, so that nothing is missing if it ended in the midst of that.
 
     Args:
         task: model, losses and samples; the model already holds the weights of `resume`.
@@ -103,7 +112,8 @@ def train(
         The last report.
 
     Raises:
-        TrainingStopped: a callback said so; where the reason is `shutdown` or `paused`, after a last `on_checkpoint`.
+        TrainingStopped: a callback said so; where the reason is `shutdown` or `paused`, after a last `on_checkpoint`,
+            of the last update that is whole.
         TrainingDiverged: the loss or the gradient is no number any more; the weights are those before.
         BadCheckpoint: `resume` does not fit the model.
     """
@@ -136,13 +146,19 @@ class _Run:
         self._device = next(iter(self._learning.values())).device
         self._optimizer = make_optimizer(list(self._learning.values()), config)
         self.report = Report(step=0, total_steps=self._total)
+        self._best = Best()
 
     def go(self) -> None:
         self._task.model.train()
         self._do_what_is_due()
-        while self.report.step < self._total:
+        while not self._is_over:
             self._update()
             self._do_what_is_due()
+
+    @property
+    def _is_over(self) -> bool:
+        step = self.report.step
+        return step == self._total or (step > 0 and self._best.is_enough(self._config.patience))
 
     def state(self) -> TrainState:
         tensors = {
@@ -150,7 +166,7 @@ class _Run:
             for name, parameter in self._learning.items()
             for key, tensor in self._optimizer.state[parameter].items()
         }
-        return TrainState(self.report, tensors, _rng_states(self._device))
+        return TrainState(self.report, tensors, _rng_states(self._device), self._best)
 
     def restore(self, resume: TrainState) -> None:
         """Take over step, optimizer and generators of a checkpoint.
@@ -158,7 +174,7 @@ class _Run:
         Raises:
             BadCheckpoint: the optimizer's tensors are not those of the weights that learn.
         """
-        self.report = resume.report
+        self.report, self._best = resume.report, resume.best
         _restore_rng(resume.rng, self._device)
         if resume.report.step == 0:
             return  # the optimizer has nothing to remember yet
@@ -191,20 +207,48 @@ class _Run:
         )
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
-        loss, tokens = self._task.loss(step)
-        value = _finite(loss, step, "the loss")
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses, tokens = self._gradient(step)
+        loss = math.fsum(_finite(loss, step, "the loss") for loss in losses) / len(losses)
         gradient_norm = _finite(self._clip(), step, "the gradient's norm")
         self._optimizer.step()
         self.report = Report(
             step=step + 1,
             total_steps=self._total,
-            loss=value,
+            loss=loss,
             learning_rate=rate,
             grad_norm=gradient_norm,
             tokens=self.report.tokens + tokens,
             tokens_per_s=tokens / max(self._clock() - started, 1e-9),
         )
+
+    def _gradient(self, step: int) -> tuple[list[Tensor], int]:
+        """Have the weights hold the mean gradient of the batches of `step`; the loss of each, and the tokens read.
+
+        Raises:
+            TrainingStopped: between two batches; the generators stand again where the update began.
+        """
+        count = self._config.accumulate
+        before = _rng_states(self._device) if count > 1 else {}
+        losses, tokens = [], 0
+        for number in range(step * count, (step + 1) * count):
+            if losses:
+                try:
+                    self._callbacks.check()
+                except TrainingStopped:
+                    _restore_rng(before, self._device)
+                    raise
+            batch = self._task.batch(number)
+            with self._autocast():
+                loss, read = self._task.loss(batch)
+            (loss / count).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            tokens += read
+        return losses, tokens
+
+    def _autocast(self) -> torch.autocast:
+        """In which the network runs; weights, their gradients and the optimizer know nothing of it."""
+        is_mixed = self._config.precision == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_mixed)
 
     def _clip(self) -> Tensor:
         """Bound the gradient; its norm before that."""
@@ -214,21 +258,31 @@ class _Run:
     def _do_what_is_due(self) -> None:
         config, step = self._config, self.report.step
         self._callbacks.check()
-        save = step > 0 and self._is_due(config.checkpoint_every)
-        if save or self._is_due(config.eval_every):  # a checkpoint is judged by its validation loss
-            with _evaluating(self._task.model):
-                value = self._task.validation_loss(self._callbacks.check)
-            self.report = replace(self.report, val_loss=value)
+        # A checkpoint is judged by its validation loss.
+        if self._is_due(config.eval_every) or (step > 0 and self._is_due(config.checkpoint_every)):
+            self._evaluate()
         self._callbacks.on_report(self.report)
         if step > 0 and self._is_due(config.sample_every):
             with _evaluating(self._task.model):
                 text = self._task.sample(self._callbacks.check)
             self._callbacks.on_sample(step, text)
-        if save:
+        if step > 0 and self._is_due(config.checkpoint_every):
             self._callbacks.on_checkpoint(self.state())
 
+    def _evaluate(self) -> None:
+        """Measure, and count what came out; it may be what ends the run."""
+        with _evaluating(self._task.model), self._autocast():
+            value = self._task.validation_loss(self._callbacks.check)
+        self.report = replace(self.report, val_loss=value)
+        if value is None:
+            return
+        was_over = self._is_over
+        self._best = self._best.after(self.report.step, value, self._config.min_improvement)
+        if self._is_over and not was_over:
+            self._callbacks.on_early_stop(self._best)
+
     def _is_due(self, every: int) -> bool:
-        return self.report.step % every == 0 or self.report.step == self._total
+        return self.report.step % every == 0 or self._is_over
 
 
 @contextmanager

@@ -52,7 +52,9 @@ def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _summed_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    # In float32 at least, whatever the logits are: in bfloat16 a sum over the vocabulary is off by percents.
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return F.cross_entropy(wide, targets, ignore_index=IGNORED, reduction="sum")
 
 
 def _count(targets: Tensor) -> Tensor:

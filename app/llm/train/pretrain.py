@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -28,6 +29,15 @@ def choose_trainable(model: Transformer, config: TrainConfig) -> None:
         parts = [model.blocks[-1], model.final_norm] + ([] if model.config.tied else [model.output])
         for part in parts:
             part.requires_grad_(True)
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Windows on the network's device."""
+
+    inputs: Tensor  # ids, (B, T)
+    targets: Tensor  # (B, T)
+    keys: list[tuple[int, int]]  # each window's own, to remember its states by; none where nothing is remembered
 
 
 class Pretraining:
@@ -57,29 +67,38 @@ class Pretraining:
         # Without dropout the frozen blocks give a window the same states in every epoch.
         self._remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
         self._states: dict[tuple[int, int], Tensor] = {}
+        self._forward: Callable[[Tensor], Tensor] = model.from_last_block if self._remembers else model.hidden
+        # What is measured and sampled runs as it is: compiling it, too, takes longer than it saves.
+        self._learnt = torch.compile(self._forward) if config.compile else self._forward
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        return self._loss(self._train, step)
+    def batch(self, number: int) -> TextBatch:
+        return self._batch(self._train, number)
+
+    def loss(self, batch: TextBatch) -> tuple[Tensor, int]:
+        return self._loss(batch, self._learnt), batch.inputs.numel()
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         if self._validation is None:
             return None
-        batches = range(min(self.config.eval_batches, len(self._validation)))
-        return mean_loss((self._loss(self._validation, batch)[0] for batch in batches), check)
+        numbers = range(min(self.config.eval_batches, len(self._validation)))
+        batches = (self._batch(self._validation, number) for number in numbers)
+        return mean_loss((self._loss(batch, self._forward) for batch in batches), check)
 
     def sample(self, check: Callable[[], None]) -> str:
         return self._write(check)
 
-    def _loss(self, batches: Batches, step: int) -> tuple[Tensor, int]:
-        inputs, targets = (ids.to(self._device) for ids in batches[step])  # (B, T)
+    def _batch(self, batches: Batches, number: int) -> TextBatch:
+        inputs, targets = (ids.to(self._device) for ids in batches[number])  # (B, T)
+        keys = [(id(batches), index) for index in batches.indices(number)] if self._remembers else []
+        return TextBatch(inputs, targets, keys)
+
+    def _loss(self, batch: TextBatch, forward: Callable[[Tensor], Tensor]) -> Tensor:
+        states = batch.inputs
         if self._remembers:
-            keys = [(id(batches), index) for index in batches.indices(step)]
-            states = torch.cat([self._frozen_states(key, row) for key, row in zip(keys, inputs, strict=True)])
-            hidden = self.model.from_last_block(states)  # (B, T, E)
-        else:
-            hidden = self.model.hidden(inputs)  # (B, T, E)
-        loss = next_token_loss(hidden, targets, self.model.head, self._head, self.model.config.vocab_size)
-        return loss, inputs.numel()
+            pairs = zip(batch.keys, batch.inputs, strict=True)
+            states = torch.cat([self._frozen_states(key, row) for key, row in pairs])  # (B, T, E)
+        hidden = forward(states)  # (B, T, E)
+        return next_token_loss(hidden, batch.targets, self.model.head, self._head, self.model.config.vocab_size)
 
     def _frozen_states(self, key: tuple[int, int], ids: Tensor) -> Tensor:
         """States (1, T, E) that enter the last block, taken once a window.

@@ -7,6 +7,7 @@ windows, their order and their mixtures are those of every recipe. All chance is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,16 @@ def _array(ids: Ids) -> npt.NDArray[Any]:
     return ids.numpy() if isinstance(ids, Tensor) else np.asarray(ids)
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs of a batch, with K words by chance for each, as ids on the network's device."""
+
+    middle: Tensor  # (P,)
+    beside: Tensor  # (P,)
+    by_chance: Tensor  # (P, K)
+    words: int  # in the middle of a window, some of them left out
+
+
 class SkipGrams:
     """What the loop needs to learn word vectors."""
 
@@ -82,15 +93,22 @@ class SkipGrams:
         noise = np.cumsum(shares**NOISE_POWER)
         self._noise = noise / noise[-1]  # (V,): up to which share of all chance a word and those before it go
         self._device = model.token_embedding.weight.device
+        # Of another number of pairs each time: one program for any number.
+        self._learnt = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        return self._loss(self._train, _TRAIN, step)
+    def batch(self, number: int) -> Pairs:
+        return self._batch(self._train, _TRAIN, number)
+
+    def loss(self, batch: Pairs) -> tuple[Tensor, int]:
+        return self._learnt(batch.middle, batch.beside, batch.by_chance), batch.words
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         if self._validation is None:
             return None
-        batches = range(min(self.config.eval_batches, len(self._validation)))
-        return mean_loss((self._loss(self._validation, _VALIDATION, batch)[0] for batch in batches), check)
+        numbers = range(min(self.config.eval_batches, len(self._validation)))
+        batches = (self._batch(self._validation, _VALIDATION, number) for number in numbers)
+        losses = (self.model.loss(batch.middle, batch.beside, batch.by_chance) for batch in batches)
+        return mean_loss(losses, check)
 
     def sample(self, check: Callable[[], None]) -> str:
         """The words nearest to some words, a line each."""
@@ -100,11 +118,12 @@ class SkipGrams:
         rows = zip(self._shown, found.tolist(), strict=True)
         return "\n".join(f"{self._word(word)}: {', '.join(map(self._word, near))}" for word, near in rows)
 
-    def _loss(self, batches: Batches, which: int, step: int) -> tuple[Tensor, int]:
-        inputs, targets = batches[step]  # (B, 2 W) each
+    def _batch(self, batches: Batches, which: int, number: int) -> Pairs:
+        inputs, targets = batches[number]  # (B, 2 W) each
         words = torch.cat((inputs, targets[:, -1:]), dim=-1).numpy()  # (B, 2 W + 1)
-        pairs = self._pairs(words, np.random.default_rng((self._seed, which, step)))
-        return self.model.loss(*(torch.from_numpy(ids).to(self._device) for ids in pairs)), len(words)
+        pairs = self._pairs(words, np.random.default_rng((self._seed, which, number)))
+        middle, beside, by_chance = (torch.from_numpy(ids).to(self._device) for ids in pairs)
+        return Pairs(middle, beside, by_chance, len(words))
 
     def _pairs(self, words: npt.NDArray[np.int64], chance: np.random.Generator) -> tuple[npt.NDArray[np.int64], ...]:
         """Ids of P words in the middle, (P,), of the words beside them, (P,), and of K by chance for each, (P, K).

@@ -13,7 +13,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
 from app.llm.config import ModelConfig, SkipGramConfig, TrainConfig
-from app.services import leases
+from app.services import compiling, leases
 from app.services.progress import Progress
 from tests.api.native.conftest import TIDE, ask, refusal
 from tests.jobs_made import queued
@@ -184,6 +184,7 @@ def test_a_checkpoint_is_gone_on_from(client):
             "size_bytes": 9,
             "sha256": "0",
             "metrics": {"loss": 1.5, "val_loss": None},
+            "is_best": False,
             "created_at": listed["data"][0]["created_at"],
         }
     ]
@@ -236,6 +237,16 @@ REFUSED = [
     ({"train": {"sample_tokens": 10**6}}, 422, "invalid_value", "train.sample_tokens"),
     ({"train": {"sample_prompt": " "}}, 422, "invalid_value", "train.sample_prompt"),
     ({"train": {"sample_prompt": "a\0b"}}, 422, "invalid_value", "train.sample_prompt"),
+    ({"train": {"accumulate": 0}}, 422, "invalid_value", "train.accumulate"),
+    ({"train": {"accumulate": 2.0}}, 422, "invalid_value", "train.accumulate"),
+    ({"train": {"precision": "float16"}}, 422, "invalid_value", "train.precision"),
+    ({"train": {"compile": 1}}, 422, "invalid_value", "train.compile"),
+    ({"train": {"patience": 0}}, 422, "invalid_value", "train.patience"),
+    ({"train": {"patience": 2}, "validation": 0}, 422, "invalid_value", "train.patience"),
+    ({"train": {"min_improvement": 0.1}}, 422, "invalid_value", "train.min_improvement"),
+    ({"train": {"patience": 2, "min_improvement": -0.1}}, 422, "invalid_value", "train.min_improvement"),
+    ({"train": {"keep_best": None}}, 422, "invalid_value", "train.keep_best"),
+    ({"train": {"precision": "bfloat16"}, "recipe": "word2vec"}, 422, "invalid_value", "train.precision"),
     ({"train": {"lr": 0.1}}, 422, "unknown_field", "train.lr"),
     ({"train": None}, 422, "invalid_value", "train"),
     ({"name": "../x"}, 422, "invalid_value", "name"),
@@ -248,6 +259,12 @@ REFUSED = [
     ({"priority": 101}, 422, "invalid_value", "priority"),
     ({"webhook": "http://127.0.0.1"}, 422, "unknown_field", "webhook"),
 ]
+
+
+def test_compilation_is_refused_where_the_workers_have_no_compiler(client, monkeypatch):
+    monkeypatch.setattr(compiling, "compiler", lambda: None)
+    assert refusal(ask(client, train={"compile": True})) == (422, "compiler_missing", "train.compile")
+    assert ask(client, train={"compile": False}).status_code == 202
 
 
 @pytest.mark.parametrize(("fields", "status", "code", "param"), REFUSED, ids=[json.dumps(case[0]) for case in REFUSED])

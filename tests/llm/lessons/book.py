@@ -55,8 +55,11 @@ class Practice:
     model: nn.Module
     loss_of: Callable[[int], Tensor]
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        return self.loss_of(step), 1
+    def batch(self, number: int) -> int:
+        return number
+
+    def loss(self, batch: int) -> tuple[Tensor, int]:
+        return self.loss_of(batch), 1
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         return None

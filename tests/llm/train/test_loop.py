@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -13,25 +13,35 @@ from torch import Tensor, nn
 
 from app.llm.config import TrainConfig
 from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 
 
 class Regression:
-    """Learns y = x @ w through a network with dropout; the batch of a step depends on the step alone."""
+    """Learns y = x @ w through a network with dropout; a batch depends on its number alone."""
 
-    def __init__(self, drop_rate: float = 0.5, poison_at: int | None = None) -> None:
+    def __init__(self, drop_rate: float = 0.5, poison_at: int | None = None, batch_size: int = 16) -> None:
         torch.manual_seed(1)
         self.model: nn.Module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(drop_rate), nn.Linear(8, 1))
         self.poison_at = poison_at
+        self.batch_size = batch_size
+        self.val_losses: Iterator[float] | None = None
+        """What the evaluations come to, instead of what is measured."""
 
-    def loss(self, step: int) -> tuple[Tensor, int]:
-        inputs = torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
-        loss = F.mse_loss(self.model(inputs).squeeze(1), inputs.sum(1))
-        return (loss * float("nan") if step == self.poison_at else loss), 16
+    def batch(self, number: int) -> Tensor:
+        """Inputs, (B, 4)."""
+        inputs = torch.randn(1000, 4, generator=torch.Generator().manual_seed(0))
+        batch = inputs[number * self.batch_size : (number + 1) * self.batch_size]
+        return batch * float("nan") if number == self.poison_at else batch
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, int]:
+        return F.mse_loss(self.model(batch).squeeze(1), batch.sum(1)), len(batch)
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         assert not self.model.training
         check()
+        if self.val_losses is not None:
+            return next(self.val_losses)
         inputs = torch.randn(64, 4, generator=torch.Generator().manual_seed(10**6))
         return F.mse_loss(self.model(inputs).squeeze(1), inputs.sum(1)).item()
 
@@ -46,6 +56,7 @@ class Recorder:
 
     stop_when: Callable[[Recorder], str | None] = lambda _: None
     reports: list[Report] = field(default_factory=list)
+    stops: list[Best] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     states: list[TrainState] = field(default_factory=list)
     weights: list[dict[str, Tensor]] = field(default_factory=list)
@@ -61,6 +72,9 @@ class Recorder:
 
     def on_sample(self, step: int, text: str) -> None:
         self.samples.append(step)
+
+    def on_early_stop(self, best: Best) -> None:
+        self.stops.append(best)
 
     def on_checkpoint(self, state: TrainState) -> None:
         self.states.append(copy.deepcopy(state))
@@ -111,7 +125,7 @@ def test_updates_are_those_of_torchs_adamw():
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=8)
     for step in range(8):
         optimizer.zero_grad()
-        reference.loss(step)[0].backward()
+        reference.loss(reference.batch(step))[0].backward()
         nn.utils.clip_grad_norm_(reference.model.parameters(), 0.5)
         optimizer.step()
         schedule.step()
@@ -121,7 +135,7 @@ def test_updates_are_those_of_torchs_adamw():
 def test_without_a_clip_the_norm_is_still_told():
     config = TrainConfig(max_steps=2, learning_rate=0.01, grad_clip=None)
     task, recorder = Regression(drop_rate=0.0), Recorder()
-    gradients = torch.autograd.grad(task.loss(0)[0], list(task.model.parameters()))
+    gradients = torch.autograd.grad(task.loss(task.batch(0))[0], list(task.model.parameters()))
     expected = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
     train(task, config, recorder)
     assert recorder.reports[1].grad_norm == pytest.approx(expected)
@@ -133,7 +147,7 @@ def test_a_gradient_is_clipped_to_its_length(golden):
     task.model = layer = nn.Linear(2, 2, bias=False)
     task.validation_loss = lambda _check: None
     slopes = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
-    task.loss = lambda _step: ((layer.weight * slopes).sum(), 1)
+    task.loss = lambda _batch: ((layer.weight * slopes).sum(), 1)
     recorder = Recorder()
     train(task, TrainConfig(max_steps=1, grad_clip=fact["inputs"]["max_norm"]), recorder)
     assert recorder.reports[-1].grad_norm == pytest.approx(fact["expected"]["norm"], abs=fact["tolerance"])
@@ -143,33 +157,131 @@ def test_a_gradient_is_clipped_to_its_length(golden):
 
 def test_one_batch_is_learnt_by_heart():
     task, recorder = Regression(drop_rate=0.0), Recorder()
-    whole_batch = task.loss
-    task.loss = lambda _step: whole_batch(0)
+    only = task.batch(0)
+    task.batch = lambda _number: only
     train(task, TrainConfig(max_steps=300, learning_rate=0.05, weight_decay=0.0), recorder)
     assert recorder.reports[-1].loss < 1e-3 * recorder.reports[1].loss
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("stop_at", range(12))
-def test_a_resumed_run_gives_the_same_weights_bit_for_bit(stop_at):
+def test_a_resumed_run_gives_the_same_weights_bit_for_bit(stop_at, accumulate):
     """Stopped by a shutdown after any step, with dropout on: the checkpoint holds all that the rest depends on."""
+    config = replace(CONFIG, accumulate=accumulate)
     straight, whole = Regression(), Recorder()
-    train(straight, CONFIG, whole)
+    train(straight, config, whole)
 
     first = Recorder(stop_when=lambda recorder: "shutdown" if recorder.step == stop_at else None)
     first.model = (task := Regression()).model
     with pytest.raises(TrainingStopped, match="shutdown"):
-        train(task, CONFIG, first)
+        train(task, config, first)
     assert first.states[-1].report.step in (stop_at, stop_at + 1)  # the former in the midst of what is due then
 
     torch.manual_seed(999)  # another process: its generator stands elsewhere
     resumed, second = Regression(), Recorder()
     torch.rand(5)
     resumed.model.load_state_dict(first.weights[-1])
-    train(resumed, CONFIG, second, resume=first.states[-1])
+    train(resumed, config, second, resume=first.states[-1])
     for ours, expected in zip(weights_of(resumed), weights_of(straight), strict=True):
         assert torch.equal(ours, expected)
     told = {report.step: (report.loss, report.val_loss, report.grad_norm) for report in first.reports + second.reports}
     assert told == {report.step: (report.loss, report.val_loss, report.grad_norm) for report in whole.reports}
+
+
+@pytest.mark.parametrize("nth", [2, 5])
+def test_a_stop_between_the_batches_of_an_update_leaves_no_trace(nth):
+    """Dropout has drawn for some of them already: the state is that of before them, to the bit."""
+    config = TrainConfig(max_steps=4, learning_rate=0.05, accumulate=3, eval_every=100)
+    straight = Regression()
+    train(straight, config, Recorder())
+
+    asked: list[None] = []
+    first = Recorder(stop_when=lambda _: asked.append(None) or ("shutdown" if len(asked) == nth else None))
+    first.model = (task := Regression()).model
+    with pytest.raises(TrainingStopped):
+        train(task, config, first)
+    assert first.states[-1].report.step == first.step == nth // 3
+    resumed = Regression()
+    resumed.model.load_state_dict(first.weights[-1])
+    train(resumed, config, Recorder(), resume=first.states[-1])
+    assert all(torch.equal(*pair) for pair in zip(weights_of(resumed), weights_of(straight), strict=True))
+
+
+def test_small_batches_add_up_to_a_large_one():
+    """Mean of the means of equally large batches: the same loss, norm and update to rounding."""
+    large, small = Recorder(), Recorder()
+    whole, parts = Regression(drop_rate=0.0, batch_size=48), Regression(drop_rate=0.0, batch_size=12)
+    config = TrainConfig(max_steps=10, learning_rate=0.05)
+    train(whole, config, large)
+    train(parts, replace(config, accumulate=4), small)
+    for ours, theirs in zip(small.reports[1:], large.reports[1:], strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+        assert ours.grad_norm == pytest.approx(theirs.grad_norm, rel=1e-4)
+        assert (ours.step, ours.tokens, ours.learning_rate) == (theirs.step, theirs.tokens, theirs.learning_rate)
+    torch.testing.assert_close(weights_of(parts), weights_of(whole), rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_learns_nearly_the_same_and_keeps_float32():
+    exact, mixed = Recorder(), Recorder()
+    seen: list[torch.dtype] = []
+    task = Regression(drop_rate=0.0)
+    task.model[0].register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    train(Regression(drop_rate=0.0), CONFIG, exact)
+    train(task, replace(CONFIG, precision="bfloat16"), mixed)
+    assert set(seen) == {torch.bfloat16}
+    state = mixed.states[-1]
+    assert {tensor.dtype for tensor in (*task.model.parameters(), *state.optimizer.values())} == {torch.float32}
+    losses = [[report.loss for report in recorder.reports[1:]] for recorder in (exact, mixed)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert mixed.reports[-1].val_loss == pytest.approx(exact.reports[-1].val_loss, rel=0.05)
+
+
+PATIENT = TrainConfig(
+    max_steps=100, learning_rate=0.05, patience=2, min_improvement=0.1, eval_every=4, sample_every=50,
+    checkpoint_every=50,
+)  # fmt: skip
+
+
+def test_a_run_ends_once_nothing_gets_better():
+    """Evaluated at 0, 4, 8, …: the one at 8 improves by too little, that at 12 enough, those at 16 and 20 do not."""
+    task, recorder = Regression(), Recorder()
+    task.val_losses = iter([5.0, 4.0, 3.95, 3.0, 2.95, 3.5, 0.0])
+    last = train(task, PATIENT, recorder)
+    assert (last.step, last.total_steps) == (20, 100)
+    assert recorder.stops == [Best(val_loss=3.0, step=12, counted_step=20, worse=2)]
+    assert recorder.samples == [20]  # what is due at the end is done at this end, too
+    assert [state.report.step for state in recorder.states] == [20]
+
+
+@pytest.mark.parametrize("stop_at", range(8))
+def test_a_resumed_run_ends_where_it_would_have(stop_at):
+    """What is due at a checkpoint's step is done again, and its evaluation counted once: those of 4, 6 and 8."""
+    config = replace(CONFIG, learning_rate=1e-9, patience=3, min_improvement=0.1)
+    straight, whole = Regression(), Recorder()
+    train(straight, config, whole)
+    assert (whole.step, [best.step for best in whole.stops]) == (8, [0])
+
+    first = Recorder(stop_when=lambda recorder: "shutdown" if recorder.step == stop_at else None)
+    first.model = (task := Regression()).model
+    with pytest.raises(TrainingStopped):
+        train(task, config, first)
+    resumed, second = Regression(), Recorder()
+    resumed.model.load_state_dict(first.weights[-1])
+    train(resumed, config, second, resume=first.states[-1])
+    assert (second.step, second.stops, second.samples[-1]) == (8, whole.stops, 8)
+    assert all(torch.equal(*pair) for pair in zip(weights_of(resumed), weights_of(straight), strict=True))
+
+
+def test_a_run_that_ended_early_is_not_told_of_again():
+    """Resumed from its last checkpoint, as after a crash before its model was registered: it is over at once."""
+    config = replace(CONFIG, learning_rate=1e-9, patience=3, min_improvement=0.1)
+    first = Recorder()
+    first.model = (task := Regression()).model
+    train(task, config, first)
+    second = Recorder()
+    last = train(task, config, second, resume=first.states[-1])
+    assert (last.step, second.stops, [state.report.step for state in second.states]) == (8, [], [8])
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "lost"])
@@ -193,7 +305,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step(poison_at):
 def test_a_gradient_that_is_no_number_touches_no_weight():
     task = Regression(drop_rate=0.0)
     whole = task.loss
-    task.loss = lambda step: (whole(step)[0] + _spike(task), 16)
+    task.loss = lambda batch: (whole(batch)[0] + _spike(task), 16)
     before = weights_of(task)
     with pytest.raises(TrainingDiverged, match="the gradient's norm became"):
         train(task, CONFIG, Recorder())

@@ -48,7 +48,7 @@ def descend(task: SkipGrams, steps: int) -> list[float]:
     optimizer = torch.optim.Adam(task.model.parameters(), lr=0.02)
     losses = []
     for step in range(steps):
-        loss, _ = task.loss(step)
+        loss, _ = task.loss(task.batch(step))
         gradients = torch.autograd.grad(loss, list(task.model.parameters()))
         for parameter, gradient in zip(task.model.parameters(), gradients, strict=True):
             parameter.grad = gradient
@@ -147,9 +147,9 @@ def test_a_step_depends_on_seed_and_step_alone():
     config = SkipGramConfig(window=2, batch_size=16)
     one, other = task_of(ids, 17, config, validation=True), task_of(ids, 17, config, validation=True)
     torch.rand(5)  # torch's own generator plays no part
-    losses = [one.loss(step)[0].item() for step in range(6)]
-    assert [other.loss(step)[0].item() for step in reversed(range(6))] == losses[::-1]
-    assert one.loss(0)[1] == 16
+    losses = [one.loss(one.batch(step))[0].item() for step in range(6)]
+    assert [other.loss(other.batch(step))[0].item() for step in reversed(range(6))] == losses[::-1]
+    assert one.loss(one.batch(0))[1] == 16
     assert one.validation_loss(lambda: None) == other.validation_loss(lambda: None)
     assert task_of(ids, 17, config).validation_loss(lambda: None) is None
 
