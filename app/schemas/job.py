@@ -227,7 +227,13 @@ class MetricOut(Out):
     learning_rate: float | None
     grad_norm: float | None
     tokens: int | None
-    tokens_per_s: float | None
+    tokens_per_s: float | None = Field(description="Reporting and loading among it; evaluation and saving not.")
+    peak_share: float | None = Field(description="Of the device's measured peak of matrix products.")
+    data_share: float | None = Field(description="Of the step's time: getting its batches.")
+    report_share: float | None = Field(description="Of the step's time: telling, and asking whether to go on.")
+    seconds_left: float | None = Field(description="Evaluation, samples and saving among it.")
+    memory_bytes: int | None = Field(description="Of the trainer.")
+    device_memory_bytes: int | None = Field(description="Of the trainer, on its GPU.")
 
 
 class EventOut(Out):

@@ -15,6 +15,7 @@ from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import PRESETS, ModelConfig, TrainConfig
 from app.llm.evaluate import write_greedily
 from app.llm.model.transformer import Transformer
+from app.llm.train.peak import flops_per_token
 from app.llm.train.pretrain import Pretraining
 from app.services import model_files
 from app.services.corpus import Encoder
@@ -88,7 +89,9 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     data = read_data(runtime, job, encoder, cut, check)
     config = config.with_steps(config.steps(len(data.train)))
     task = _make_task(network, config, data, encoder, meta.eos_id)
-    return Run(task, config, data.train, tokens_a_window=length)
+    # Of frozen blocks a part is computed once, and remembered: there is no one number.
+    flops = flops_per_token(network.config, length) if config.trainable == "all" else None
+    return Run(task, config, data.train, tokens_a_window=length, flops_per_token=flops)
 
 
 def _make_task(

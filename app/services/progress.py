@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
@@ -43,6 +44,24 @@ class Measured(Protocol):
     def tokens(self) -> int: ...
     @property
     def tokens_per_s(self) -> float | None: ...
+    @property
+    def data_share(self) -> float | None: ...
+    @property
+    def report_share(self) -> float | None: ...
+    @property
+    def seconds_left(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class MachineUse:
+    """What a step takes of its machine. None where it was not, or cannot be, measured."""
+
+    memory_bytes: int | None = None  # resident; pages of mapped files among it
+    device_memory_bytes: int | None = None  # that the trainer holds on its GPU
+    peak_share: float | None = None  # of the measured peak of matrix products, from 0 to 1
+
+
+UNREAD = MachineUse()
 
 
 class Progress:
@@ -55,16 +74,16 @@ class Progress:
         self.fence = fence
         self._database = database
         self._clock = clock
-        self._measured: list[tuple[float, Measured]] = []
+        self._measured: list[tuple[float, Measured, MachineUse]] = []
         self._flushed_at = clock()
 
-    def report(self, measured: Measured) -> None:
+    def report(self, measured: Measured, use: MachineUse = UNREAD) -> None:
         """Record a step's figures (a metric row, an event, the job's step); written within about half a second.
 
         Raises:
             TrainingStopped: `lost`.
         """
-        self._measured.append((time.time(), measured))
+        self._measured.append((time.time(), measured, use))
         if measured.val_loss is not None or self._clock() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
 
@@ -218,9 +237,9 @@ class Progress:
     def _write_measured(self, session: Session, row: JobRow) -> None:
         if not self._measured:
             return
-        rows = [_metric_row(self.job_id, moment, measured) for moment, measured in self._measured]
+        rows = [_metric_row(self.job_id, *each) for each in self._measured]
         metric.store(session, self.job_id, rows)
-        for metric_row, (_, measured) in zip(rows, self._measured, strict=True):
+        for metric_row, (_, measured, _) in zip(rows, self._measured, strict=True):
             event.add(session, self.job_id, "metrics", _in_words(measured), data=metric_values(metric_row))
         newest = self._measured[-1][1]
         row.step, row.total_steps = newest.step, newest.total_steps
@@ -234,11 +253,10 @@ def add_status(session: Session, row: JobRow, message: str, *, data: Mapping[str
 
 def metric_values(row: MetricRow) -> dict[str, Any]:
     """A metrics row as the wire shows it."""
-    names = ("step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s")
-    return {name: getattr(row, name) for name in names}
+    return {name: getattr(row, name) for name in metric.FIELDS}
 
 
-def _metric_row(job_id: str, moment: float, measured: Measured) -> MetricRow:
+def _metric_row(job_id: str, moment: float, measured: Measured, use: MachineUse) -> MetricRow:
     return MetricRow(
         job_id=job_id,
         step=measured.step,
@@ -249,6 +267,10 @@ def _metric_row(job_id: str, moment: float, measured: Measured) -> MetricRow:
         grad_norm=measured.grad_norm,
         tokens=measured.tokens,
         tokens_per_s=measured.tokens_per_s,
+        data_share=measured.data_share,
+        report_share=measured.report_share,
+        seconds_left=measured.seconds_left,
+        **asdict(use),
     )
 
 

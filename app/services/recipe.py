@@ -48,6 +48,7 @@ class Run:
     config: LoopConfig  # its length said in steps
     batches: Batches
     tokens_a_window: int  # that a window predicts
+    flops_per_token: int | None = None  # of the network's products; None where they are not most of the work
 
 
 class Recipe(Protocol):

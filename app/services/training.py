@@ -20,11 +20,13 @@ from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
+from app.llm.train.peak import matrix_product_peak
 from app.log import get_logger
 from app.services import compiling, job_data, made_models, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
+from app.services.machine_use import Gauge
 from app.services.progress import Progress
 from app.services.recipe import Recipe, Run
 from app.services.runtime import Runtime
@@ -107,6 +109,7 @@ class _Attempt:
         self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config)
         self._network: tuple[Network, ModelMeta] | None = None
         self._reported_at = 0.0
+        self._gauge = Gauge(torch.device("cpu"), None, None)
 
     def run(self) -> None:
         """Train to the end and register the model."""
@@ -125,6 +128,9 @@ class _Attempt:
         model.to(device)
         self._network = (model, meta)
         run = self._recipe.make_run(self._runtime, self._job, self._encoder, model, meta, self.check)
+        flops = run.flops_per_token
+        peak = None if flops is None else matrix_product_peak(device, run.config.precision)
+        self._gauge = Gauge(device, flops, peak)
         self._tell_start(run, model, device, resumed[2] if resumed else None)
         report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
         self._tell_end(run, report)
@@ -141,7 +147,7 @@ class _Attempt:
         is_due = report.step % every == 0 or now - self._reported_at >= REPORT_AT_LEAST_EVERY_S
         if is_due or report.val_loss is not None:
             self._reported_at = now
-            self._progress.report(report)
+            self._progress.report(report, self._gauge.read(report.tokens_per_s))
 
     def on_sample(self, step: int, text: str) -> None:
         self._progress.sample(step, text)
@@ -164,7 +170,14 @@ class _Attempt:
         sources = self._sources(run, steps)
         self._progress.message(
             f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {device.type}",
-            data={"weights": weights, "learning": learning, "device": device.type, "sources": sources},
+            data={
+                "weights": weights,
+                "learning": learning,
+                "device": device.type,
+                "sources": sources,
+                "flops_per_token": self._gauge.flops_per_token,
+                "peak_flops": self._gauge.peak_flops,
+            },
         )
 
     def _tell_end(self, run: Run, report: Report) -> None:

@@ -94,9 +94,7 @@ class JobPage {
   #measure(row) {
     const before = this.newest;
     if (before && row.step <= before.step) return;
-    const pace = before ? (row.created_at - before.created_at) / (row.step - before.step) : null;
-    const smooth = before?.pace ? 0.8 * before.pace + 0.2 * pace : pace;
-    this.newest = { ...row, loss: row.loss ?? before?.loss, pace: smooth };
+    this.newest = { ...row, loss: row.loss ?? before?.loss };
     this.job.step = Math.max(this.job.step, row.step);
   }
 

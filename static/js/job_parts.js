@@ -1,7 +1,7 @@
 /** Draws the parts of a job's page: figures, samples, checkpoints, events. Knows nothing of the wire's order. */
 
 import { byId, h } from "./dom.js";
-import { compact, count, duration, loss, moment, size } from "./format.js";
+import { compact, count, duration, loss, moment, percent, size } from "./format.js";
 import { tryAddress } from "./job_status.js";
 
 const MOST_SAMPLES = 40;
@@ -18,17 +18,15 @@ export function drawVitals(job, row, now) {
   pairs(byId("vitals"), [
     ["loss", row ? loss(row.loss) : null],
     ["tokens a second", row?.tokens_per_s ? count(Math.round(row.tokens_per_s)) : null],
+    ["of the peak", row?.peak_share ? percent(row.peak_share) : null],
+    ["loading, telling", row?.data_share ? percent(row.data_share + row.report_share) : null],
+    ["memory", row?.memory_bytes ? size(row.memory_bytes) : null],
+    ["on the GPU", row?.device_memory_bytes ? size(row.device_memory_bytes) : null],
     ["tokens seen", row?.tokens ? compact(row.tokens) : null],
     [job.finished_at ? "took" : "running for", seconds === null ? null : duration(seconds)],
-    ["left", remaining(job, row)],
+    ["left", job.status === "running" && row?.seconds_left ? `about ${duration(row.seconds_left)}` : null],
     ["attempt", job.attempt > 1 ? String(job.attempt) : null],
   ]);
-}
-
-/** Seconds to go, from the pace of the newest measurements. */
-function remaining(job, row) {
-  if (job.status !== "running" || !row?.pace || !job.total_steps) return null;
-  return `about ${duration((job.total_steps - job.step) * row.pace)}`;
 }
 
 export function drawSetup(job, datasetName) {

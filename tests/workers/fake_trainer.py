@@ -31,6 +31,9 @@ class Report:
     grad_norm: float | None = 1.0
     tokens: int = 0
     tokens_per_s: float | None = None
+    data_share: float | None = None
+    report_share: float | None = None
+    seconds_left: float | None = None
 
 
 def main() -> None:

@@ -8,6 +8,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.db.base import Base, db_now
 
 
+FIELDS = (
+    "step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s", "peak_share",
+    "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
+)  # fmt: skip
+"""What a row tells, in the order in which it is shown and exported."""
+
+
 class MetricRow(Base):
     __tablename__ = "metrics"
     __table_args__ = (Index("ix_metrics_job_step", "job_id", "step"),)
@@ -22,6 +29,12 @@ class MetricRow(Base):
     grad_norm: Mapped[float | None]
     tokens: Mapped[int | None] = mapped_column(BigInteger)
     tokens_per_s: Mapped[float | None]
+    peak_share: Mapped[float | None]  # of the device's measured peak of matrix products
+    data_share: Mapped[float | None]  # of the step's time
+    report_share: Mapped[float | None]
+    seconds_left: Mapped[float | None]
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
 
 
 def store(session: Session, job_id: str, rows: list[MetricRow]) -> None:

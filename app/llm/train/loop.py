@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
 from app.llm.train.early_stop import Best
+from app.llm.train.pace import Pace, times_due
 from app.llm.train.schedule import learning_rate
 
 
@@ -27,6 +28,8 @@ class Report:
     """What was measured once `step` updates were done; None where nothing was.
 
     `loss` is that of the last update's batches, their mean, before the update; `tokens` counts all seen so far.
+    `tokens_per_s` and the shares are of the time from the end of the update before, with reporting and loading,
+    without evaluation, sample and checkpoint; `seconds_left` has all of that.
     """
 
     step: int
@@ -37,6 +40,9 @@ class Report:
     grad_norm: float | None = None
     tokens: int = 0
     tokens_per_s: float | None = None
+    data_share: float | None = None  # from 0 to 1
+    report_share: float | None = None
+    seconds_left: float | None = None  # if it does not end early
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class TrainState:
     report: Report
     optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
     rng: Mapping[str, Tensor]  # the generators' states, by device
-    best: Best = Best()
+    best: Best = field(default_factory=Best)
 
 
 class Task(Protocol):
@@ -106,7 +112,7 @@ def train(
         task: model, losses and samples; the model already holds the weights of `resume`.
         config: with `max_steps` set.
         resume: of a checkpoint of the same run.
-        clock: seconds, for the speed reported.
+        clock: seconds, for the times reported.
 
     Returns:
         The last report.
@@ -140,7 +146,8 @@ class _Run:
     def __init__(self, task: Task, config: LoopConfig, callbacks: Callbacks, clock: Callable[[], float]) -> None:
         if config.max_steps is None:
             raise ValueError("the loop counts steps: give config.max_steps")
-        self._task, self._config, self._callbacks, self._clock = task, config, callbacks, clock
+        self._task, self._config, self._callbacks = task, config, callbacks
+        self._pace = Pace(clock)
         self._total = config.max_steps
         self._learning = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
         self._device = next(iter(self._learning.values())).device
@@ -195,7 +202,6 @@ class _Run:
 
     def _update(self) -> None:
         """One step of the optimizer."""
-        started = self._clock()
         config, step = self._config, self.report.step
         rate = learning_rate(
             step,
@@ -211,6 +217,7 @@ class _Run:
         loss = math.fsum(_finite(loss, step, "the loss") for loss in losses) / len(losses)
         gradient_norm = _finite(self._clip(), step, "the gradient's norm")
         self._optimizer.step()
+        lap = self._pace.lap()
         self.report = Report(
             step=step + 1,
             total_steps=self._total,
@@ -218,7 +225,21 @@ class _Run:
             learning_rate=rate,
             grad_norm=gradient_norm,
             tokens=self.report.tokens + tokens,
-            tokens_per_s=tokens / max(self._clock() - started, 1e-9),
+            tokens_per_s=tokens / lap.seconds,
+            data_share=lap.data_share,
+            report_share=lap.report_share,
+            seconds_left=self._seconds_left(step + 1),
+        )
+
+    def _seconds_left(self, step: int) -> float | None:
+        config, total = self._config, self._total
+        return self._pace.seconds_left(
+            total - step,
+            {
+                "evaluation": times_due(step, total, config.eval_every, config.checkpoint_every),
+                "sample": times_due(step, total, config.sample_every),
+                "checkpoint": times_due(step, total, config.checkpoint_every),
+            },
         )
 
     def _gradient(self, step: int) -> tuple[list[Tensor], int]:
@@ -233,11 +254,12 @@ class _Run:
         for number in range(step * count, (step + 1) * count):
             if losses:
                 try:
-                    self._callbacks.check()
+                    self._check()
                 except TrainingStopped:
                     _restore_rng(before, self._device)
                     raise
-            batch = self._task.batch(number)
+            with self._pace.timing("data"):
+                batch = self._task.batch(number)
             with self._autocast():
                 loss, read = self._task.loss(batch)
             (loss / count).backward()  # type: ignore[no-untyped-call]
@@ -257,21 +279,28 @@ class _Run:
 
     def _do_what_is_due(self) -> None:
         config, step = self._config, self.report.step
-        self._callbacks.check()
+        self._check()
         # A checkpoint is judged by its validation loss.
         if self._is_due(config.eval_every) or (step > 0 and self._is_due(config.checkpoint_every)):
             self._evaluate()
-        self._callbacks.on_report(self.report)
+        with self._pace.timing("report"):
+            self._callbacks.on_report(self.report)
         if step > 0 and self._is_due(config.sample_every):
-            with _evaluating(self._task.model):
-                text = self._task.sample(self._callbacks.check)
-            self._callbacks.on_sample(step, text)
+            with self._pace.timing("sample"):
+                with _evaluating(self._task.model):
+                    text = self._task.sample(self._callbacks.check)
+                self._callbacks.on_sample(step, text)
         if step > 0 and self._is_due(config.checkpoint_every):
-            self._callbacks.on_checkpoint(self.state())
+            with self._pace.timing("checkpoint"):
+                self._callbacks.on_checkpoint(self.state())
+
+    def _check(self) -> None:
+        with self._pace.timing("report"):
+            self._callbacks.check()
 
     def _evaluate(self) -> None:
         """Measure, and count what came out; it may be what ends the run."""
-        with _evaluating(self._task.model), self._autocast():
+        with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
             value = self._task.validation_loss(self._callbacks.check)
         self.report = replace(self.report, val_loss=value)
         if value is None:

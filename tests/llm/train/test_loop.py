@@ -104,16 +104,54 @@ def test_each_thing_is_done_when_it_is_due():
     assert last.tokens == 12 * 16
 
 
-def test_a_report_tells_rate_norm_and_speed():
-    ticks = iter(range(1000))
+def test_a_report_tells_rate_and_norm():
     recorder = Recorder()
-    train(Regression(), CONFIG, recorder, clock=lambda: float(next(ticks)))
+    train(Regression(), CONFIG, recorder)
     before, first, second = recorder.reports[:3]
     assert before == Report(step=0, total_steps=12, val_loss=before.val_loss)
     assert first.learning_rate == 0.0
     assert second.learning_rate == pytest.approx(0.025)
     assert second.grad_norm > 0
-    assert second.tokens_per_s == 16.0
+
+
+class TimedRegression(Regression):
+    """Takes 1 s to get a batch, 5 s to compute, 100 s to be evaluated, by its own clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def batch(self, number: int) -> Tensor:
+        self.now += 1.0
+        return super().batch(number)
+
+    def loss(self, batch: Tensor) -> tuple[Tensor, int]:
+        self.now += 5.0
+        return super().loss(batch)
+
+    def validation_loss(self, check: Callable[[], None]) -> float | None:
+        self.now += 100.0
+        return super().validation_loss(check)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_report_tells_what_time_went_into_and_what_is_left(accumulate):
+    """A speed counts loading and reporting (4 s here), not evaluation; what is left counts all of it."""
+    task, recorder = TimedRegression(), Recorder()
+    told = recorder.on_report
+
+    def on_report(report: Report) -> None:
+        task.now += 4.0
+        told(report)
+
+    recorder.on_report = on_report
+    train(task, replace(CONFIG, accumulate=accumulate), recorder, clock=lambda: task.now)
+    for report in recorder.reports[1:]:
+        seconds = 4.0 + 6.0 * accumulate
+        assert report.tokens_per_s == 16 * accumulate / seconds
+        assert (report.data_share, report.report_share) == (accumulate / seconds, 4.0 / seconds)
+        evaluations = sum(1 for step in (4, 6, 8, 12) if step > report.step)
+        assert report.seconds_left == (12 - report.step) * seconds + evaluations * 100.0
 
 
 def test_updates_are_those_of_torchs_adamw():
