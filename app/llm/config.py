@@ -181,7 +181,7 @@ class LoopConfig:
     At most one of `max_steps` and `epochs` counts; with neither, `default_epochs`. A step is an update: the gradient
     of `accumulate` batches, averaged. `precision` is that of the products, by autocast; weights and optimizer are
     float32 always. With a `patience` the run ends once so many evaluations in a row brought no validation loss that
-    is lower than the best by more than `min_improvement`.
+    is lower than the best by more than `min_improvement`; with `max_rise` it fails once one lies so far above the best.
     """
 
     default_epochs: ClassVar[int] = 1
@@ -201,6 +201,7 @@ class LoopConfig:
     eval_batches: int = 8
     patience: int | None = None
     min_improvement: float = 0.0
+    max_rise: float | None = None
     sample_every: int = 50
     sample_prompt: str = "The"
     checkpoint_every: int = 100
@@ -232,6 +233,8 @@ class LoopConfig:
             raise BadConfig("precision", f"must be float32 or bfloat16, not {self.precision!r}")
         if not 0.0 <= self.min_improvement <= 1e6:
             raise BadConfig("min_improvement", f"must be from 0 to 1,000,000, not {self.min_improvement!r}")
+        if self.max_rise is not None and not 0.0 < self.max_rise <= 1e6:
+            raise BadConfig("max_rise", f"must be above 0 and at most 1,000,000, not {self.max_rise!r}")
         if self.min_improvement and self.patience is None:
             raise BadConfig("min_improvement", "counts for `patience` alone: give both")
 

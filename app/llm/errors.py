@@ -1,5 +1,9 @@
 """What can go wrong in the library. Services translate these into `app.errors`; nothing here knows the web."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 SHOWN_CHARACTERS = 200
 """Of a word in a message: a megabyte without a space is one word."""
 
@@ -103,8 +107,14 @@ class TrainingStopped(Exception):
 
 
 class TrainingDiverged(LLMError):
-    """The loss is no longer a number; `step` is the update at which that came out, counted from 1."""
+    """The loss or the gradient is no longer a number, or the loss climbed beyond what was allowed.
 
-    def __init__(self, step: int, what: str) -> None:
+    `step` is the update at which that came out, counted from 1; `cause` what was seen first: `loss`, `gradient` or
+    `validation_loss`; `batches` are the numbers of the run's batches that it came of.
+    """
+
+    def __init__(self, step: int, cause: str, what: str, batches: Sequence[int] = ()) -> None:
         super().__init__(f"at step {step} {what}")
         self.step = step
+        self.cause = cause
+        self.batches = list(batches)

@@ -95,6 +95,9 @@ class TrainSpec(In):
         None, description="End after so many evaluations without a better validation loss; null: never."
     )
     min_improvement: float = Field(0.0, description="With `patience`: by how much it must be lower to be better.")
+    max_rise: float | None = Field(
+        None, description="Fail as diverged once the validation loss lies so far above its best; null: never."
+    )
     sample_every: int = 50
     sample_prompt: StoredText = Field("The", max_length=MAX_PROMPT_CHARACTERS)
     sample_tokens: int = Field(40, le=MAX_SAMPLE_TOKENS)

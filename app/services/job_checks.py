@@ -81,9 +81,10 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
     asked = RECIPES[body.recipe](session, runtime, body)
     if asked.train.compile:
         compiling.check_workers(runtime.settings)
-    if asked.train.patience is not None and not body.validation:
-        told = "train.patience: there is no validation loss to wait for; give `validation`"
-        raise InvalidRequest(told, param="train.patience")
+    for field in ("patience", "max_rise"):
+        if getattr(asked.train, field) is not None and not body.validation:
+            told = f"train.{field}: there is no validation loss to go by; give `validation`"
+            raise InvalidRequest(told, param=f"train.{field}")
     return Plan(
         shares=shares,
         validation=validation,

@@ -22,7 +22,7 @@ from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.log import get_logger
-from app.services import compiling, job_data, made_models, pretraining, word2vec
+from app.services import batch_rows, compiling, job_data, made_models, pretraining, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -48,6 +48,14 @@ class DeviceUnavailable(AppError):
 
     status = 409
     code = "device_unavailable"
+    type = "conflict_error"
+
+
+class Diverged(AppError):
+    """The loss or the gradient is no number any more, or the validation loss rose too far."""
+
+    status = 409
+    code = "training_diverged"
     type = "conflict_error"
 
 
@@ -132,7 +140,10 @@ class _Attempt:
         peak = None if flops is None else matrix_product_peak(device, run.config.precision)
         self._gauge = Gauge(device, flops, peak)
         self._tell_start(run, model, device, resumed[2] if resumed else None)
-        report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
+        try:
+            report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
+        except TrainingDiverged as error:
+            raise self._told(error, run) from error
         self._tell_end(run, report)
         self._finish(meta)
 
@@ -179,6 +190,14 @@ class _Attempt:
                 "peak_flops": self._gauge.peak_flops,
             },
         )
+
+    def _told(self, error: TrainingDiverged, run: Run) -> Diverged:
+        """The error with the rows that it came of, which stand in an event as well."""
+        rows = batch_rows.rows_of(self._job, run.batches, error.batches, self._encoder.tokenizer)
+        told = f"{error}. Its batch: {batch_rows.in_words(rows)}" if rows else str(error)
+        data = {"step": error.step, "cause": error.cause, "batches": error.batches, "rows": batch_rows.as_data(rows)}
+        self._progress.message(told, level="error", data=data)
+        return Diverged(told, param="train.learning_rate")
 
     def _tell_end(self, run: Run, report: Report) -> None:
         sources = self._sources(run, report.step)
@@ -242,8 +261,6 @@ def _failure(error: Exception) -> tuple[str, str, str | None] | None:
             return error.code, error.message, error.param
         case UnknownToken():
             return "unknown_word", f"the tokenizer does not know a word of the text: {error}", "tokenizer"
-        case TrainingDiverged():
-            return "training_diverged", str(error), "train.learning_rate"
         case BadConfig():
             return "invalid_value", str(error), error.field
         case LLMError():

@@ -29,7 +29,8 @@ from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_mode
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
-from app.services import job_control, leases, training
+from app.llm.train import pretrain as pretrain_recipe
+from app.services import compiling, job_control, leases, training
 from app.services.leases import Loss
 from app.services.runtime import Runtime
 from app.services.tokenizer_making import Made, register
@@ -109,7 +110,9 @@ class House:
 def house_on(settings: Settings, database: Database) -> Iterator[House]:
     url = database.url.render_as_string(hide_password=False)
     runtime = Runtime.open(settings.model_copy(update={"database_url": url}))
-    yield House(runtime)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "matrix_product_peak", lambda device, precision: 1e11)  # a third of a second each time
+        yield House(runtime)
     runtime.close()
 
 
@@ -458,7 +461,13 @@ def test_another_text_is_measured_on_and_texts_are_mixed(house: House):
         ({"model": {"preset": "gpt-tiny", "n_heads": 3}}, "invalid_value", "n_heads", "do not divide"),
         ({"model": {"name": "broken"}}, "unusable_data", None, "broken"),
         ({"model": {"name": "of-another-size"}}, "invalid_value", "model", "tokenizer"),
-        ({"model": {"name": "infinite"}}, "training_diverged", "train.learning_rate", "at step 1 the loss became nan"),
+        ({"model": {"name": "infinite"}}, "training_diverged", "train.learning_rate", "at step 0 the validation loss"),
+        (
+            {"model": {"name": "infinite"}, "validation": {"fraction": 0}},
+            "training_diverged",
+            "train.learning_rate",
+            "at step 1 the loss became nan",
+        ),
     ],
 )
 def test_a_job_that_cannot_work_fails_with_what_to_change(house: House, fields, code, param, message):
@@ -490,6 +499,89 @@ def add_model(house: House, name: str, vocab_size: int) -> None:
     shape = {"family": "gpt2", "config": config.to_dict(), "tokenizer": "words", "sha256": "0"}
     with house.database.write() as session:
         session.add(ModelRow(name=name, parameters=1, size_bytes=1, **shape))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_run_that_diverges_tells_the_rows_of_its_batch(any_house: House, monkeypatch, accumulate):
+    """The fourth batch of the run: at step 4, or the second one of step 2."""
+    house, read = any_house, []
+    whole = pretrain_recipe.next_token_loss
+
+    def poisoned(hidden: Tensor, targets: Tensor, *rest: Any) -> Tensor:
+        loss = whole(hidden, targets, *rest)
+        if torch.is_grad_enabled():
+            read.append(targets)
+        return loss * float("nan") if len(read) == 4 and torch.is_grad_enabled() else loss
+
+    monkeypatch.setattr(pretrain_recipe, "next_token_loss", poisoned)
+    job_id = house.job({"accumulate": accumulate})
+    house.run()
+    row, step = house.row(job_id), 4 // accumulate
+    assert (row.status, row.error["code"]) == ("failed", "training_diverged")
+    assert row.error["message"].startswith(
+        f"at step {step} the loss became nan; a lower learning rate may help. Its batch"
+    )
+    told = house.events(job_id, "message")[-1]
+    assert (told.level, told.message) == ("error", row.error["message"])
+    assert (told.data["step"], told.data["cause"], told.data["batches"]) == (step, "loss", [3])
+    assert len(told.data["rows"]) == 2
+    for found, targets in zip(told.data["rows"], read[3], strict=True):
+        ids = house.tokenizer.encode(TEXT)[found["first_token"] + 1 : found["last_token"] + 1]
+        assert (found["dataset"], ids) == ("ds_1", targets.tolist())
+        assert found["excerpt"].startswith(
+            house.tokenizer.decode(house.tokenizer.encode(TEXT)[found["first_token"] :][:3])
+        )
+    assert house.metrics(job_id)[-1].step == step - 1
+
+
+def test_a_run_ends_early_and_its_best_checkpoint_is_kept(any_house: House):
+    """Nothing is learnt at such a rate: evaluations at 2, 4 and 6 are no better than the one at 0."""
+    train = {"learning_rate": 1e-9, "patience": 3, "min_improvement": 0.5, "keep_checkpoints": 1, "max_steps": 20}
+    house = any_house
+    job_id = house.job(train | {"eval_every": 2})
+    house.run()
+    row = house.row(job_id)
+    assert (row.status, row.step, row.total_steps) == ("succeeded", 6, 20), row.error
+    assert (row.result_model, row.result_checkpoint) == ("a-model", f"{job_id}@6")
+    (told,) = [entry for entry in house.events(job_id, "message") if "stops early" in entry.message]
+    assert (told.data["step"], told.data["best_step"], told.data["evaluations"]) == (6, 0, 3)
+    losses = {entry.step: entry.val_loss for entry in house.metrics(job_id) if entry.val_loss and entry.step}
+    best = min(losses, key=lambda step: (losses[step], -step))
+    assert {entry.step for entry in house.checkpoints(job_id)} == {6, best}
+    assert house.events(job_id, "message")[-1].message.startswith("read: ds_1")
+
+
+def test_what_is_read_counts_every_batch_of_a_step(house: House):
+    job_id = house.job({"accumulate": 3, "max_steps": 4})
+    house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    assert house.metrics(job_id)[-1].tokens == 4 * 3 * 2 * 8
+    assert house.events(job_id, "message")[-1].data["sources"][0]["tokens_read"] == 4 * 3 * 2 * 8
+
+
+def test_a_step_tells_what_it_takes(house: House):
+    job_id = house.job()
+    house.run()
+    first, *measured = house.metrics(job_id)
+    assert (first.tokens_per_s, first.seconds_left, first.peak_share) == (None, None, None)
+    assert all(entry.memory_bytes > 1 << 20 for entry in [first, *measured])
+    for entry in measured:
+        assert 0 < entry.peak_share < 1
+        assert 0 < entry.data_share < 1
+        assert 0 <= entry.report_share < 1
+        assert entry.device_memory_bytes is None
+    assert measured[-1].seconds_left == 0
+    assert all(entry.seconds_left > 0 for entry in measured[:-1])
+    started = house.events(job_id, "message")[0].data
+    shares = [entry.peak_share * started["peak_flops"] / started["flops_per_token"] for entry in measured]
+    assert shares == pytest.approx([entry.tokens_per_s for entry in measured])
+
+
+def test_a_job_that_is_to_compile_fails_where_nothing_compiles(house: House, monkeypatch):
+    monkeypatch.setattr(compiling, "compiler", lambda: None)
+    job_id = house.job({"compile": True})
+    house.run()
+    assert (house.row(job_id).error["code"], house.row(job_id).error["param"]) == ("compiler_missing", "train.compile")
 
 
 def test_a_name_that_was_taken_meanwhile_fails_the_job(house: House):

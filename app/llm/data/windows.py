@@ -55,6 +55,10 @@ class Windows(Sequence[tuple[Tensor, Tensor]]):
         ids = ids.long() if isinstance(ids, Tensor) else torch.from_numpy(ids.astype(np.int64))
         return ids[:-1], ids[1:]
 
+    def place(self, index: int) -> tuple[int, int]:
+        """Of which text window `index` is, and the how-manieth window of it, both from 0: there is one text."""
+        return 0, index
+
 
 class Mixture(Sequence[tuple[Tensor, Tensor]]):
     """Windows of several texts, each text with its share of an epoch, whatever its length.
@@ -74,11 +78,15 @@ class Mixture(Sequence[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: Any) -> Any:
         """Input and target of window `index`, (T,) each, int64."""
-        index = range(len(self))[index]
+        which, number = self.place(range(len(self))[index])
+        return self.parts[which][number]
+
+    def place(self, index: int) -> tuple[int, int]:
+        """Of which text window `index` is, and the how-manieth window of it, both from 0."""
         which = bisect_right(self.ends, index)
         start = self.ends[which - 1] if which else 0
         part, slot, slots = self.parts[which], index - start, self.ends[which] - start
-        return part[slot % len(part) if slots >= len(part) else slot * len(part) // slots]
+        return which, slot % len(part) if slots >= len(part) else slot * len(part) // slots
 
 
 class Batches(Sequence[tuple[Tensor, Tensor]]):

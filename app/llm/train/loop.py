@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from app.llm.config import LoopConfig
-from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.errors import BadCheckpoint, TrainingStopped
+from app.llm.train.divergence import check_validation, clipped, mean_loss_of
 from app.llm.train.early_stop import Best
 from app.llm.train.pace import Pace, times_due
 from app.llm.train.schedule import learning_rate
@@ -120,7 +121,8 @@ def train(
     Raises:
         TrainingStopped: a callback said so; where the reason is `shutdown` or `paused`, after a last `on_checkpoint`,
             of the last update that is whole.
-        TrainingDiverged: the loss or the gradient is no number any more; the weights are those before.
+        TrainingDiverged: the loss or the gradient is no number any more, and the weights are those before; or the
+            validation loss is none, or rose by more than `config.max_rise`.
         BadCheckpoint: `resume` does not fit the model.
     """
     run = _Run(task, config, callbacks, clock)
@@ -213,9 +215,10 @@ class _Run:
         )
         self._optimizer.param_groups[0]["lr"] = rate
         self._optimizer.zero_grad()
-        losses, tokens = self._gradient(step)
-        loss = math.fsum(_finite(loss, step, "the loss") for loss in losses) / len(losses)
-        gradient_norm = _finite(self._clip(), step, "the gradient's norm")
+        numbers = range(step * config.accumulate, (step + 1) * config.accumulate)
+        losses, tokens = self._gradient(numbers)
+        loss = mean_loss_of(losses, step + 1, numbers)
+        gradient_norm = clipped(self._learning, config.grad_clip, step + 1, numbers)
         self._optimizer.step()
         lap = self._pace.lap()
         self.report = Report(
@@ -242,16 +245,16 @@ class _Run:
             },
         )
 
-    def _gradient(self, step: int) -> tuple[list[Tensor], int]:
-        """Have the weights hold the mean gradient of the batches of `step`; the loss of each, and the tokens read.
+    def _gradient(self, numbers: range) -> tuple[list[Tensor], int]:
+        """Have the weights hold the mean gradient of the batches `numbers`; the loss of each, and the tokens read.
 
         Raises:
             TrainingStopped: between two batches; the generators stand again where the update began.
         """
-        count = self._config.accumulate
-        before = _rng_states(self._device) if count > 1 else {}
-        losses, tokens = [], 0
-        for number in range(step * count, (step + 1) * count):
+        before = _rng_states(self._device) if len(numbers) > 1 else {}
+        losses: list[Tensor] = []
+        tokens = 0
+        for number in numbers:
             if losses:
                 try:
                     self._check()
@@ -262,7 +265,7 @@ class _Run:
                 batch = self._task.batch(number)
             with self._autocast():
                 loss, read = self._task.loss(batch)
-            (loss / count).backward()  # type: ignore[no-untyped-call]
+            (loss / len(numbers)).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             tokens += read
         return losses, tokens
@@ -272,19 +275,16 @@ class _Run:
         is_mixed = self._config.precision == "bfloat16"
         return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=is_mixed)
 
-    def _clip(self) -> Tensor:
-        """Bound the gradient; its norm before that."""
-        limit = self._config.grad_clip
-        return nn.utils.clip_grad_norm_(self._learning.values(), math.inf if limit is None else limit)
-
     def _do_what_is_due(self) -> None:
         config, step = self._config, self.report.step
         self._check()
         # A checkpoint is judged by its validation loss.
-        if self._is_due(config.eval_every) or (step > 0 and self._is_due(config.checkpoint_every)):
-            self._evaluate()
+        is_due = self._is_due(config.eval_every) or (step > 0 and self._is_due(config.checkpoint_every))
+        value = self._evaluate() if is_due else None
         with self._pace.timing("report"):
             self._callbacks.on_report(self.report)
+        if value is not None:
+            check_validation(value, self._best, config.max_rise, step)
         if step > 0 and self._is_due(config.sample_every):
             with self._pace.timing("sample"):
                 with _evaluating(self._task.model):
@@ -298,17 +298,18 @@ class _Run:
         with self._pace.timing("report"):
             self._callbacks.check()
 
-    def _evaluate(self) -> None:
+    def _evaluate(self) -> float | None:
         """Measure, and count what came out; it may be what ends the run."""
         with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
             value = self._task.validation_loss(self._callbacks.check)
-        self.report = replace(self.report, val_loss=value)
         if value is None:
-            return
+            return None
+        self.report = replace(self.report, val_loss=value if math.isfinite(value) else None)
         was_over = self._is_over
         self._best = self._best.after(self.report.step, value, self._config.min_improvement)
         if self._is_over and not was_over:
             self._callbacks.on_early_stop(self._best)
+        return value
 
     def _is_due(self, every: int) -> bool:
         return self.report.step % every == 0 or self._is_over
@@ -323,13 +324,6 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train()
-
-
-def _finite(value: Tensor, step: int, what: str) -> float:
-    number = value.item()
-    if not math.isfinite(number):
-        raise TrainingDiverged(step + 1, f"{what} became {number}; a lower learning rate may help")
-    return number
 
 
 def _rng_states(device: torch.device) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""How fast a device multiplies matrices, and how much of that a transformer asks for: the measure of a training speed."""
+"""How fast a device multiplies matrices, and how much of that a token asks for: the measure of a training speed."""
 
 from __future__ import annotations
 

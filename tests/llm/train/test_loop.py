@@ -226,9 +226,12 @@ def test_a_resumed_run_gives_the_same_weights_bit_for_bit(stop_at, accumulate):
     assert told == {report.step: (report.loss, report.val_loss, report.grad_norm) for report in whole.reports}
 
 
-@pytest.mark.parametrize("nth", [2, 5])
-def test_a_stop_between_the_batches_of_an_update_leaves_no_trace(nth):
-    """Dropout has drawn for some of them already: the state is that of before them, to the bit."""
+@pytest.mark.parametrize(("nth", "step"), [(3, 0), (4, 0), (6, 1), (7, 1)])
+def test_a_stop_between_the_batches_of_an_update_leaves_no_trace(nth, step):
+    """Dropout has drawn for some of them already: the state is that of before them, to the bit.
+
+    It is asked at step 0 and while that is evaluated, twice in each update, once after it.
+    """
     config = TrainConfig(max_steps=4, learning_rate=0.05, accumulate=3, eval_every=100)
     straight = Regression()
     train(straight, config, Recorder())
@@ -238,7 +241,7 @@ def test_a_stop_between_the_batches_of_an_update_leaves_no_trace(nth):
     first.model = (task := Regression()).model
     with pytest.raises(TrainingStopped):
         train(task, config, first)
-    assert first.states[-1].report.step == first.step == nth // 3
+    assert first.states[-1].report.step == first.step == step
     resumed = Regression()
     resumed.model.load_state_dict(first.weights[-1])
     train(resumed, config, Recorder(), resume=first.states[-1])
@@ -330,13 +333,15 @@ def test_other_stops_save_nothing(reason):
     assert recorder.states == []
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("poison_at", [0, 7])
-def test_a_loss_that_is_no_number_ends_the_run_at_its_step(poison_at):
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step(poison_at, accumulate):
     task, recorder = Regression(poison_at=poison_at), Recorder()
-    with pytest.raises(TrainingDiverged, match=f"at step {poison_at + 1} the loss became nan") as caught:
-        train(task, CONFIG, recorder)
-    assert caught.value.step == poison_at + 1
-    assert recorder.step == poison_at
+    step = poison_at // accumulate + 1
+    with pytest.raises(TrainingDiverged, match=f"at step {step} the loss became nan") as caught:
+        train(task, replace(CONFIG, accumulate=accumulate), recorder)
+    assert (caught.value.step, caught.value.cause, caught.value.batches) == (step, "loss", [poison_at])
+    assert recorder.step == step - 1
     assert all(torch.isfinite(weight).all() for weight in weights_of(task))
 
 
@@ -345,9 +350,29 @@ def test_a_gradient_that_is_no_number_touches_no_weight():
     whole = task.loss
     task.loss = lambda batch: (whole(batch)[0] + _spike(task), 16)
     before = weights_of(task)
-    with pytest.raises(TrainingDiverged, match="the gradient's norm became"):
-        train(task, CONFIG, Recorder())
+    named = r"the gradient's norm became nan, in 1 of 4 tensors \(0\.weight\), the loss being a number"
+    with pytest.raises(TrainingDiverged, match=named) as caught:
+        train(task, replace(CONFIG, accumulate=2), Recorder())
+    assert (caught.value.step, caught.value.cause, caught.value.batches) == (1, "gradient", [0, 1])
     assert all(torch.equal(now, then) for now, then in zip(weights_of(task), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("losses", "max_rise", "step"),
+    [
+        ([5.0, 4.0, 5.1], 1.0, 8),
+        ([5.0, 4.0, 4.9, 5.1], 1.0, 12),
+        ([float("nan")], None, 0),
+        ([5.0, float("inf")], 9.0, 4),
+    ],
+)
+def test_a_validation_loss_that_climbs_away_ends_the_run(losses, max_rise, step):
+    task, recorder = Regression(), Recorder()
+    task.val_losses = iter(losses)
+    with pytest.raises(TrainingDiverged, match=f"at step {step} the validation loss") as caught:
+        train(task, replace(CONFIG, max_rise=max_rise, checkpoint_every=100), recorder)
+    assert (caught.value.step, caught.value.cause, caught.value.batches) == (step, "validation_loss", [])
+    assert recorder.step == step  # what was measured is told before
 
 
 def _spike(task: Regression) -> Tensor:
