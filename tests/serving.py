@@ -1,4 +1,4 @@
-"""The routes of models, generation and inspection, in a real server, around any runtime."""
+"""The routes of models, metrics, generation and inspection, in a real server, around any runtime."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from app.api import errors, generating, held, pieces
-from app.api.native import health, inspect, model_files, models, tokens
+from app.api.native import health, inspect, job_metrics, model_files, models, tokens
 from app.main import Inkling
 from app.services.runtime import Runtime
 
 
 def app_of(runtime: Runtime) -> FastAPI:
-    """The routes of models, generation and inspection around a runtime."""
+    """The routes of models, metrics, generation and inspection around a runtime."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -32,7 +32,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.places = held.Places()
     app.state.long_work = CapacityLimiter(pieces.THREADS)
-    for module in (inspect, model_files, models, health, tokens):
+    for module in (inspect, job_metrics, model_files, models, health, tokens):
         app.include_router(module.router)
     for router in generating.routers(is_remote=runtime.remote is not None):
         app.include_router(router)

@@ -9,7 +9,7 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, datasets, doctor, inspect, jobs, models, processes, show, tokenizers
+from app.cli import call, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -31,6 +31,7 @@ cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
 cli.command("datasets")(datasets.datasets)
 cli.command("jobs")(jobs.jobs)
+cli.command("metrics")(metrics.metrics)
 cli.command("doctor")(doctor.doctor)
 
 

@@ -187,6 +187,17 @@ def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Ite
             yield event
 
 
+def _fetch(client: httpx.Client, path: str, place: Path, query: dict[str, str] | None = None) -> None:
+    """Write what the server sends to a file."""
+    with client.stream("GET", path, params=query) as answer:
+        if answer.is_error:
+            answer.read()
+            raise Refused(_refusal(answer))
+        with place.open("wb") as file:
+            for piece in answer.iter_bytes():
+                file.write(piece)
+
+
 def _upload(client: httpx.Client, path: Path, **said: str) -> Any:
     with path.open("rb") as file:
         return _ask(client, "POST", "/datasets", files={"file": (path.name, file)}, data=said)

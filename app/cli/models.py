@@ -12,7 +12,7 @@ import httpx
 import typer
 
 from app.cli import show
-from app.cli.call import Json, Refused, Url, _ask, _client, _refusal
+from app.cli.call import Json, Refused, Url, _ask, _client, _fetch
 
 cli = typer.Typer(help="The models of the server: list, pull, import, export, load, unload, delete.")
 
@@ -105,7 +105,7 @@ def export(
     aside = place.with_name(f".{place.name}.part")
     try:
         with _patient(url) as client:
-            _fetch(client, f"/models/{name}/export", {"format": to, "type": kind}, aside)
+            _fetch(client, f"/models/{name}/export", aside, {"format": to, "type": kind})
         if to == "gguf":
             aside.rename(place)
         else:
@@ -158,16 +158,6 @@ def _files(folder: Path) -> list[Path]:
     if not found:
         raise Refused(f"{folder} holds no file of a model")
     return found
-
-
-def _fetch(client: httpx.Client, path: str, query: dict[str, str], place: Path) -> None:
-    with client.stream("GET", path, params=query) as answer:
-        if answer.is_error:
-            answer.read()
-            raise Refused(_refusal(answer))
-        with place.open("wb") as file:
-            for piece in answer.iter_bytes():
-                file.write(piece)
 
 
 def _unpack(archive: Path, place: Path) -> None:

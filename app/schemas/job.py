@@ -239,12 +239,15 @@ class MetricOut(Out):
     device_memory_bytes: int | None = Field(description="Of the trainer, on its GPU.")
 
 
+EventType = Literal["message", "metrics", "sample", "checkpoint", "status"]
+
+
 class EventOut(Out):
     object: Literal["job.event"] = "job.event"
     id: int
     created_at: float
     level: Literal["info", "warn", "error"]
-    type: Literal["message", "metrics", "sample", "checkpoint", "status"]
+    type: EventType
     message: str
     data: dict[str, Any]
 
@@ -277,6 +280,9 @@ class MetricQuery(BaseModel):
 
     after: int = Field(-1, ge=-1, le=2**31 - 1, description="The step that the page before ended with.")
     limit: int = Field(1000, ge=1, le=10_000)
+    points: int | None = Field(
+        None, ge=10, le=5000, description="In place of pages: at most so many steps, the highest and lowest among them."
+    )
 
 
 class EventQuery(BaseModel):
@@ -284,3 +290,4 @@ class EventQuery(BaseModel):
 
     after: int = Field(0, ge=0, le=2**31 - 1, description="The id that the page before ended with.")
     limit: int = Field(100, ge=1, le=1000)
+    type: list[EventType] = Field(default_factory=list, description="Repeatable: any of these; omitted: all.")

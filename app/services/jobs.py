@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy.exc import IntegrityError
@@ -24,6 +25,7 @@ from app.services.job_checks import Plan
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME, check_name
+from app.services.thinning import thinned
 from app.services.tokenizer_making import Made
 
 DRAWN_SEEDS = 2**31  # a number that every client can hold
@@ -122,13 +124,25 @@ def metrics(session: Session, job_id: str, after_step: int, limit: int) -> tuple
     return found[:limit], len(found) > limit
 
 
-def events(session: Session, job_id: str, after_id: int, limit: int) -> tuple[list[EventRow], bool]:
-    """Up to `limit` events after the one with `after_id`, oldest first, and whether more follow.
+def curve(session: Session, job_id: str, after_step: int, points: int) -> list[MetricRow]:
+    """At most `points` of the measured steps above `after_step`, so chosen that their curve looks like that of all.
 
     Raises:
         JobNotFound: there is no such job.
     """
-    found = event.of_job(session, read(session, job_id).id, after_id, limit + 1)
+    chosen = thinned(metric.losses(session, read(session, job_id).id, after_step), points)
+    return metric.of_steps(session, job_id, [point.step for point in chosen])
+
+
+def events(
+    session: Session, job_id: str, after_id: int, limit: int, types: Sequence[str] = ()
+) -> tuple[list[EventRow], bool]:
+    """Up to `limit` events after the one with `after_id`, of some types or all, oldest first; whether more follow.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    found = event.of_job(session, read(session, job_id).id, after_id, limit + 1, types)
     return found[:limit], len(found) > limit
 
 

@@ -11,6 +11,8 @@ import { LossChart } from "./loss_chart.js";
 
 const WAITING_LONG_S = 15;
 const ASK_EVERY_S = 5;
+const CURVE_POINTS = 800;
+const WORDS = ["message", "sample", "checkpoint", "status"]; // types of events that are not in the curve
 
 class JobPage {
   constructor(id) {
@@ -36,8 +38,8 @@ class JobPage {
     }, 1000);
     try {
       await this.refresh();
-      await Promise.all([this.#setup(), this.#past(), this.checkpoints()]);
-      this.job = await follow(this.id, (event) => this.take(event), (error) => this.#lost(error));
+      const [since] = await Promise.all([this.#past(), this.#setup(), this.checkpoints()]);
+      this.job = await follow(this.id, since, (event) => this.take(event), (error) => this.#lost(error));
       this.draw();
       await this.checkpoints();
     } catch (error) {
@@ -62,11 +64,15 @@ class JobPage {
     this.draw();
   }
 
+  /** What happened, and after it the curve, in so many points; the id of the last event, null before the first. */
   async #past() {
-    const rows = await all(`${this.path}/metrics`, { key: "step" });
+    const events = await all(`${this.path}/events?${WORDS.map((type) => `type=${type}`).join("&")}`);
+    for (const event of events) this.take(event);
+    const rows = (await call(`${this.path}/metrics?points=${CURVE_POINTS}`)).data;
     this.chart.add(rows);
     for (const row of rows) this.#measure(row);
     this.draw();
+    return events.at(-1)?.id ?? null;
   }
 
   async checkpoints() {

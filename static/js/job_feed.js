@@ -13,12 +13,12 @@ function pause(ms) {
 }
 
 /**
- * Call `onEvent` with each event of the job, oldest first, once. `onLost(error)` is called when the connection
+ * Call `onEvent` with each event of the job after the one with id `since`, oldest first, once. `onLost(error)` is called when the connection
  * broke, and with null when it is there again. Hands back the job when its state is final.
  */
-export async function follow(jobId, onEvent, onLost) {
+export async function follow(jobId, since, onEvent, onLost) {
   const path = `/jobs/${encodeURIComponent(jobId)}`;
-  let last = null;
+  let last = since;
   for (let failures = 0; ; ) {
     try {
       const headers = { accept: "text/event-stream", ...(last === null ? {} : { "last-event-id": last }) };

@@ -6,6 +6,7 @@ from app.api.native import (
     health,
     inspect,
     job_control,
+    job_metrics,
     jobs,
     metrics,
     model_files,
@@ -27,5 +28,6 @@ routers = [
     inspect.router,
     datasets.router,
     jobs.router,
+    job_metrics.router,
     job_control.router,
 ]

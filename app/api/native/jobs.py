@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -34,8 +34,6 @@ from app.schemas.job import (
     JobCreate,
     JobOut,
     JobQuery,
-    MetricOut,
-    MetricQuery,
 )
 from app.services import jobs, presence, retention
 from app.services.runtime import Runtime
@@ -88,13 +86,6 @@ def read_job(job_id: str, session: ReadSession, runtime: RuntimeDep) -> JobOut:
     return job_out(row, presence.waiting_for(session, [row], runtime.settings.lease_s).get(row.id))
 
 
-@router.get("/{job_id}/metrics", responses=refusals(JobNotFound))
-def list_metrics(job_id: str, query: Annotated[MetricQuery, Query()], session: ReadSession) -> Page[MetricOut]:
-    """What was measured, by step."""
-    found, has_more = jobs.metrics(session, job_id, query.after, query.limit)
-    return Page(data=[MetricOut.model_validate(row) for row in found], has_more=has_more)
-
-
 @router.get("/{job_id}/checkpoints", responses=refusals(JobNotFound))
 def list_checkpoints(job_id: str, session: ReadSession) -> Page[CheckpointOut]:
     """The complete checkpoints that are kept, newest first."""
@@ -118,16 +109,16 @@ def list_events(
     """What happened, oldest first; with `Accept: text/event-stream`, also what happens until the job has ended."""
     after = query.after if last_event_id is None else _event_id(last_event_id)
     with runtime.database.read() as session:
-        found, has_more = jobs.events(session, job_id, after, query.limit)
+        found, has_more = jobs.events(session, job_id, after, query.limit, query.type)
     if EVENT_STREAM in request.headers.get("accept", ""):
-        return EventStreamResponse(_follow(runtime, job_id, after))
+        return EventStreamResponse(_follow(runtime, job_id, after, query.type))
     return Page(data=[event_out(row) for row in found], has_more=has_more)
 
 
-async def _follow(runtime: Runtime, job_id: str, after: int) -> AsyncGenerator[bytes, None]:
+async def _follow(runtime: Runtime, job_id: str, after: int, types: Sequence[str]) -> AsyncGenerator[bytes, None]:
     """Each event as a frame whose id is the event's; ends once the job's last one is out."""
     while True:
-        rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after)
+        rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after, types)
         for row in rows:
             after = row.id
             yield format_sse_event(data_str=event_out(row).model_dump_json(), id=str(row.id))
@@ -137,11 +128,11 @@ async def _follow(runtime: Runtime, job_id: str, after: int) -> AsyncGenerator[b
             await asyncio.sleep(POLL_S)
 
 
-def _news(runtime: Runtime, job_id: str, after: int) -> tuple[list[EventRow], bool]:
+def _news(runtime: Runtime, job_id: str, after: int, types: Sequence[str]) -> tuple[list[EventRow], bool]:
     """What is new, and whether nothing can follow. The state is read first: its event is written together with it."""
     with runtime.database.read() as session:
         is_final = jobs.read(session, job_id).is_final
-        rows, has_more = jobs.events(session, job_id, after, EVENTS_AT_ONCE)
+        rows, has_more = jobs.events(session, job_id, after, EVENTS_AT_ONCE, types)
     return rows, is_final and not has_more
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, select
@@ -32,7 +33,9 @@ def add(session: Session, job_id: str, type: str, message: str, *, level: str = 
                          level=level, data=data))  # fmt: skip
 
 
-def of_job(session: Session, job_id: str, after_id: int, limit: int) -> list[EventRow]:
-    """Rows with an id above `after_id`, oldest first."""
+def of_job(session: Session, job_id: str, after_id: int, limit: int, types: Sequence[str] = ()) -> list[EventRow]:
+    """Rows with an id above `after_id`, of these types (none named: of all), oldest first."""
     query = select(EventRow).where(EventRow.job_id == job_id, EventRow.id > after_id)
+    if types:
+        query = query.where(EventRow.type.in_(types))
     return list(session.scalars(query.order_by(EventRow.id).limit(limit)))

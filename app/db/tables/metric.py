@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import BigInteger, ForeignKey, Index, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -46,3 +48,25 @@ def of_job(session: Session, job_id: str, after_step: int, limit: int) -> list[M
     """Rows of steps above `after_step`, in the order of steps."""
     query = select(MetricRow).where(MetricRow.job_id == job_id, MetricRow.step > after_step)
     return list(session.scalars(query.order_by(MetricRow.step).limit(limit)))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """A row in short."""
+
+    step: int
+    loss: float | None
+    val_loss: float | None
+
+
+def losses(session: Session, job_id: str, after_step: int) -> list[Losses]:
+    """Of all steps above `after_step`, in their order."""
+    query = select(MetricRow.step, MetricRow.loss, MetricRow.val_loss)
+    query = query.where(MetricRow.job_id == job_id, MetricRow.step > after_step).order_by(MetricRow.step)
+    return [Losses(*row) for row in session.execute(query)]
+
+
+def of_steps(session: Session, job_id: str, steps: list[int]) -> list[MetricRow]:
+    """Rows of these steps, in the order of steps."""
+    query = select(MetricRow).where(MetricRow.job_id == job_id, MetricRow.step.in_(steps))
+    return list(session.scalars(query.order_by(MetricRow.step)))
