@@ -154,6 +154,17 @@ def test_a_step_depends_on_seed_and_step_alone():
     assert task_of(ids, 17, config).validation_loss(lambda: None) is None
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")  # within torch, when it is first compiled with
+def test_compiled_vectors_learn_the_same():
+    """Of another number of pairs in each batch."""
+    ids = torch.arange(200) % 17
+    plain, compiled = (
+        task_of(ids, 17, SkipGramConfig(window=2, batch_size=16, compile=each)) for each in (False, True)
+    )
+    assert compiled._learnt != compiled.model.loss
+    assert descend(compiled, 5) == pytest.approx(descend(plain, 5), rel=1e-5)
+
+
 def test_a_sample_tells_neighbours():
     ids = torch.tensor([0] * 50 + [1] * 30 + [2] * 20 + list(range(3, 12)))
     config = SkipGramConfig(window=2, batch_size=16)
