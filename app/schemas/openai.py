@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.schemas.any_json import check_can_be_sent
 from app.schemas.base import In, Out, Text, an_example
 from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops, UsageOut
 
@@ -173,6 +174,7 @@ class ResponseFormat(OpenAIIn):
             raise PydanticCustomError("json_schema", "json_schema has no field {key}", {"key": repr(unknown[:50])})
         if not isinstance(self.json_schema.get("schema"), dict):
             raise PydanticCustomError("json_schema", "json_schema.schema must be an object")
+        check_can_be_sent("json_schema", self.json_schema)
         if len(json.dumps(self.json_schema["schema"])) > MAX_SCHEMA_CHARACTERS:
             told = {"most": MAX_SCHEMA_CHARACTERS}
             raise PydanticCustomError("json_schema", "json_schema.schema has more than {most} characters", told)

@@ -179,6 +179,7 @@ def test_text_is_not_held(client):
         {"type": "json_object", "json_schema": {"schema": {}}},
         {"type": "json_schema", "json_schema": {"schema": {}, "other": 1}},
         {"type": "json_schema", "json_schema": {"schema": {"description": "x" * 70_000}}},
+        of_schema({"enum": json.loads("[" * 200 + "]" * 200)}),
         {"type": "yaml"},
     ],
 )

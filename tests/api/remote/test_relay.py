@@ -177,6 +177,27 @@ def test_too_much_text_and_unknown_fields_reach_nobody(client, plain, plain_url)
     assert plain.asked == []
 
 
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (r'{"description": "\ud800"}', "lone surrogate"),
+        (r'{"properties": {"\udfff": {}}}', "lone surrogate"),
+        ('{"maximum": NaN}', "NaN or an infinity"),
+        ('{"maximum": 1e999}', "NaN or an infinity"),
+        ('{"enum": ' + "[" * 250 + "]" * 250 + "}", "200 deep"),
+    ],
+)
+def test_a_schema_that_no_json_can_carry_reaches_nobody(front, plain, plain_url, schema, why):
+    form = '{"type": "json_schema", "json_schema": {"name": "x", "schema": %s}}' % schema
+    body = '{"model": "m", "messages": [{"role": "user", "content": "a"}], "response_format": %s}' % form
+    headers = {"content-type": "application/json"}
+    answer = front(plain_url).post("/v1/chat/completions", content=body, headers=headers)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_value", "response_format")
+    assert why in error["message"]
+    assert plain.asked == []
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_reader_that_leaves_ends_the_work_over_there(front, back, stream):
     runtime, url = back(ScriptedModel("x" * 500, pass_s=0.01))
