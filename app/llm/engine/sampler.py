@@ -168,18 +168,29 @@ def _tops(
     if not rows:
         return tops
     most = max(samplers[row].params.top_logprobs for row in rows)
-    found = take(own, rows).topk(min(most, own.size(1)))
-    for row, values, likeliest in zip(rows, found.values, found.indices, strict=True):
-        count = samplers[row].params.top_logprobs
+    found = take(own, rows).topk(min(most + 1, own.size(1)))
+    for row, values, likeliest in zip(rows, found.values.tolist(), found.indices.tolist(), strict=True):
+        logprobs = _likeliest(own[row], dict(zip(likeliest, values, strict=True)), samplers[row].params.top_logprobs)
         if row in sampled:
-            after = sampled[row][likeliest].tolist()
+            after = sampled[row][list(logprobs)].tolist()
         else:
-            after = [0.0 if token_id == ids[row] else -math.inf for token_id in likeliest.tolist()]
-        told = zip(
-            likeliest.tolist(), values.tolist(), (each if each > -math.inf else None for each in after), strict=True
-        )
-        tops[row] = tuple(TopToken(*each) for each in list(told)[:count])
+            after = [0.0 if token_id == ids[row] else -math.inf for token_id in logprobs]
+        told = zip(logprobs.items(), (each if each > -math.inf else None for each in after), strict=True)
+        tops[row] = tuple(TopToken(*each, its) for each, its in told)
     return tops
+
+
+def _likeliest(own: Tensor, found: dict[int, float], count: int) -> dict[int, float]:
+    """The `count` likeliest tokens of (V,), the lower id first among equals.
+
+    Args:
+        found: by topk, of one more; the order of equals, and which of them it finds, hangs on how many it looks for.
+    """
+    values = list(found.values())
+    if count < len(values) and values[count - 1] == values[count]:
+        ids = (own >= values[count]).nonzero()[:, 0]
+        found = dict(zip(ids.tolist(), own[ids].tolist(), strict=True))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count])
 
 
 def penalise(logits: Tensor, seen_ids: Iterable[int], penalty: float) -> Tensor:

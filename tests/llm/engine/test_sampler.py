@@ -141,6 +141,19 @@ def test_a_penalty_beyond_all_numbers_is_named() -> None:
         draw(NINE_WORDS, params(repetition_penalty=1e-300), (3,), seeded())
 
 
+def test_the_likeliest_of_equals_are_those_with_the_lowest_ids() -> None:
+    """Whatever others ask for: the order in which topk gives equal values differs with how many it gives."""
+    logits = torch.zeros(3, 997)
+    logits[:, 500:] = 1.0
+    counts = (1, 20, 3)
+    asked = [params(temperature=0.0, top_logprobs=count) for count in counts]
+    drawn = draw_all(logits, [Sampler(Request(str(row), (1,), own)) for row, own in enumerate(asked)])
+    for each, count in zip(drawn, counts, strict=True):
+        assert isinstance(each, Draw)
+        assert [token.token_id for token in each.top] == list(range(500, 500 + count))
+        assert each.token_id == 500
+
+
 def test_half_precision_is_no_less_a_distribution() -> None:
     drawn = draw(NINE_WORDS.bfloat16(), params(top_logprobs=9), (), seeded())
     assert sum(math.exp(token.logprob) for token in drawn.top) == pytest.approx(1.0, abs=1e-5)
@@ -177,9 +190,17 @@ def test_a_draw_is_what_torch_multinomial_draws() -> None:
             assert drawn == int(torch.multinomial(logits.log_softmax(-1).exp(), 1, generator=other))
 
 
-def test_each_request_draws_as_it_does_alone() -> None:
-    """Greedy and seeded, penalised and filtered, together and one by one; one whose logits are no numbers, too."""
-    rows = torch.randn(12, 2000, generator=seeded(2)) * 2
+@pytest.mark.parametrize("vocab_size", [2000, 50_257])
+@pytest.mark.parametrize("step", [0.0, 0.5])
+def test_each_request_draws_as_it_does_alone(vocab_size: int, step: float) -> None:
+    """Greedy and seeded, penalised and filtered, together and one by one; one whose logits are no numbers, too.
+
+    Among few tokens and among many, of which there is an odd number: rows then begin anywhere in memory. With `step`
+    many tokens are as likely as each other.
+    """
+    rows = torch.randn(12, vocab_size, generator=seeded(2)) * 2
+    if step:
+        rows = (rows / step).round() * step
     rows[5, 7] = math.nan
     asked = [
         params(
