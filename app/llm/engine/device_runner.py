@@ -75,11 +75,15 @@ class DeviceRunner:
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
         try:
             return self._on_host(self._rows(chunks))
-        except torch.OutOfMemoryError:
+        except torch.OutOfMemoryError as error:
+            failure = error.with_traceback(None)  # which holds on to what the pass has made so far
+        try:
             self._graphs.clear()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            raise
+            raise failure
+        finally:
+            del failure  # or it and this frame would hold on to each other
 
     def _rows(self, chunks: Sequence[Chunk]) -> list[Tensor]:
         """Wanted logits (_, V) on the device, chunk after chunk."""

@@ -23,7 +23,7 @@ from app.llm.engine.request import (
     TopToken,
 )
 from app.llm.engine.runner import Runner, Wanted
-from app.llm.engine.sampler import Draw, draw_all
+from app.llm.engine.sampler import Draw, check_sound, draw_all
 from app.llm.engine.scheduler import RunningRequest, Scheduler, Work
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
 
@@ -160,16 +160,12 @@ class Engine:
             logits = self._runner.run([work.chunk for work in works])
         except Exception as error:  # noqa: BLE001 - raised again, for the request it concerns
             if len(works) == 1:
-                return [(works[0], error)]
-            return [pair for work in works for pair in self._rows([work])]
-        rows: list[tuple[Work, Tensor | Exception]] = []
-        first = 0
-        for work in works:
-            chunk = work.chunk
-            count = {Wanted.NONE: 0, Wanted.LAST: 1, Wanted.ALL: len(chunk.ids)}[chunk.wanted]
-            rows.append((work, logits[first : first + count]))
-            first += count
-        return rows
+                # A traceback holds on to what the pass has made; where memory is short, others are waiting for that.
+                return [(works[0], error.with_traceback(None) if isinstance(error, OF_ONE_REQUEST) else error)]
+        else:
+            return _shared_out(works, logits)
+        # Not before the exception is gone, and with it what the pass had made.
+        return [pair for work in works for pair in self._rows([work])]
 
     def _advance(self, work: Work, rows: Tensor, drawn: Draw | LLMError | None) -> list[Answer]:
         """Note that the work was done, and what comes of its logits and of the token that was drawn from the last."""
@@ -193,8 +189,25 @@ class Engine:
         return answers
 
 
+def _shared_out(works: Sequence[Work], logits: Tensor) -> list[tuple[Work, Tensor | Exception]]:
+    """Each work with its own of the wanted logits (_, V)."""
+    rows: list[tuple[Work, Tensor | Exception]] = []
+    first = 0
+    for work in works:
+        chunk = work.chunk
+        count = {Wanted.NONE: 0, Wanted.LAST: 1, Wanted.ALL: len(chunk.ids)}[chunk.wanted]
+        rows.append((work, logits[first : first + count]))
+        first += count
+    return rows
+
+
 def _score(work: Work, rows: Tensor, count: int) -> None:
-    """Note what the model thought of the tokens behind each of the chunk's, from their logits (T, V)."""
+    """Note what the model thought of the tokens behind each of the chunk's, from their logits (T, V).
+
+    Raises:
+        BadLogits: they are no distributions.
+    """
+    check_sound(rows)
     running, prompt = work.running, work.running.request.prompt_ids
     if not running.scores:
         running.scores.append(ScoredToken(prompt[0], None, ()))

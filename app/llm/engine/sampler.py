@@ -20,6 +20,8 @@ from app.llm.errors import LLMError
 FEW = 4096
 """Up to so many tokens with a chance are drawn from as torch.multinomial does."""
 
+_UNSOUND = "the network's logits are no distribution: NaN or infinity is among them"
+
 
 class BadLogits(LLMError):
     """The network gave something that is no distribution."""
@@ -88,13 +90,13 @@ def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMErro
         samplers: of each row, all different.
     """
     logits = logits.float().cpu()  # (R, V)
-    is_sound = logits.sum(-1).isfinite()  # one NaN or infinity takes the sum with it
+    is_sound = _are_sound(logits)
     if not bool(is_sound.all()):
         logits = logits.masked_fill(~is_sound[:, None], 0.0)
     own = logits.log_softmax(-1)  # (R, V)
     changed, refused = _adjusted(logits, samplers)
     for row in (~is_sound).nonzero()[:, 0].tolist():
-        refused[row] = BadLogits("the network's logits are no distribution: NaN or infinity is among them")
+        refused[row] = BadLogits(_UNSOUND)
     ids, sampled = _choose(changed, samplers)
     logprobs = own.gather(1, ids[:, None])[:, 0].tolist()
     tops = _tops(own, sampled, ids, samplers)
@@ -110,6 +112,21 @@ def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMErro
         except LLMError as error:
             draws.append(error)
     return draws
+
+
+def check_sound(logits: Tensor) -> None:
+    """Pass logits (R, V) that can all be made distributions.
+
+    Raises:
+        BadLogits: NaN or infinity is among them.
+    """
+    if not bool(_are_sound(logits).all()):
+        raise BadLogits(_UNSOUND)
+
+
+def _are_sound(logits: Tensor) -> Tensor:
+    """Of which rows of (R, V) a distribution can be made; one NaN or infinity takes the sum with it."""
+    return logits.sum(-1, dtype=torch.float32).isfinite()
 
 
 def _adjusted(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict[int, LLMError]]:

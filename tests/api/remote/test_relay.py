@@ -188,8 +188,8 @@ def test_too_much_text_and_unknown_fields_reach_nobody(client, plain, plain_url)
     ],
 )
 def test_a_schema_that_no_json_can_carry_reaches_nobody(front, plain, plain_url, schema, why):
-    form = '{"type": "json_schema", "json_schema": {"name": "x", "schema": %s}}' % schema
-    body = '{"model": "m", "messages": [{"role": "user", "content": "a"}], "response_format": %s}' % form
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": "HERE"}}
+    body = json.dumps({"model": "m", "messages": MESSAGES, "response_format": form}).replace('"HERE"', schema)
     headers = {"content-type": "application/json"}
     answer = front(plain_url).post("/v1/chat/completions", content=body, headers=headers)
     error = answer.json()["error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import random
 import weakref
@@ -254,9 +255,39 @@ def test_without_memory_what_was_recorded_is_given_back_and_the_request_is_told(
     assert len(captures) == 3  # it had been forgotten
 
 
-def test_what_a_runner_holds_is_free_as_soon_as_it_is_dropped() -> None:
+def test_a_pass_without_memory_is_gone_when_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what it had made so far would stay on the device while single requests are tried."""
+    made: list[weakref.ref[Tensor]] = []
+
+    def scarce(work: Work) -> Work:
+        if made:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return uncaptured(work)
+
+    ours = a_runner(a_network(), capture=scarce)
+    head, clear = ours._network.head, ours._graphs.clear
+
+    def noted(hidden: Tensor) -> Tensor:
+        logits: Tensor = head(hidden)
+        made.append(weakref.ref(logits))
+        return logits
+
+    def cleared() -> None:
+        assert [held() for held in made] == [None]
+        clear()
+
+    monkeypatch.setattr(ours._network, "head", noted)
+    monkeypatch.setattr(ours._graphs, "clear", cleared)
+    with pytest.raises(torch.OutOfMemoryError):
+        ours.run([Chunk([1] * count, 0, [count], Wanted.LAST) for count in (1, 2)])
+
+
+def test_what_a_runner_holds_is_free_as_soon_as_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = a_runner(a_network(), capture=Recorder())
     ours.run([Chunk([1], 0, [0], Wanted.LAST)])
+    with monkeypatch.context() as patched, contextlib.suppress(torch.OutOfMemoryError):
+        patched.setattr(ours._network, "head", no_memory)
+        ours.run([Chunk([1], 0, [0], Wanted.LAST)])
     kept = weakref.ref(ours._kv)
     gc.disable()
     try:
@@ -264,6 +295,10 @@ def test_what_a_runner_holds_is_free_as_soon_as_it_is_dropped() -> None:
         assert kept() is None
     finally:
         gc.enable()
+
+
+def no_memory(_: Tensor) -> Tensor:
+    raise torch.OutOfMemoryError("CUDA out of memory")
 
 
 def test_none_wanted_none_given() -> None:

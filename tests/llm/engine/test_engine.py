@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from torch import Tensor
 
 from app.llm.config import PRESETS, ModelConfig, SamplingParams
 from app.llm.engine.engine import Engine
-from app.llm.engine.request import Event, Request, RequestFailed, TokenEvent
+from app.llm.engine.request import Event, PromptScored, Request, RequestFailed, TokenEvent
+from app.llm.engine.runner import Chunk
 from app.llm.engine.torch_runner import TorchRunner
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
 from app.llm.model.kv_cache import KVCache
@@ -222,6 +226,32 @@ def test_a_device_without_memory_fails_one_request(model: Transformer, error: Ba
     assert len(events["good"]) == 8
 
 
+class Scarce(TorchRunner):
+    """Has memory for one request at a time, and none for a prompt that begins with 7."""
+
+    def run(self, chunks: Sequence[Chunk]) -> Tensor:
+        assert not any(held() is not None for held in self.held), "a pass that failed is still in memory"
+        made = torch.empty(1)  # as a pass does until its end
+        self.held.append(weakref.ref(made))
+        if len(chunks) > 1 or chunks[0].ids[0] == 7:
+            raise torch.OutOfMemoryError("no room")
+        return super().run(chunks)
+
+
+def test_a_pass_that_failed_is_gone_when_its_requests_pass_one_by_one(model: Transformer) -> None:
+    runner = Scarce(model, kv_cache_tokens=100)
+    runner.held = []
+    good = [a_request(name, temperature=0.0) for name in "ab"]
+    alone = run(Engine(TorchRunner(model, kv_cache_tokens=100)), good[0])["a"]
+    gc.disable()
+    try:
+        events = run(Engine(runner), a_request("bad", (7, 8)), *good)
+    finally:
+        gc.enable()
+    assert events["bad"] == [RequestFailed("bad", "no room")]
+    assert ids_of(events["a"]) == ids_of(events["b"]) == ids_of(alone)
+
+
 def test_whatever_else_breaks_is_passed_on_and_the_books_balance(model: Transformer) -> None:
     failing = Failing(model.config).eval()
     failing.error = OSError("a bug")
@@ -257,6 +287,21 @@ def test_what_could_never_run_is_refused(model: Transformer) -> None:
     engine.add(a_request())
     with pytest.raises(LLMError, match="'r'"):
         engine.add(a_request())
+
+
+@pytest.mark.parametrize("new", [0, 3])
+def test_a_damaged_models_scores_are_refused(model: Transformer, new: int) -> None:
+    """Also where no token is drawn, and where the numbers of a chunk before the last are none."""
+    for prompt in ((1, POISON, 2), (POISON, *range(12))):
+        engine = Engine(TorchRunner(model, kv_cache_tokens=100), prefill_chunk=4)
+        asked = Request("bad", prompt, SamplingParams(max_new_tokens=new), prompt_logprobs=2)
+        good = Request("good", (1, 2, 3), SamplingParams(max_new_tokens=0), prompt_logprobs=2)
+        events = run(engine, asked, good)
+        (failed,) = events["bad"]
+        assert isinstance(failed, RequestFailed)
+        assert "NaN or infinity" in failed.message
+        (scored,) = events["good"]
+        assert isinstance(scored, PromptScored)
 
 
 def test_no_gradients_are_kept(model: Transformer) -> None:
