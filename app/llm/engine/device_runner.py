@@ -53,7 +53,7 @@ class DeviceRunner:
             kv_cache_tokens: room for keys and values, in tokens, rounded up to whole blocks.
             capture: what records a pass; `CudaCapture` on CUDA.
             most_graphs: recorded passes that are kept.
-            on_failure: told why, where recording fails; passes are then run one operation after another.
+            on_failure: told why, where recording fails; such passes are run one operation after another.
         """
         self.config: ModelConfig = network.config
         self.dtype: Dtype = dtype

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ MOST_GRAPHS = 64
 """Shapes that are kept: all that a model with a context of 2,048 tokens meets."""
 CLOSE = 0.05
 """By how much numbers of about 1, which a norm gives, may differ between a pass and its replay: bfloat16's steps."""
+MOST_FAILURES = 3
+"""Recordings that may fail before none is tried any more."""
 
 Work = Callable[[], Tensor]
 """A pass over buffers that stay where they are; what it returns is good until the next one."""
@@ -41,6 +44,7 @@ class CudaCapture:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._graphs: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
         self._pool = torch.cuda.graph_pool_handle()
         # One stream for all: memory of the pool is known by it, and what libraries keep for a stream is kept once.
         self._stream = torch.cuda.Stream(device)
@@ -52,26 +56,37 @@ class CudaCapture:
             CaptureFailed: they differ.
             RuntimeError: it does what cannot be recorded.
         """
+        if not self._graphs:
+            # A pool whose graphs are all gone takes no new one while anybody keeps a tensor that lies there.
+            self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
+        self._graphs.add(graph)
         with torch.cuda.device(self._device):
             caller = torch.cuda.current_stream()
             self._stream.wait_stream(caller)
-            # `graph` leaves its own stream in place where recording fails; this one gives the caller's back.
-            with torch.cuda.stream(self._stream):
-                expected = work()  # libraries start, and choose their kernels, which cannot be recorded
-                # Other threads load models meanwhile: only this one's allocations would spoil the recording.
-                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                    output = work()
-                graph.replay()
-                if not torch.allclose(output, expected, atol=CLOSE, rtol=CLOSE, equal_nan=True):
-                    raise CaptureFailed("a CUDA graph gives other numbers than the pass it was recorded from")
-            caller.wait_stream(self._stream)
+            try:
+                # `graph` leaves its own stream in place where recording fails; this one gives the caller's back.
+                with torch.cuda.stream(self._stream):
+                    output = self._recorded(graph, work)
+            finally:
+                caller.wait_stream(self._stream)  # also where it failed: the pass has written keys and values there
 
         def replay() -> Tensor:
             graph.replay()
             return output
 
         return replay
+
+    def _recorded(self, graph: torch.cuda.CUDAGraph, work: Work) -> Tensor:
+        """Where `graph`, once it is recorded and tried, puts what `work` gives."""
+        expected = work()  # libraries start, and choose their kernels, which cannot be recorded
+        # Other threads load models meanwhile: only this one's allocations would spoil the recording.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            output = work()
+        graph.replay()
+        if not torch.allclose(output, expected, atol=CLOSE, rtol=CLOSE, equal_nan=True):
+            raise CaptureFailed("a CUDA graph gives other numbers than the pass it was recorded from")
+        return output
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +111,11 @@ class Graphs:
 
         Args:
             work: a pass of a shape over its numbers (N).
-            on_failure: told why, where recording fails; from then on passes are run as they are.
+            on_failure: told why, where recording fails. A pass that cannot be recorded is run as it is, and all are
+                where `MOST_FAILURES` could not, or where a recording gave other numbers.
         """
         self._work, self._device, self._capture, self._most = work, device, capture, most
-        self._on_failure = on_failure
+        self._on_failure, self._failures = on_failure, 0
         self._recorded: OrderedDict[Shape, _Recorded] = OrderedDict()
 
     def run(self, shape: Shape, numbers: list[int]) -> Tensor:
@@ -127,7 +143,13 @@ class Graphs:
             return self._capture(work)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:
+        except CaptureFailed as error:
+            self.clear()  # nor is there reason to trust the others
             self._capture = uncaptured
             self._on_failure(str(error))
-            return work
+        except RuntimeError as error:
+            self._failures += 1
+            if self._failures == MOST_FAILURES:
+                self._capture = uncaptured
+            self._on_failure(str(error))
+        return work

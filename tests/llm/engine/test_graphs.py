@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 
 import pytest
 import torch
 from torch import Tensor
 
-from app.llm.engine.graphs import CaptureFailed, CudaCapture, Graphs, Work, uncaptured
+from app.llm.engine.graphs import MOST_FAILURES, CaptureFailed, CudaCapture, Graphs, Work, uncaptured
 from app.llm.engine.padding import Shape
 
 SHAPES = [Shape(1, 1, 64 << place) for place in range(3)]
@@ -54,17 +56,50 @@ def test_the_least_recently_used_makes_room() -> None:
     assert recorder.shapes == [SHAPES[place] for place in (0, 1, 2, 1)]
 
 
-def test_where_recording_fails_passes_are_run_as_they_are_and_it_is_told_once() -> None:
+def test_a_pass_that_cannot_be_recorded_is_run_as_it_is_and_the_others_are_recorded() -> None:
+    told: list[str] = []
+    recorder = Recorder()
+
+    def odd(work: Work) -> Work:
+        if recorder.capture(work) and recorder.last == SHAPES[1]:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return work
+
+    graphs = Graphs(recorder.work, device=torch.device("cpu"), capture=odd, most=9, on_failure=told.append)
+    for number in (4, 5):
+        for shape in SHAPES:
+            assert graphs.run(shape, [number]).tolist() == [2 * number]
+    assert recorder.shapes == SHAPES
+    assert told == ["operation not permitted when stream is capturing"]
+
+
+def test_where_recording_fails_again_and_again_it_is_not_tried_any_more() -> None:
     told: list[str] = []
 
     def failing(_: Work) -> Work:
-        raise RuntimeError("operation not permitted when stream is capturing")
+        raise RuntimeError("no")
 
+    graphs = Graphs(Recorder().work, device=torch.device("cpu"), capture=failing, most=9, on_failure=told.append)
+    for seen in range(2 * MOST_FAILURES):
+        assert graphs.run(Shape(1, 1, 1 << seen), [4]).tolist() == [8]
+    assert told == ["no"] * MOST_FAILURES
+
+
+def test_where_a_recording_gave_other_numbers_no_other_is_used() -> None:
+    told: list[str] = []
     recorder = Recorder()
-    graphs = Graphs(recorder.work, device=torch.device("cpu"), capture=failing, most=2, on_failure=told.append)
-    for shape in SHAPES:
+
+    def wrong(work: Work) -> Work:
+        recorder.capture(work)
+        if recorder.last == SHAPES[1]:
+            raise CaptureFailed("other numbers")
+        return lambda: work() + 1
+
+    graphs = Graphs(recorder.work, device=torch.device("cpu"), capture=wrong, most=9, on_failure=told.append)
+    assert graphs.run(SHAPES[0], [4]).tolist() == [9]
+    for shape in (SHAPES[1], SHAPES[0], SHAPES[2]):
         assert graphs.run(shape, [4]).tolist() == [8]
-    assert told == ["operation not permitted when stream is capturing"]
+    assert told == ["other numbers"]
 
 
 def test_want_of_memory_is_no_failure_to_record() -> None:
@@ -118,7 +153,7 @@ class Cuda:
             yield
 
         for name, fake in {
-            "graph_pool_handle": lambda: "pool",
+            "graph_pool_handle": partial(next, (f"pool {number}" for number in count())),
             "Stream": Stream,
             "CUDAGraph": Graph,
             "device": lambda _: stream(Stream(self.current)),
@@ -140,7 +175,7 @@ def test_a_cuda_graph_is_recorded_after_a_run_beside_and_tried(monkeypatch: pyte
     assert cuda.log == [
         "side waits for main",
         "run on side",
-        "record into pool, thread_local",
+        "record into pool 1, thread_local",
         "run on side",
         "replay on side",
         "main waits for side",
@@ -154,3 +189,29 @@ def test_a_cuda_graph_that_gives_other_numbers_is_not_used(monkeypatch: pytest.M
     with pytest.raises(CaptureFailed):
         CudaCapture(torch.device("cuda"))(cuda.work)
     assert cuda.current == "main"
+    assert cuda.log[-2:] == ["replay on side", "main waits for side"]
+
+
+def test_what_the_caller_does_after_a_recording_that_failed_comes_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run before the recording has written keys and values, on a stream of its own."""
+    cuda = Cuda(monkeypatch, [])
+    runs = count()
+
+    def unrecordable() -> Tensor:
+        if next(runs):
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return cuda.work()
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        CudaCapture(torch.device("cuda"))(unrecordable)
+    assert cuda.log[-1] == "main waits for side"
+
+
+def test_graphs_share_a_pool_as_long_as_one_of_them_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch, [1.0] * 3)
+    capture = CudaCapture(torch.device("cuda"))
+    kept = [capture(cuda.work), capture(cuda.work)]
+    kept.clear()
+    capture(cuda.work)
+    pools = [line for line in cuda.log if line.startswith("record")]
+    assert pools == [f"record into pool {number}, thread_local" for number in (1, 1, 2)]
