@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Read(BaseModel):
@@ -13,10 +13,13 @@ class Read(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
 class RemoteTop(Read):
     token: str
     logprob: float
-    bytes: list[int] | None = None
+    bytes: list[Byte] | None = None
 
 
 class RemoteTokenLogprob(RemoteTop):

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from app.errors import AppError, RemoteFailed
 from app.log import get_logger
@@ -23,6 +24,11 @@ KEEP_S = 2.0
 """How long an unused connection is kept: less than servers do (uvicorn 5 s), or one would be used while it closes."""
 MAX_UNREAD_EVENTS = 256
 """Events that may wait for our reader; beyond, the remote waits, too."""
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""More than any answer is: 2,048 vectors of 4,096 numbers as OpenAI's client asks for them are 45 MB."""
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+MAX_READ_BYTES = 4 * 1024 * 1024
+"""Whole answers up to which it is seen whether they are JSON, which takes 0.1 s while all else waits."""
 DONE = "[DONE]"
 
 Fields = Mapping[str, Any]
@@ -93,14 +99,17 @@ class Remote:
         try:
             with in_words(timeout_s):
                 async with asyncio.timeout(timeout_s):
-                    response = await self._client.send(request)
+                    response = await self._client.send(request, stream=True)
+                    try:
+                        content = await _whole(response)
+                    finally:
+                        await response.aclose()
         finally:
             self._asking -= 1
         if not response.is_success:
-            raise refusal_of(response, self._secret)
-        if not response.content.lstrip().startswith(b"{"):
-            raise unreadable("something that is no JSON object")
-        return response.content
+            raise refusal_of(response, content, self._secret)
+        _check_object(content)
+        return content
 
 
 class RemoteStream:
@@ -181,8 +190,7 @@ class RemoteStream:
         response = await self._client.send(request, stream=True)
         try:
             if not response.is_success:
-                await response.aread()
-                raise refusal_of(response, self._secret)
+                raise refusal_of(response, await _whole(response), self._secret)
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise unreadable("one piece where a stream was asked for")
             self._accepted.set()
@@ -198,17 +206,60 @@ class RemoteStream:
         raise RemoteFailed("the generation backend ended its answer before the text had an end")
 
 
+async def _whole(response: httpx.Response) -> bytes:
+    """All that is answered.
+
+    Raises:
+        RemoteFailed: it is more than `MAX_ANSWER_BYTES`.
+    """
+    pieces, size = list[bytes](), 0
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            raise unreadable(f"more than {MAX_ANSWER_BYTES:,} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _check_object(content: bytes) -> None:
+    """Pass a JSON object. Of one longer than `MAX_READ_BYTES` only its two ends are looked at.
+
+    Raises:
+        RemoteFailed: it is none, or a part of one.
+    """
+    bare = content.strip()
+    is_object = bare.startswith(b"{") and bare.endswith(b"}")
+    if is_object and len(bare) <= MAX_READ_BYTES:
+        try:
+            from_json(bare)
+        except ValueError:
+            is_object = False
+    if not is_object:
+        raise unreadable("something that is no JSON object")
+
+
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """The data of each server-sent event.
 
     httpx's own lines end at U+2028 and its like, too, which may stand in the middle of a text.
+
+    Raises:
+        RemoteFailed: an event does not end within `MAX_EVENT_BYTES`.
     """
-    rest, data = b"", list[bytes]()
+    begun, data, size = list[bytes](), list[bytes](), 0
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in (each.removesuffix(b"\r") for each in lines):
+        size += len(chunk)
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            line = b"".join([*begun, end]).removesuffix(b"\r")
+            begun.clear()
             if line.startswith(b"data:"):
                 data.append(line.removeprefix(b"data:").removeprefix(b" "))
-            elif not line and data:
-                yield b"\n".join(data).decode(errors="replace")
+            elif not line:
+                if data:
+                    yield b"\n".join(data).decode(errors="replace")
                 data.clear()
+                size = len(rest)
+        begun.append(rest)
+        if size > MAX_EVENT_BYTES:
+            raise unreadable(f"an event of more than {MAX_EVENT_BYTES:,} bytes")

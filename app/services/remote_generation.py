@@ -104,6 +104,9 @@ class RemoteGeneration:
             for index in sorted(self._open):
                 yield RemoteProgress(index, None, "abort", is_last=last is None and index == max(self._open))
             self._open.clear()
+        except RemoteFailed:
+            if self._open:
+                raise  # otherwise only what comes behind the texts is missing: `[DONE]`, perhaps the usage
         if self._open:
             raise RemoteFailed("the generation backend ended its answer before the text had an end")
         if last is not None:

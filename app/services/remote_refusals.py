@@ -34,14 +34,15 @@ KEY_REFUSED = (401, 407)
 NOT_READY = (503, 529)
 
 
-def refusal_of(response: httpx.Response, secret: str) -> AppError:
-    """What an answer that is no success means to our caller; its body has been read.
+def refusal_of(response: httpx.Response, content: bytes, secret: str) -> AppError:
+    """What an answer that is no success means to our caller.
 
     Args:
+        content: its body.
         secret: the key that was sent, which no message may repeat.
     """
     status = response.status_code
-    told = _error_of(response.content)
+    told = _error_of(content)
     message = _without(secret, told.message)[:MAX_MESSAGE_CHARACTERS] if told else f"it answered {status}"
     log.warning("remote_refused", status=status, path=response.url.path, error=message)
     if status in KEY_REFUSED:
@@ -67,11 +68,11 @@ def stream_failure(data: str, secret: str) -> RemoteFailed | None:
     """What an event of a stream says of a failure; None where it says nothing of one."""
     try:
         event = json.loads(data)
-    except ValueError as error:
+        if not isinstance(event, dict) or not event.get("error"):
+            return None
+        told = RemoteError.of(event)
+    except (ValueError, RecursionError) as error:
         raise unreadable("an event that is no JSON") from error
-    if not isinstance(event, dict) or not event.get("error"):
-        return None
-    told = RemoteError.of(event)
     message = _without(secret, told.message)[:MAX_MESSAGE_CHARACTERS] if told else "it did not say why"
     log.warning("remote_failed", error=message)
     return RemoteFailed(f"the generation backend failed while it wrote this: {message}")
@@ -103,7 +104,7 @@ def in_words(timeout_s: float) -> Iterator[None]:
 def _error_of(content: bytes) -> RemoteError | None:
     try:
         return RemoteError.of(json.loads(content))
-    except ValueError:  # no JSON; what stands there may be a proxy's page
+    except (ValueError, RecursionError):  # no JSON, or too deep; what stands there may be a proxy's page
         return None
 
 

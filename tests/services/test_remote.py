@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from app.errors import AppError, RemoteFailed, RemoteRefused, RemoteUnavailable
 from app.log import configure_logging
@@ -31,6 +32,64 @@ def test_events_of_any_cut(size):
         return [data async for data in _events(in_pieces(text.encode(), size))]
 
     assert asyncio.run(read()) == ["né\u2028 👍", "{}", "a\nb"]
+
+
+def test_an_event_without_end_is_not_kept(monkeypatch):
+    """Be it one line or many. What comes before it is told, and what is long all told but not at once, too."""
+    monkeypatch.setattr("app.services.remote.MAX_EVENT_BYTES", 100)
+    long = b"data: {}\n\n: and so on\n\n" * 20
+
+    async def read(content: bytes, size: int) -> None:
+        events = _events(in_pieces(long + content + b"\n\n", size))
+        assert [await anext(events) for _ in range(20)] == ["{}"] * 20
+        with pytest.raises(RemoteFailed, match="more than 100 bytes"):
+            await anext(events)
+
+    for content in (b"data: " + b"x" * 200, b"data: x\n" * 40, b"event: x\n" * 40):
+        asyncio.run(read(content, 7))
+
+
+def test_a_long_event_is_collected_in_time():
+    """Twice the length takes twice the time, not four times."""
+    content = b"data: " + b"x" * 8_000_000 + b"\n\n"
+
+    async def read() -> list[int]:
+        return [len(data) async for data in _events(in_pieces(content, 1000))]
+
+    started = time.process_time()
+    assert asyncio.run(read()) == [8_000_000]
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_without_end_is_not_kept(plain, monkeypatch, status):
+    monkeypatch.setattr("app.services.remote.MAX_ANSWER_BYTES", 100_000)
+    plain.says("/v1/models", JSONResponse({"data": "x" * 99_000}, status))
+    plain.says("/v1/completions", JSONResponse({"data": "x" * 100_000}, status))
+
+    async def use(one: Remote) -> None:
+        if status == 200:
+            assert len(await one.ask("GET", "/models")) < 100_000
+        with pytest.raises(RemoteFailed, match="more than 100,000 bytes"):
+            await one.ask("POST", "/completions", {})
+        if status == 500:
+            with pytest.raises(RemoteFailed, match="more than 100,000 bytes"):
+                await one.stream("/completions", {}).accepted()
+
+    with served(plain.app) as port:
+        asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b'{"id": 1', b'{"id": {}', b'{"id": 1}}', b"{x}", b'{"a": "b}'])
+def test_what_is_no_json_object_is_not_passed_on(plain, content):
+    plain.says("/v1/completions", Response(content, media_type="application/json"))
+
+    async def use(one: Remote) -> None:
+        with pytest.raises(RemoteFailed, match="no JSON object"):
+            await one.ask("POST", "/completions", {})
+
+    with served(plain.app) as port:
+        asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))
 
 
 async def with_remote(url: str, use, key: str = SECRET) -> object:

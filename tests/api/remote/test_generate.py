@@ -152,6 +152,7 @@ REFUSALS = {
     "its own shape": (JSONResponse({"detail": "teapot"}, 418), 418, "remote_refused", "teapot", None),
     "a text": (JSONResponse({"error": "no"}, 403), 403, "remote_refused", "no", None),
     "no JSON": (PlainTextResponse("<html>", 404), 404, "not_found", "it answered 404", None),
+    "deep": (PlainTextResponse("[" * 5000 + "]" * 5000, 404), 404, "not_found", "it answered 404", None),
     "our key": (refused("bad key top-secret", 401), 502, "remote_failed", "INKLING_GENERATION_API_KEY", None),
     "broken": (refused("trace of ours", 500), 502, "remote_failed", "it answered 500", 5),
     "loading": (refused("is being loaded", 503), 503, "remote_unavailable", "is being loaded", 9),
@@ -218,13 +219,42 @@ def test_a_remote_that_fails_in_the_middle(front, plain, plain_url, stream):
     assert answer.status_code == (200 if stream else 502)
 
 
-@pytest.mark.parametrize("then", [[], ["{no json"], [{"choices": "none"}], ["5"]], ids=str)
+CODE_POINTS = {"content": [{"token": "\u2019", "logprob": -0.5, "bytes": [8217]}]}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [],
+        ["{no json"],
+        [{"choices": "none"}],
+        ["5"],
+        [text_chunk("x", logprobs=CODE_POINTS)],
+        ['{"error": ' + "[" * 5000 + "]" * 5000 + "}"],
+        ['{"error": {"message": ' + "[" * 900 + "]" * 900 + "}}"],
+    ],
+    ids=lambda then: str(then)[:30],
+)
 @pytest.mark.parametrize("done", [False, True])
 def test_an_answer_without_its_end(front, plain, plain_url, then, done):
     plain.streams("/v1/completions", text_chunk("he"), *then, done=done)
     told = events_of(front(plain_url).post("/generate", json={"prompt": "a", "model": "m", "stream": True}))
     assert told[0]["token"]["text"] == "he"
     assert told[1]["error"]["code"] == "remote_failed"
+
+
+@pytest.mark.parametrize("then", [[], [USAGE], ["{no json"]], ids=str)
+def test_a_text_that_has_its_end_needs_none_of_the_stream(front, plain, plain_url, then):
+    """There are servers that close the connection in place of `[DONE]`."""
+    plain.streams("/v1/completions", text_chunk("he"), text_chunk("y", finish_reason="stop"), *then, done=False)
+    client, body = front(plain_url), {"prompt": "a", "model": "m"}
+    told = client.post("/generate", json=body)
+    assert told.status_code == 200, told.text
+    [choice] = told.json()["choices"]
+    assert (choice["text"], choice["finish_reason"]) == ("hey", "stop")
+    assert (told.json()["usage"] is None) == (then != [USAGE])
+    *_, last = events_of(client.post("/generate", json=body | {"stream": True}))
+    assert (last["token"]["text"], last["finish_reason"]) == ("y", "stop")
 
 
 def test_its_time_is_over(front, plain, plain_url):
