@@ -39,6 +39,16 @@ class PromptTokenizeIn(OpenAIIn):
             raise PydanticCustomError("prompt", "give prompt or messages")
         return self
 
+    @property
+    def texts(self) -> list[str]:
+        """All that is to be encoded."""
+        return [self.prompt] if self.prompt is not None else [each.text for each in self.messages or ()]
+
+    @property
+    def param(self) -> str:
+        """The field that they stand in."""
+        return "prompt" if self.prompt is not None else "messages"
+
 
 class PromptTokenizeOut(Out):
     count: int

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from app.config import Settings
 from app.main import create_app
+from tests.fakes import eventually
+from tests.serving import served
 
 LEAN = {"content-type": "application/json"}
 USUAL = {"content-type": "application/json; charset=utf-8"}  # not taken by the short way
@@ -66,3 +70,13 @@ def test_tokenize_takes_both_of_its_bodies(client: TestClient) -> None:
         lean = client.post("/tokenize", content=body, headers=LEAN)
         usual = client.post("/tokenize", content=body, headers=USUAL)
         assert (lean.status_code, lean.content) == (usual.status_code, usual.content)
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_no_failure_of_ours(client: TestClient) -> None:
+    head = b"POST /encode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    with capture_logs() as lines, served(client.app) as port:
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(head + b'{"text": "half a te')
+        eventually(lambda: any(line["event"] == "request" for line in lines))
+    told = [line for line in lines if line["event"] == "request" or line["log_level"] == "error"]
+    assert [(line["event"], line.get("status")) for line in told] == [("request", 499)]

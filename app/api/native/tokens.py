@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import Discriminator, Tag
 
 from app.api.deps import RuntimeDep
@@ -39,14 +39,14 @@ TokenizeBody = Annotated[
 @router.post(
     "/tokenize", response_model=TokenizeOut | list[TokenizeOut] | PromptTokenizeOut, responses=_REFUSALS | REFUSALS
 )
-async def tokenize(body: TokenizeBody, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
+async def tokenize(body: TokenizeBody, request: Request, runtime: RuntimeDep, long_work: LongWorkDep) -> Response:
     """Each token of a text: its id, its exact bytes, the characters it covers. Several tokenizers give a list.
 
     With `prompt` or `messages`, vLLM's body: the ids that a model reads.
     """
     if isinstance(body, PromptTokenizeIn):
         if runtime.remote is not None:
-            return Response(await remote_tokens.tokenize_prompt(body, runtime.remote), media_type="application/json")
+            return await remote_tokens.tokenize_prompt(body, request, runtime, runtime.remote)
         told = await tokenize_prompt(body, runtime)
         return Response(told.model_dump_json(exclude_none=True), media_type="application/json")
     names = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer

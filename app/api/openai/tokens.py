@@ -23,9 +23,7 @@ REFUSALS = refusals(ModelNotFound, CheckpointNotFound, TooLarge, DataMissing, No
 
 async def tokenize_prompt(body: PromptTokenizeIn, runtime: Runtime) -> PromptTokenizeOut:
     """The ids that a model reads for a prompt or a conversation."""
-    texts = [body.prompt] if body.prompt is not None else [each.text for each in body.messages or ()]
-    param = "prompt" if body.prompt is not None else "messages"
-    tokens.check_size(texts, runtime.settings.max_text_bytes, param=param)
+    tokens.check_size(body.texts, runtime.settings.max_text_bytes, param=body.param)
     model = await runtime.models.wait_for(body.model)
     ids = await asyncio.to_thread(_ids, model, body)
     names = [token_name(model.tokenizer.token_bytes(each)) for each in ids] if body.return_token_strs else None

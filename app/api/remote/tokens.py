@@ -7,14 +7,23 @@ from fastapi import APIRouter, Request, Response
 from app.api.answering import whole
 from app.api.remote.deps import REFUSALS, RemoteDep
 from app.schemas.vllm import DetokenizeIn, DetokenizeOut, PromptTokenizeIn, TokenizerInfoOut
+from app.services import tokens
 from app.services.remote import Remote
+from app.services.runtime import Runtime
 
 router = APIRouter(tags=["openai"])
 
 
-async def tokenize_prompt(body: PromptTokenizeIn, remote: Remote) -> bytes:
-    """What the remote server answers to vLLM's body of POST /tokenize."""
-    return await remote.ask("POST", "/tokenize", body.model_dump(mode="json", exclude_unset=True), at_root=True)
+async def tokenize_prompt(body: PromptTokenizeIn, request: Request, runtime: Runtime, remote: Remote) -> Response:
+    """What the remote server answers to vLLM's body of POST /tokenize. A client that hangs up ends the work.
+
+    Raises:
+        TooLarge: it is more text than one call may have.
+        RemoteRefused, RemoteFailed, RemoteUnavailable, RemoteTimeout: there is no answer.
+    """
+    tokens.check_size(body.texts, runtime.settings.max_text_bytes, param=body.param)
+    fields = body.model_dump(mode="json", exclude_unset=True)
+    return await whole(request, lambda: remote.ask("POST", "/tokenize", fields, at_root=True))
 
 
 @router.post("/detokenize", response_model=DetokenizeOut, responses=REFUSALS)
