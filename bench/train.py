@@ -3,7 +3,7 @@
     python -m bench.train                       # both networks, float32 and bfloat16: about an hour on two cores
     python -m bench.train --only small/bfloat16,inkling,litgpt --rounds 3
 
-Every program runs in a process of its own (`bench/training_loops.py`), eager and compiled; the faster of the two after a
+Every program runs in a process of its own (`bench/training_loops.py`), eager and compiled; the faster of the two in a
 trial stays. The rounds go around the programs that stayed, so that what the machine does beside meets all of them.
 nanoGPT is no package and stays out.
 """
@@ -40,7 +40,7 @@ class Program:
         self._tokens = SETTINGS[setting].batch * WINDOW
         kind = "compiled" if compiled else "eager"
         command = [sys.executable, "-m", "bench.training_loops", loop, setting, precision, kind, str(threads)]
-        self._words = tempfile.TemporaryFile("w+")
+        self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
