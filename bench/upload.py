@@ -33,6 +33,7 @@ EVERY_S = 0.2
 BOUND = 100_000_000
 """Bytes of anonymous memory above idle that the server may take."""
 MB = 1_000_000
+SETTLED_S, SETTLES_WITHIN_S = 10, 120
 TRAIN = {
     "max_steps": 4,
     "batch_size": 2,
@@ -76,9 +77,21 @@ def anonymous_bytes(process: int) -> int:
     raise RuntimeError("the kernel does not tell RssAnon")
 
 
+def settled_bytes(process: int) -> int:
+    """Anonymous memory once it has stayed the same for a while: a server that has just started still gives back."""
+    seen: list[int] = []
+    for _ in range(SETTLES_WITHIN_S):
+        seen.append(anonymous_bytes(process))
+        last = seen[-SETTLED_S:]
+        if len(last) == SETTLED_S and max(last) - min(last) < MB:
+            break
+        time.sleep(1)
+    return seen[-1]
+
+
 def follow(url: str, process: int, text: Path) -> Found:
     """Take `text` through the service at `url`, whose server is `process`."""
-    found = Found(idle=anonymous_bytes(process))
+    found = Found(idle=settled_bytes(process))
     with httpx.Client(base_url=url, timeout=3600) as client:
         with _stage(found, process, "upload"), text.open("rb") as file:
             dataset = _call(client, "POST", "/datasets", files={"file": ("large.txt", file, "text/plain")})
