@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 EXTRAS ?= dev
 
-.PHONY: run install assets test proof-book check bench bench-generate format parity clean
+.PHONY: run install assets test proof-book check bench bench-generate bench-train format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -60,6 +60,12 @@ bench-generate: $(INSTALLED) $(LLAMA)/llama-bench
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity,bench]"
 	$(BIN)/python -m bench.generate --llama $(LLAMA)
 	$(BIN)/python -m bench.serve --llama $(LLAMA)
+
+# Our training loop beside other programs': about an hour. They go into a folder of their own, away from what is pinned.
+bench-train: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .bench/peers -r bench/peers.txt
+	$(BIN)/python -m bench.train
 
 $(LLAMA)/llama-bench:
 	PYTHON=$(BIN)/python bash bench/build_llama.sh $(LLAMA)

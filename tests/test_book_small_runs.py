@@ -68,7 +68,7 @@ def test_appendix_as_first_network(golden, monkeypatch):
 
 def token_loss(model: Transformer, batch: tuple[Tensor, Tensor]) -> Tensor:
     inputs, targets = batch
-    return next_token_loss(model.hidden(inputs), targets, model.head, [model.output.weight], model.config.vocab_size)
+    return next_token_loss(model.hidden(inputs), targets, model.output.weight)
 
 
 def test_a_tiny_network_is_evaluated_as_often_as_in_the_book(golden, verdict, tokenizer):

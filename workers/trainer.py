@@ -36,9 +36,10 @@ def main() -> int:
         log.warning("job_not_held")
         return FORCED_EXIT
 
-    from app.services import training  # torch: seconds in which the lease is renewed already
+    from app.services import memory, training  # torch: seconds in which the lease is renewed already
     from app.services.runtime import Runtime
 
+    memory.keep_freed()
     runtime = Runtime.open(settings)
     try:
         training.run(runtime, wanted.job_id, wanted.fence, should_stop=watch.should_stop)

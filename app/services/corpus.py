@@ -16,6 +16,7 @@ from app.db.tables import tokenizer as tokenizer_table
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest
 from app.llm.data.corpus import end_of_text, read_ids, write_ids, write_texts
+from app.llm.progress import Progress, Tell, silent
 from app.llm.tokenizer.base import Tokenizer
 from app.services.dataset_texts import Source
 from app.services.storage import Storage
@@ -29,12 +30,13 @@ class Encoder:
 
     tokenizer: Tokenizer
     fingerprint: str
+    tell: Tell = silent  # how far a dataset is encoded
 
     @classmethod
-    def of(cls, session: Session, name: str, tokenizer: Tokenizer) -> Encoder:
+    def of(cls, session: Session, name: str, tokenizer: Tokenizer, tell: Tell = silent) -> Encoder:
         """`tokenizer` under its `name`; one that was built here is told by its vocabulary's hash."""
         row = tokenizer_table.get(session, name)
-        return cls(tokenizer, name if row is None else row.sha256)
+        return cls(tokenizer, name if row is None else row.sha256, tell)
 
 
 def split_point(characters: int, fraction: float) -> int:
@@ -66,11 +68,16 @@ def ids_of(
     target = _file_of(storage, encoder, dataset, (start, end), column)
     if not target.exists():
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        total = (Source(dataset, column).size if end is None else end) - start
+
+        def tell(done: int) -> None:
+            encoder.tell(Progress(f"encoding {dataset.id}", done, total))
+
         if column is None:
-            write_ids(storage.dataset(dataset.id), target, encoder.tokenizer, start, end, check)
+            write_ids(storage.dataset(dataset.id), target, encoder.tokenizer, start, end, check, tell)
         else:
             texts = Source(dataset, column).texts(storage, start, end)
-            write_texts(texts, target, encoder.tokenizer, end_id(encoder.tokenizer), check)
+            write_texts(texts, target, encoder.tokenizer, end_id(encoder.tokenizer), check, tell)
     return read_ids(target, encoder.tokenizer.vocab_size)
 
 

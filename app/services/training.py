@@ -16,6 +16,7 @@ from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import job as job_table
 from app.db.tables.job import JobRow
 from app.errors import AppError, NoDiskSpace
+from app.llm import progress as encoding
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.early_stop import Best
@@ -41,6 +42,7 @@ RELEASED = {"shutdown": SHUTTING_DOWN, "paused": "it was to be paused, and then 
 REPORTED_STEPS = 5_000
 """About so many steps of a run are recorded; each has a row and an event for ever."""
 REPORT_AT_LEAST_EVERY_S = 2.0
+ENCODING_TOLD_EVERY_S = 5.0
 
 
 class DeviceUnavailable(AppError):
@@ -110,13 +112,14 @@ class _Attempt:
             if row is None:
                 raise TrainingStopped("lost")
             tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
-            self._encoder = Encoder.of(session, row.tokenizer, tokenizer)
+            self._encoder = Encoder.of(session, row.tokenizer, tokenizer, self._tell_encoding)
         self._job: JobRow = row
         self._recipe = RECIPES[row.recipe]
         self._config = self._recipe.read_config(row.train)
         self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config)
         self._network: tuple[Network, ModelMeta] | None = None
         self._reported_at = 0.0
+        self._told_at = time.monotonic()
         self._gauge = Gauge(torch.device("cpu"), None, None)
 
     def run(self) -> None:
@@ -173,6 +176,11 @@ class _Attempt:
     def on_checkpoint(self, state: TrainState) -> None:
         assert self._network is not None, "the loop runs only once there is a network"
         self._checkpoints.save(*self._network, state)
+
+    def _tell_encoding(self, done: encoding.Progress) -> None:
+        if time.monotonic() - self._told_at >= ENCODING_TOLD_EVERY_S:
+            self._told_at = time.monotonic()
+            self._progress.message(str(done), data={"done": done.done, "total": done.total})
 
     def _tell_start(self, run: Run, model: Network, device: torch.device, resume: TrainState | None) -> None:
         weights, steps = model.parameter_count(), run.config.max_steps or 0

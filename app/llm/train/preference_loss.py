@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,19 +33,13 @@ class PreferenceLoss:
         return (self.chosen_reward - self.rejected_reward).mean()
 
 
-def answer_log_probabilities(
-    hidden: Tensor,
-    targets: Tensor,
-    head: Callable[[Tensor], Tensor],
-    head_parameters: Sequence[Tensor],
-    vocab_size: int,
-) -> Tensor:
+def answer_log_probabilities(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     """Mean log probability of each row's targets that count, (B,); a mean, so that long answers weigh no more.
 
     The arguments are those of `next_token_loss`, and so is what it costs in memory.
     """
     rows = zip(hidden, targets, strict=True)
-    losses = [next_token_loss(row[None], ids[None], head, head_parameters, vocab_size) for row, ids in rows]
+    losses = [next_token_loss(row[None], ids[None], weight) for row, ids in rows]
     return -torch.stack(losses)
 
 

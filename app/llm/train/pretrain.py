@@ -63,7 +63,7 @@ class Pretraining:
         self.config = config
         self._train, self._validation, self._write = train, validation, write
         self._device = model.token_embedding.weight.device
-        self._head = [model.token_embedding.weight if model.config.tied else model.output.weight]
+        self._head = model.token_embedding.weight if model.config.tied else model.output.weight
         # Without dropout the frozen blocks give a window the same states in every epoch.
         self._remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
         self._states: dict[tuple[int, int], Tensor] = {}
@@ -98,7 +98,7 @@ class Pretraining:
             pairs = zip(batch.keys, batch.inputs, strict=True)
             states = torch.cat([self._frozen_states(key, row) for key, row in pairs])  # (B, T, E)
         hidden = forward(states)  # (B, T, E)
-        return next_token_loss(hidden, batch.targets, self.model.head, self._head, self.model.config.vocab_size)
+        return next_token_loss(hidden, batch.targets, self._head)
 
     def _frozen_states(self, key: tuple[int, int], ids: Tensor) -> Tensor:
         """States (1, T, E) that enter the last block, taken once a window.

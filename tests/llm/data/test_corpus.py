@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import regex
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.llm.data import corpus
 from app.llm.data.corpus import end_of_text, pieces, read_ids, write_ids, write_texts
@@ -101,6 +104,68 @@ def test_a_range_without_text_has_no_ids(tmp_path: Path, gpt2):
     (tmp_path / "text").write_text("one two")
     write_ids(tmp_path / "text", tmp_path / "ids", gpt2, start=7)
     assert len(read_ids(tmp_path / "ids", gpt2.vocab_size)) == 0
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_several_threads_write_what_one_call_gives(tmp_path, monkeypatch, gpt2, verdict, cores):
+    monkeypatch.setattr(corpus, "PIECE_CHARACTERS", 300)
+    monkeypatch.setattr(corpus, "_cores", lambda: cores)
+    text = HARD * 20 + verdict
+    (tmp_path / "text").write_text(text, newline="")
+    told = []
+    write_ids(tmp_path / "text", tmp_path / "ids", gpt2, tell=told.append)
+    assert read_ids(tmp_path / "ids", gpt2.vocab_size).tolist() == gpt2.encode(text)
+    assert len(told) > 20
+    assert told == sorted(set(told))
+    assert told[-1] == len(text)
+
+
+@given(st.text(alphabet=st.sampled_from(HARD + "\u3002,;/'s\n\r\t  0123"), max_size=300), st.integers(1, 40))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_is_written_as_the_whole_of_it(tmp_path_factory, gpt2, text, size):
+    folder = tmp_path_factory.mktemp("any")
+    (folder / "text").write_text(text, newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "PIECE_CHARACTERS", size)
+        write_ids(folder / "text", folder / "ids", gpt2)
+    assert read_ids(folder / "ids", gpt2.vocab_size).tolist() == gpt2.encode(text)
+
+
+class Slow:
+    """A tokenizer that gets on only when so many threads are in it at once."""
+
+    vocab_size = 10
+
+    def __init__(self, together: int) -> None:
+        self.barrier = threading.Barrier(together)
+
+    def encode(self, _text: str, *, parse_special: bool = False) -> list[int]:
+        self.barrier.wait(timeout=30)  # passes only once that many are in here
+        return [1]
+
+
+def test_the_cores_work_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus, "PIECE_CHARACTERS", 4)
+    monkeypatch.setattr(corpus, "_cores", lambda: 3)
+    (tmp_path / "text").write_text(" ".join(["aaa"] * 9))  # nine pieces
+    write_ids(tmp_path / "text", tmp_path / "ids", Slow(together=3))
+    assert len(read_ids(tmp_path / "ids", 10)) == 9
+
+
+def test_work_that_is_ended_leaves_no_file_and_no_thread(tmp_path, monkeypatch, gpt2, verdict):
+    monkeypatch.setattr(corpus, "PIECE_CHARACTERS", 300)
+    (tmp_path / "text").write_text(verdict)
+    checks = []
+
+    def check() -> None:
+        checks.append(1)
+        if len(checks) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_ids(tmp_path / "text", tmp_path / "ids", gpt2, check=check)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("encode")]
 
 
 def test_an_unknown_word_leaves_no_file(tmp_path: Path):

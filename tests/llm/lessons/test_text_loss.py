@@ -54,7 +54,7 @@ def test_from_probabilities_to_perplexity(golden: Any, logits: Tensor, chapter5:
 @torch.no_grad()
 def test_the_service_trains_with_the_same_loss(golden: Any, chapter5: GPT) -> None:
     network = as_network(chapter5).eval()
-    loss = next_token_loss(network.hidden(INPUTS), TARGETS, network.head, [network.output.weight], 50257)
+    loss = next_token_loss(network.hidden(INPUTS), TARGETS, network.output.weight)
     expected = golden("ch05.target.logprobas")["expected"]["cross_entropy"]
     assert loss.item() == pytest.approx(expected, abs=golden("ch05.target.logprobas")["tolerance"]["abs"])
 

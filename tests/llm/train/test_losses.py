@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from app.llm.data.examples import IGNORED
-from app.llm.train.losses import LOGITS_AT_ONCE, class_loss, next_token_loss
+from app.llm.train import losses
+from app.llm.train.losses import class_loss, next_token_loss
 
 B, T, E, V = 3, 7, 5, 11
 
@@ -20,8 +21,10 @@ def torch_loss(hidden, weight, targets):
 
 
 def our_loss(hidden, weight, targets, tokens_at_once=B * T):
-    said_size = LOGITS_AT_ONCE // tokens_at_once  # what decides how many tokens make a piece
-    return next_token_loss(hidden, targets, lambda states: F.linear(states, weight), [weight], said_size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "LOGITS_AT_ONCE", tokens_at_once * V)
+        patch.setattr(losses, "IN_CACHE", 2 * V)
+        return next_token_loss(hidden, targets, weight)
 
 
 def inputs(weight_learns: bool = True):
@@ -47,6 +50,25 @@ def test_value_and_gradients_are_torchs(tokens_at_once, weight_learns):
             torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("tokens_at_once", [4, B * T])
+def test_under_autocast_products_alone_are_narrow(tokens_at_once):
+    """What torch's own loss in float32 gives on the very logits that the narrow product gives."""
+    hidden, weight, targets = (each.float().detach() if each.is_floating_point() else each for each in inputs())
+    weight *= 30  # so that a softmax in bfloat16 would be seen
+    leaves = [hidden.requires_grad_(), weight.requires_grad_()]
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = our_loss(hidden, weight, targets, tokens_at_once)
+        with torch.no_grad():
+            assert our_loss(hidden, weight, targets, tokens_at_once).item() == pytest.approx(ours.item(), rel=1e-6)
+    narrow = [leaf.detach().bfloat16().requires_grad_() for leaf in leaves]
+    theirs = F.cross_entropy(F.linear(*narrow).float().flatten(0, 1), targets.flatten())
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, theirs)
+    for mine, wanted in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, narrow), strict=True):
+        assert mine.dtype == torch.float32
+        torch.testing.assert_close(mine, wanted.float(), rtol=0.02, atol=0.02)
+
+
 def test_evaluation_gives_the_same_value():
     hidden, weight, targets = inputs()
     with torch.no_grad():
@@ -60,7 +82,7 @@ def test_ignored_targets_do_not_count():
 
 
 def loss_of(logits, targets):
-    return next_token_loss(torch.tensor([logits]), torch.tensor([targets]), lambda states: states, [], 2).item()
+    return next_token_loss(torch.tensor([logits]), torch.tensor([targets]), torch.eye(2)).item()
 
 
 def test_the_books_example_of_an_ignored_target(golden):
@@ -79,5 +101,5 @@ def test_a_class_costs_the_logarithm_of_its_probability():
 
 def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary(golden):
     hidden, weight = torch.zeros(1, 4, 8), torch.zeros(50257, 8)
-    loss = next_token_loss(hidden, torch.arange(4)[None], lambda states: F.linear(states, weight), [weight], 50257)
+    loss = next_token_loss(hidden, torch.arange(4)[None], weight)
     assert loss.item() == pytest.approx(golden("ch05.uniform")["expected"], abs=1e-4)
