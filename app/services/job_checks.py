@@ -103,7 +103,9 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
     if plan.tokenizer:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
-    return replace(plan, tokenizer=WordTokenizer.from_json(made.content.decode()))
+    tokenizer = WordTokenizer.from_json(made.content.decode())
+    network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
+    return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
 
 def check_texts(storage: Storage, plan: Plan) -> None:
@@ -142,7 +144,7 @@ def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     else:
         model = body.model.model_dump(exclude_none=True) or {"preset": DEFAULT_PRESET}
         called = body.model.preset or "gpt"
-    return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window)
+    return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window, network=config)
 
 
 RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {

@@ -19,7 +19,7 @@ from app.db.tables.metric import MetricRow
 from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import idempotency, job_checks, job_needs, tokenizer_making
+from app.services import idempotency, job_checks, job_fit, job_needs, tokenizer_making
 from app.services.idempotency import Key
 from app.services.job_checks import Plan
 from app.services.progress import add_status
@@ -76,6 +76,7 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
         name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
+    job_fit.check(runtime, plan, body.device)
     row = _row(job_id, name, plan, body)
     if key is not None:
         row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
