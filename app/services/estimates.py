@@ -11,7 +11,7 @@ from app.llm.config import Word2VecConfig
 from app.llm.train.footprint import PROCESS_BYTES, learning_parameters, parameters
 from app.schemas.estimate import EstimateOut
 from app.schemas.job import JobCreate
-from app.services import job_checks, job_fit, job_size, jobs, memory, trial_process
+from app.services import job_checks, job_fit, job_size, jobs, memory, trial_process, webhooks
 from app.services.corpus import Encoder
 from app.services.job_checks import Plan
 from app.services.job_fit import Checkpoints
@@ -30,6 +30,8 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
     Raises:
         AppError: what is wrong with the job, as `jobs.create`; but one that does not fit is told so in the answer.
     """
+    if body.webhook is not None:
+        webhooks.check(runtime.settings, body.webhook)
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
         if body.name is not None:
@@ -108,7 +110,7 @@ def _size(size: Size) -> dict[str, Any]:
         "tokens": size.tokens,
         "tokens_a_step": size.tokens_a_step,
         "steps": size.steps,
-        "steps_an_epoch": size.batches_an_epoch,
+        "steps_an_epoch": size.batches_an_epoch // size.batches_a_step,
         "epochs": size.epochs,
     }
 
@@ -135,8 +137,9 @@ def _seconds(plan: Plan, size: Size, kept: Checkpoints, trial: Trial) -> dict[st
     speeds = [step.tokens_per_s for step in trial.steps]
     saves = -(-size.steps // train.checkpoint_every)
     evaluations = 1 + size.steps // train.eval_every + saves
+    a_batch = size.tokens_a_step // size.batches_a_step
     is_words = isinstance(plan.asked.network, Word2VecConfig)
-    tokens = size.tokens + (0 if is_words else FORWARD_SHARE) * evaluations * size.measured_batches * size.tokens_a_step
+    tokens = size.tokens + (0 if is_words else FORWARD_SHARE) * evaluations * size.measured_batches * a_batch
     saving = saves * kept.size_bytes / DISK_BYTES_PER_S
     return {
         "expected": tokens / median(speeds) + saving,

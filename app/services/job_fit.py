@@ -69,7 +69,9 @@ def checkpoints_of(runtime: Runtime, plan: Plan, steps: int | None) -> Checkpoin
 
 
 def _copies(train: LoopConfig, keep: int, steps: int | None) -> int:
-    return keep + 2 if steps is None else min(keep + 2, -(-steps // train.checkpoint_every))
+    """At once, at most: the newest, the best, and the one being written."""
+    most = keep + 1 + train.keep_best
+    return most if steps is None else min(most, -(-steps // train.checkpoint_every))
 
 
 def too_little_memory(plan: Plan, there: int) -> DoesNotFit | None:

@@ -23,6 +23,7 @@ class Size:
     is_exact: bool  # counted, not judged by the beginning
     steps: int
     batches_an_epoch: int
+    batches_a_step: int
     measured_batches: int  # that each evaluation reads
     tokens_a_step: int  # words in the middle, of word2vec
 
@@ -33,7 +34,7 @@ class Size:
 
     @property
     def epochs(self) -> float:
-        return self.steps / self.batches_an_epoch
+        return self.steps * self.batches_a_step / self.batches_an_epoch
 
 
 def of(runtime: Runtime, plan: Plan, encoder: Encoder) -> Size:
@@ -59,8 +60,9 @@ def of(runtime: Runtime, plan: Plan, encoder: Encoder) -> Size:
         is_exact=is_exact,
         steps=train.steps(an_epoch),
         batches_an_epoch=an_epoch,
+        batches_a_step=train.accumulate,
         measured_batches=min(train.eval_batches, -(-kept_back // train.batch_size)),
-        tokens_a_step=batch * tokens_a_window,
+        tokens_a_step=batch * tokens_a_window * train.accumulate,
     )
 
 

@@ -24,6 +24,7 @@ from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
+from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.pretrain import Pretraining
 from app.llm.train.word2vec import SkipGrams
@@ -54,6 +55,8 @@ class Tell:
             raise TrainingStopped("enough")
 
     def on_sample(self, step: int, text: str) -> None: ...
+
+    def on_early_stop(self, best: Best) -> None: ...
 
     def on_checkpoint(self, state: TrainState) -> None: ...
 

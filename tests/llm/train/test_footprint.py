@@ -16,6 +16,7 @@ from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train import losses
+from app.llm.train.early_stop import Best
 from app.llm.train.footprint import (
     LOGITS_AT_ONCE,
     PROCESS_BYTES,
@@ -69,6 +70,8 @@ class Saving:
     def on_report(self, report: Report) -> None: ...
 
     def on_sample(self, step: int, text: str) -> None: ...
+
+    def on_early_stop(self, best: Best) -> None: ...
 
     def on_checkpoint(self, state: TrainState) -> None:
         saved = save_checkpoint(self.folder, self.model, ModelMeta(self.model.config, "gpt2"), state)
