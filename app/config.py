@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """A running job whose worker was silent for this long is taken back."""
     job_attempts: int = Field(3, ge=1)
     """Attempts without progress after which a job fails."""
+    webhook_private_addresses: bool = False
+    """Whether webhooks of jobs may go to private networks and to this machine."""
 
     log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
     log_format: str = Field("console", pattern="^(console|json)$")

@@ -78,6 +78,12 @@ class InvalidFile(InvalidRequest):
     code = "invalid_file"
 
 
+class DoesNotFit(InvalidRequest):
+    """A job needs more memory than the machine has; `param` is the field to change."""
+
+    code = "does_not_fit"
+
+
 class NotFound(AppError):
     status = 404
     code = "not_found"

@@ -1,4 +1,4 @@
-"""The book's runs on our network and our loop: its starting weights, its loader's order, its evaluations.
+"""The book's runs on our network and our loop, with torch's own loader and the book's evaluations.
 
 The book leaves torch's default starting values as they are (ours are GPT-2's) and takes loader, dropout and weights
 from one generator. A run that draws in its order gives its numbers.
@@ -15,36 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from app.llm.config import ModelConfig
-from app.llm.model.transformer import Transformer
 from app.llm.train.loop import Report, TrainState
 
 GPT_124M = ModelConfig(50257, 256, 768, 12, 12, drop_rate=0.1)
 """Chapter 5's, with the context of 256 that it trains with."""
-
-
-def book_network(config: ModelConfig) -> Transformer:
-    """A network whose weights are torch's defaults, drawn in the order in which the book makes its layers."""
-    with torch.device("meta"):
-        model = Transformer(config)  # draws nothing
-    model.to_empty(device="cpu")
-    for module in _as_the_book_makes_them(model):
-        module.reset_parameters()
-    for norm in [model.final_norm, *(part for block in model.blocks for part in _norms(block))]:
-        nn.init.ones_(norm.scale)
-        nn.init.zeros_(norm.shift)
-    return model
-
-
-def _as_the_book_makes_them(model: Transformer) -> Iterator[Any]:
-    yield from (model.token_embedding, model.position_embedding)
-    for block in model.blocks:
-        attention, forward = block.attention, block.feed_forward
-        yield from (attention.query, attention.key, attention.value, attention.out, forward.up, forward.down)
-    yield model.output
-
-
-def _norms(block: nn.Module) -> tuple[Any, Any]:
-    return block.attention_norm, block.feed_forward_norm
 
 
 class LoadedBatches:
@@ -76,6 +50,13 @@ class BatchTask:
 
     def loss(self, batch: Any) -> tuple[Tensor, int]:
         return self.batch_loss(batch), 1
+
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        return {}
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        return None
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         return None

@@ -20,6 +20,7 @@ from app.llm.data.examples import cut
 from app.llm.data.instructions import encode_instructions, join_instructions, read_instructions
 from app.llm.data.labelled import balanced, encode_labelled, join_labelled, longest, read_labelled, shuffled
 from app.llm.data.windows import Windows
+from app.llm.model.book_start import book_network
 from app.llm.model.classifier import Classifier
 from app.llm.model.lora import apply_lora
 from app.llm.model.transformer import Transformer
@@ -27,7 +28,7 @@ from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import load
 from app.llm.train import loop
 from app.llm.train.losses import class_loss, next_token_loss
-from tests.book_gpt import BatchTask, LoadedBatches, Trace, book_network
+from tests.book_gpt import BatchTask, LoadedBatches, Trace
 
 TINY = ModelConfig(50257, 120, 12, 2, 1)
 """The network of the book's own tests of chapters 6 and 7."""

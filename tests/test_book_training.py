@@ -19,11 +19,16 @@ from torch import Tensor
 from app.llm.config import TrainConfig
 from app.llm.data.windows import Batches, Windows
 from app.llm.evaluate import write_greedily
+from app.llm.model.book_start import book_network
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import load
-from app.llm.train.loop import train
+from app.llm.train.early_stop import Best
+from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.pretrain import Pretraining
-from tests.book_gpt import GPT_124M, LoadedBatches, Trace, book_network
+from app.services.job_data import Data
+from app.services.pretraining import book_data
+from app.services.train_presets import TRAIN_PRESETS
+from tests.book_gpt import GPT_124M, LoadedBatches, Trace
 from tests.proofs import Proof, table
 
 PROMPT = "Every effort moves you"
@@ -66,13 +71,9 @@ class Run:
         validation = LoadedBatches(book.validation, batch_size, shuffle=False)
         self.trace = Trace(self.model, every, batches, self._train, validation, self._loss)
 
-    def go(self, config: TrainConfig, reseed: bool = False) -> None:
-        """Run `config.max_steps`; with `reseed`, go on from the last state, with a new seed as exercise 5.4 does."""
-        task = Pretraining(self.model, config, self._train, None, self._write)
-        resume = self.trace.states[-1] if reseed else None
-        if resume is not None:
-            resume = replace(resume, rng={"cpu": torch.Generator().manual_seed(123).get_state()})
-        train(task, config, self.trace, resume)
+    def go(self, config: TrainConfig) -> None:
+        """Run `config.max_steps`."""
+        train(Pretraining(self.model, config, self._train, None, self._write), config, self.trace)
 
     @torch.no_grad()
     def loss_of(self, windows: Windows) -> float:
@@ -88,6 +89,52 @@ class Run:
     def _write(self, check: Callable[[], None]) -> str:
         tokenizer = self._book.tokenizer
         ids = tokenizer.encode(PROMPT)
+        return tokenizer.decode(ids + write_greedily(self.model, ids, 50, check=check)).replace("\n", " ")
+
+
+class PresetRun:
+    """One of the book's runs by the code that a job of its preset runs; it is its own listener."""
+
+    def __init__(self, book: Book, preset: str) -> None:
+        chosen = TRAIN_PRESETS[preset]
+        self._settings = {name: value for name, value in chosen.train.items() if name != "epochs"}
+        self._book = book
+        torch.manual_seed(chosen.seed)
+        self.model = book_network(GPT_124M)
+        self.rows: list[tuple[int, float, float]] = []  # step from 0, train loss, validation loss
+        self.samples: list[str] = []
+        self._state: TrainState | None = None
+
+    def go(self, steps: int, reseed: bool = False) -> None:
+        """Run to `steps`; with `reseed`, go on from the last state, with a new seed as exercise 5.4 does."""
+        config = TrainConfig(**self._settings, max_steps=steps, checkpoint_every=NEVER)
+        parts = (Batches(part, config.batch_size, seed=0) for part in (self._book.train, self._book.validation))
+        data = book_data(Data(*parts), config)
+        task = Pretraining(self.model, config, data.train, data.validation, self._write)
+        resume = self._state if reseed else None
+        if resume is not None:
+            resume = replace(resume, rng=dict(resume.rng) | {"cpu": torch.Generator().manual_seed(123).get_state()})
+        train(task, config, self, resume)
+
+    def check(self) -> None: ...
+
+    def on_report(self, report: Report) -> None:
+        if report.step % self._settings["eval_every"] == self._settings["eval_offset"]:
+            assert report.train_loss is not None
+            assert report.val_loss is not None
+            self.rows.append((report.step - 1, report.train_loss, report.val_loss))
+
+    def on_sample(self, step: int, text: str) -> None:
+        self.samples.append(text)
+
+    def on_early_stop(self, best: Best) -> None: ...
+
+    def on_checkpoint(self, state: TrainState) -> None:
+        self._state = state
+
+    def _write(self, check: Callable[[], None]) -> str:
+        tokenizer = self._book.tokenizer
+        ids = tokenizer.encode(self._settings["sample_prompt"])
         return tokenizer.decode(ids + write_greedily(self.model, ids, 50, check=check)).replace("\n", " ")
 
 
@@ -121,9 +168,10 @@ def test_chapter_5_begins_as_in_the_book(golden, book):
     run = Run(book, batch_size=2, every=5, batches=5)
     for name, part in (("train", book.train), ("val", book.validation)):
         assert run.loss_of(part) == pytest.approx(fact["expected"][name], abs=fact["tolerance"])
-    run.go(constant(4e-4, 1))
+    begun = PresetRun(book, "book-ch05")
+    begun.go(1)
     first = golden("ch05.train.cpu")["expected"][0]
-    assert run.trace.rows[0] == pytest.approx(first, abs=golden("ch05.train.cpu")["tolerance"]["strict"])
+    assert begun.rows[0] == pytest.approx(first, abs=golden("ch05.train.cpu")["tolerance"]["strict"])
 
 
 def test_the_largest_slope_is_appendix_ds(golden, book):
@@ -166,10 +214,9 @@ def test_the_books_own_smoke_tests(golden, book, fact, names, every, config):
 @pytest.mark.timeout(4 * 3600)
 def test_ten_epochs_of_chapter_5_and_an_eleventh(golden, book):
     proof, expected = Proof(), golden("ch05.train.cpu")["expected"]
-    torch.manual_seed(123)
-    run = Run(book, batch_size=2, every=5, batches=5)
-    run.go(constant(4e-4, 90, sample_every=9))
-    rows, texts = list(run.trace.rows), list(run.trace.samples)
+    run = PresetRun(book, "book-ch05")
+    run.go(90)
+    rows, texts = list(run.rows), list(run.samples)
     known = golden("ch05.train.cpu.text")["expected"]
     proof.record(
         "ch05.train.cpu",
@@ -181,9 +228,9 @@ def test_ten_epochs_of_chapter_5_and_an_eleventh(golden, book):
         "What the network of that run writes after its first and its last epoch.",
         *(f"After epoch {n}: `{texts[n - 1]}` (the book: `{known[f'epoch{n}']}`)." for n in (1, 10)),
     )
-    run.go(constant(4e-4, 99), reseed=True)
+    run.go(99, reseed=True)
     more = [[step, *golden("ch05.continue")["expected"][f"step{step}"].values()] for step in (0, 5)]
-    rows_more = [(step - 90, *losses) for step, *losses in run.trace.rows[len(rows) :]]
+    rows_more = [(step - 90, *losses) for step, *losses in run.rows[len(rows) :]]
     proof.record(
         "ch05.continue",
         "Exercise 5.4: an eleventh epoch with the seed set again. The book's figures come from another first run.",
@@ -201,16 +248,15 @@ def test_ten_epochs_of_chapter_5_and_an_eleventh(golden, book):
 def test_fifteen_epochs_of_appendix_d(golden, book):
     """Ours clips from the first step on, the book's from the end of the warm-up on."""
     proof, expected = Proof(), golden("appD.train")["expected"]
-    torch.manual_seed(123)
-    run = Run(book, batch_size=2, every=5, batches=1)
-    run.go(constant(1e-3, 135, min_learning_rate=1e-5, warmup_steps=27, grad_clip=1.0, sample_every=135))
-    rows = {row[0]: row for row in run.trace.rows}
+    run = PresetRun(book, "book-appd")
+    run.go(135)
+    rows = {row[0]: row for row in run.rows}
     proof.record(
         "appD.train",
         "Fifteen epochs of appendix D: warm-up over 27 steps to 1e-3, cosine down to 1e-5, clipping at 1, seed 123. "
         "Ours clips from the first step on, the book's from the end of the warm-up on.",
         table(("step", "train", "book", "validation", "book"), _beside([rows[row[0]] for row in expected], expected)),
-        f"At the end it writes: `{run.trace.samples[-1]}`.",
+        f"At the end it writes: `{run.samples[-1]}`.",
     )
     assert rows[0][1:] == pytest.approx(expected[0][1:], abs=0.02)
     assert all(rows[step][1] < 0.5 for step in range(75, 135, 5))

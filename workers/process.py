@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import Celery
@@ -22,10 +22,15 @@ from app.services.presence import Presence
 from app.services.queue import Nudger, make_celery
 from app.services.storage import Storage
 from app.services.sweep import Sweeper
+from app.services.webhooks import Deliveries
 from workers.supervise import TRAINER, Supervisor
 from workers.tasks import add_tasks
+from workers.validate import Validation
 
 log = get_logger(__name__)
+
+Beside = Callable[[threading.Event], None]
+"""What runs in a thread of its own until an event is set."""
 
 
 def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
@@ -45,7 +50,12 @@ def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
     add_tasks(celery, supervisor)
     presence = Presence(database, supervisor.worker_id, socket.gethostname(), lambda: supervisor.devices)
     sweeper = Sweeper(settings, database, storage, Nudger(celery), lambda: supervisor.is_busy, presence)
-    celery.steps["worker"].add(_life(database, supervisor, sweeper))
+    beside: dict[str, Beside] = {
+        "sweep": sweeper.run,
+        "validate": Validation(settings, database, supervisor.worker_id).run,
+        "webhooks": Deliveries(settings, database).run,
+    }
+    celery.steps["worker"].add(_life(database, supervisor, beside))
     return celery
 
 
@@ -74,7 +84,7 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _life(database: Database, supervisor: Supervisor, sweeper: Sweeper) -> type[StartStopStep]:
+def _life(database: Database, supervisor: Supervisor, beside: dict[str, Beside]) -> type[StartStopStep]:
     """A step of Celery's worker: what happens before it takes nudges, and once it is to end, whatever the reason."""
 
     class Life(StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -87,11 +97,15 @@ def _life(database: Database, supervisor: Supervisor, sweeper: Sweeper) -> type[
             self._stopping = threading.Event()
             # Celery stops its steps only once its loop comes round, seconds later; the trainer is told at once.
             worker_shutting_down.connect(self._on_shutdown, weak=False)
-            self._sweep = threading.Thread(target=sweeper.run, args=(self._stopping,), name="sweep", daemon=True)
+            self._beside = [
+                threading.Thread(target=run, args=(self._stopping,), name=name, daemon=True)
+                for name, run in beside.items()
+            ]
 
         def start(self, _worker: Any) -> None:
             migrate_once_there(database)
-            self._sweep.start()
+            for thread in self._beside:
+                thread.start()
             log.info("worker_ready", worker_id=supervisor.worker_id)
 
         def stop(self, _worker: Any) -> None:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import httpx
 import typer
 
+from app.cli import estimates, show
 from app.cli import local as in_process
-from app.cli import show
 from app.config import get_settings
 
 Url = Annotated[str | None, typer.Option(help="The server to call (INKLING_URL).")]
@@ -101,6 +101,7 @@ def train(
     key: Annotated[
         str | None, typer.Option(help="An idempotency key: the same command again gives the same job.")
     ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Tell what it would take, and start nothing.")] = False,
     follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
     as_json: Json = False,
     url: Url = None,
@@ -115,6 +116,9 @@ def train(
         body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
+        if estimate:
+            answer = _ask(client, "POST", "/jobs/estimate", json=body)
+            return show.as_json(answer) if as_json else estimates.show_estimate(answer)
         job = _ask(client, "POST", "/jobs", json=body, headers={"idempotency-key": key} if key else {})
         if follow:
             job = _follow(client, job["id"], quiet=as_json)

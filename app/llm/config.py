@@ -198,6 +198,7 @@ class LoopConfig:
     precision: Precision = "float32"
     compile: bool = False
     eval_every: int = 20
+    eval_offset: int = 0  # steps by which evaluations come later: the book's first one is after step 1
     eval_batches: int = 8
     patience: int | None = None
     min_improvement: float = 0.0
@@ -217,6 +218,7 @@ class LoopConfig:
         for field in ("batch_size", "eval_every", "eval_batches", "sample_every", "checkpoint_every"):
             _check_int(field, getattr(self, field), 1)
         _check_int("accumulate", self.accumulate, 1, 10**6)
+        _check_int("eval_offset", self.eval_offset, 0, self.eval_every - 1)
         _check_int("keep_checkpoints", self.keep_checkpoints, 1, 100)
         if self.patience is not None:
             _check_int("patience", self.patience, 1, 10**9)
@@ -253,12 +255,14 @@ class TrainConfig(LoopConfig):
     """One run on windows of text (chapter 5).
 
     `trainable` names which weights learn: all, or the last block with the final norm (the head too, where it is
-    not tied to the embedding).
+    not tied to the embedding). `order` says whence chance comes: from the seed, for each step apart, or as in the book,
+    where starting weights, an epoch's order, dropout and evaluations draw from one generator, one after the other.
     """
 
     context_length: int | None = None  # tokens a window; None: the model's own, at most 256
     stride: int | None = None  # None: the window's length, so that no token is seen twice an epoch
     trainable: Literal["all", "last_block"] = "all"
+    order: Literal["seeded", "book"] = "seeded"
     sample_tokens: int = 40
 
     def __post_init__(self) -> None:
@@ -267,6 +271,8 @@ class TrainConfig(LoopConfig):
             if getattr(self, field) is not None:
                 _check_int(field, getattr(self, field), 1, 10**9)
         _check_int("sample_tokens", self.sample_tokens, 1)
+        if self.order == "book" and self.accumulate != 1:  # an epoch's chance is drawn between two updates
+            raise BadConfig("accumulate", "in the book's order a step has one batch")
         if not self.sample_prompt.strip():
             raise BadConfig("sample_prompt", "must hold some text")
 

@@ -14,8 +14,9 @@ MAX_EPOCHS = 10_000
 MAX_SAMPLE_TOKENS = 2000
 MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**63 - 1
+LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the other
 
-Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Status = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
 class NameOr:
@@ -73,6 +74,7 @@ class TrainSpec(In):
     A setting that the recipe does not have is refused.
     """
 
+    preset: str | None = Field(None, description="Settings of a whole job; what is said here stands over them.")
     max_steps: int | None = Field(None, description="This or `epochs`; with neither, one epoch.")
     epochs: int | None = Field(None, le=MAX_EPOCHS)
     batch_size: int = 8
@@ -89,7 +91,11 @@ class TrainSpec(In):
     )
     compile: bool = Field(False, description="Have torch.compile make the network faster, which takes a minute.")
     trainable: Literal["all", "last_block"] = "all"
+    order: Literal["seeded", "book"] = Field(
+        "seeded", description="book: weights, batches and dropout are drawn from one generator, as the book does it."
+    )
     eval_every: int = 20
+    eval_offset: int = Field(0, description="Evaluations come so many steps later: with 1 after steps 1, 21, 41, …")
     eval_batches: int = 8
     patience: int | None = Field(
         None, description="End after so many evaluations without a better validation loss; null: never."
@@ -107,6 +113,17 @@ class TrainSpec(In):
     window: int = Field(5, description="word2vec: words to each side, at most.")
     negatives: int = Field(5, description="word2vec: words by chance for each pair.")
     subsample: float | None = Field(1e-3, description="word2vec: more frequent words are left out at times.")
+
+
+class WebhookSpec(In):
+    """Who is told when the job ends."""
+
+    url: str
+    secret: str | None = Field(None, description="`whsec_` and 24 to 64 bytes in base 64; signs what is sent.")
+
+
+class WebhookOut(Out):
+    url: str = Field(description="Its secret is not shown.")
 
 
 class JobCreate(In):
@@ -137,6 +154,7 @@ class JobCreate(In):
     devices: int = Field(1, ge=1, le=1)
     priority: int = Field(0, ge=-100, le=100, description="Higher ones run first.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
+    webhook: WebhookSpec | None = Field(None, description="Told when the job has ended, however it did.")
 
 
 class JobChanges(In):
@@ -216,6 +234,7 @@ class JobOut(Out):
     created_at: int
     started_at: int | None
     finished_at: int | None
+    webhook: WebhookOut | None
     error: JobError | None
     result: JobResult | None
 
@@ -226,6 +245,7 @@ class MetricOut(Out):
     step: int
     created_at: float
     loss: float | None
+    train_loss: float | None = Field(description="Of training batches in evaluation mode; with `order` book.")
     val_loss: float | None
     learning_rate: float | None
     grad_norm: float | None

@@ -81,6 +81,14 @@ def ids_of(
     return read_ids(target, encoder.tokenizer.vocab_size)
 
 
+def known_count(
+    storage: Storage, encoder: Encoder, dataset: DatasetRow, part: tuple[int, int | None], column: str | None
+) -> int | None:
+    """How many ids a part has, where it is encoded already; None where it is not."""
+    place = _file_of(storage, encoder, dataset, part, column)
+    return len(read_ids(place, encoder.tokenizer.vocab_size)) if place.exists() else None
+
+
 def end_id(tokenizer: Tokenizer) -> int:
     """What stands behind each of several texts.
 

@@ -53,15 +53,21 @@ class Source:
         if self.column is None:
             length = (self.size if end is None else end) - start
             text = datasets.characters(storage, self.dataset, start, min(length, characters))
-            return [text], length <= characters
+            return ([text], True) if length <= characters else ([_to_a_space(text)], False)
         found: list[str] = []
         size = 0
         for text in self.texts(storage, start, end):
             if size >= characters:
                 return found, False
-            found.append(text[:characters])
+            found.append(text if len(text) <= characters else _to_a_space(text[:characters]))
             size += len(text)
         return found, True
+
+
+def _to_a_space(text: str) -> str:
+    """What was cut off somewhere, without its last piece: half a word may be one that no tokenizer knows."""
+    end = max(text.rfind(" "), text.rfind("\n"))
+    return text[:end] if end > 0 else text
 
 
 def source_of(dataset: DatasetRow, column: str | None, param: str, column_param: str | None = None) -> Source:

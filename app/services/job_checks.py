@@ -19,7 +19,7 @@ from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate, NetworkSpec
-from app.services import compiling, datasets, model_files, tokens, word2vec_checks
+from app.services import compiling, datasets, model_files, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config
@@ -68,6 +68,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
     Raises:
         AppError: they do not, or something is not there; `param` says which field.
     """
+    body = train_presets.filled(body)
     if isinstance(body.dataset, str):
         shares: tuple[Share, ...] = (_share(session, body.dataset, "dataset"),)
     else:
@@ -103,7 +104,9 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
     if plan.tokenizer:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
-    return replace(plan, tokenizer=WordTokenizer.from_json(made.content.decode()))
+    tokenizer = WordTokenizer.from_json(made.content.decode())
+    network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
+    return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
 
 def check_texts(storage: Storage, plan: Plan) -> None:
@@ -134,6 +137,8 @@ def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     config, tokenizer_name = _network(session, runtime, body)
     train = train_config(body, TrainConfig)
     window = window_length(train, config.context_length)
+    if train.order == "book" and not isinstance(body.model, str):
+        _check_book_parts(config)
     if train.batch_size * window > MAX_BATCH_TOKENS:
         told = f"{train.batch_size} windows of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
         raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
@@ -142,7 +147,16 @@ def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     else:
         model = body.model.model_dump(exclude_none=True) or {"preset": DEFAULT_PRESET}
         called = body.model.preset or "gpt"
-    return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window)
+    return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window, network=config)
+
+
+def _check_book_parts(config: ModelConfig) -> None:
+    from app.llm.model.book_start import check_book_parts
+
+    try:
+        check_book_parts(config)
+    except BadConfig as error:
+        raise InvalidRequest(f"model.{error}", param=f"model.{error.field}") from error
 
 
 RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from app.db.tables.job import JobRow
-from app.schemas.job import JobChanges, JobCreate
+from app.schemas.job import LENGTHS, JobChanges, JobCreate
 from app.services import jobs
 from app.services.runtime import Runtime
-
-LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the other
 
 
 def duplicate(runtime: Runtime, job_id: str, changes: JobChanges) -> JobRow:

@@ -19,7 +19,16 @@ from app.db.tables.metric import MetricRow
 from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
-from app.services import idempotency, job_checks, job_needs, tokenizer_making
+from app.services import (
+    idempotency,
+    job_checks,
+    job_fit,
+    job_needs,
+    job_validation,
+    tokenizer_making,
+    train_presets,
+    webhooks,
+)
 from app.services.idempotency import Key
 from app.services.job_checks import Plan
 from app.services.progress import add_status
@@ -40,7 +49,7 @@ class Created:
 
 
 def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None) -> Created:
-    """Record a queued job; the workers hear of it once it is committed.
+    """Record a job that is queued, or whose large texts are read first; the workers hear of it once it is committed.
 
     Args:
         idempotency_key: as long as a job made with it is there, the same request gives that job again.
@@ -71,12 +80,17 @@ def _earlier(runtime: Runtime, key: Key) -> JobRow | None:
 
 def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     job_id = new_id("job")
+    if body.webhook is not None:
+        webhooks.check(runtime.settings, body.webhook)
+    body = train_presets.filled(body)
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
         name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
+    job_fit.check(runtime, plan, body.device)
     row = _row(job_id, name, plan, body)
+    row.status = job_validation.status_of(runtime, plan)
     if key is not None:
         row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
     try:
@@ -84,8 +98,12 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
             _add(session, runtime, row)
             session.flush()
             _hold_tokenizer(session, runtime, plan)
-            add_status(session, row, "queued")
-            runtime.nudger.after_commit(session, row.id)
+            if row.status == "queued":
+                row.nudged_at = db_now()
+                add_status(session, row, "queued")
+                runtime.nudger.after_commit(session, row.id)
+            else:
+                add_status(session, row, "its texts are read before it is queued")
     except IntegrityError as error:  # somebody was faster, with the name or with the key
         raise name_taken(name) from error
     return row
@@ -206,7 +224,6 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         id=job_id,
         recipe=body.recipe,
         name=name,
-        status="queued",
         datasets=shares,
         model=plan.asked.model,
         tokenizer=plan.asked.tokenizer_name,
@@ -217,5 +234,6 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         priority=body.priority,
         seed=secrets.randbelow(DRAWN_SEEDS) if body.seed is None else body.seed,
         total_steps=plan.asked.train.max_steps,
-        nudged_at=db_now(),
+        webhook_url=None if body.webhook is None else body.webhook.url,
+        webhook_secret=None if body.webhook is None else body.webhook.secret,
     )

@@ -5,6 +5,10 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+from pathlib import Path
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""What a container may take, as the second and the first version of control groups tell it."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
@@ -17,6 +21,19 @@ def default_budget() -> int:
 def machine_bytes() -> int:
     """The machine's memory."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def usable_bytes() -> int:
+    """The machine's memory, or as much of it as this container may take."""
+    return min(machine_bytes(), *(_limit(path) for path in CGROUP_LIMITS))
+
+
+def _limit(path: Path) -> int:
+    try:
+        told = path.read_text().strip()
+    except OSError:  # no container, or one of the other version
+        return machine_bytes()
+    return int(told) if told.isdigit() else machine_bytes()  # else "max"
 
 
 def collect() -> None:

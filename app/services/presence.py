@@ -39,8 +39,8 @@ class Presence:
 
 
 def waiting_for(session: Session, jobs: Iterable[JobRow], lease_s: float) -> dict[str, str]:
-    """For each queued job that no live worker can run, by its id, what is not there."""
-    queued = [job for job in jobs if job.status == "queued"]
+    """For each job that waits for a worker, and that no live one can run, by its id, what is not there."""
+    queued = [job for job in jobs if job.status in ("validating_files", "queued")]
     there = [row.devices for row in worker.live(session, lease_s)] if queued else []
     told = {job.id: _lacking(there, job) for job in queued}
     return {job_id: lack for job_id, lack in told.items() if lack is not None}

@@ -13,7 +13,10 @@ from app.db.tables.job import JobRow
 from app.errors import InvalidRequest
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.data.book_order import LOADER_DRAWS, BookBatches
+from app.llm.data.windows import Batches
 from app.llm.evaluate import write_greedily
+from app.llm.model.book_start import book_network
 from app.llm.model.transformer import Transformer
 from app.llm.train.peak import flops_per_token
 from app.llm.train.pretrain import Pretraining
@@ -57,7 +60,9 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Netwo
         fields = {name: value for name, value in job.model.items() if name != "preset"}
         preset = PRESETS[job.model["preset"]] if job.model.get("preset") else {}
         config = ModelConfig(**{**preset, **fields, "vocab_size": encoder.tokenizer.vocab_size})
-        return Transformer(config), ModelMeta(config, job.tokenizer, encoder.tokenizer.eos_id)
+        starts_as_in_the_book = read_config(job.train).order == "book"
+        network = book_network(config) if starts_as_in_the_book else Transformer(config)
+        return network, ModelMeta(config, job.tokenizer, encoder.tokenizer.eos_id)
     with runtime.database.read() as session:
         place = model_files.find(session, runtime.storage, base)
     weights = model_files.read(place)
@@ -87,11 +92,30 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     length = window_length(config, network.config.context_length)
     cut = Cut(length, config.stride or length, length, config.batch_size)
     data = read_data(runtime, job, encoder, cut, check)
+    counted = data.train  # what is read of each text is the same in any order
     config = config.with_steps(config.steps(len(data.train)))
+    if config.order == "book":
+        data = book_data(data, config)
     task = _make_task(network, config, data, encoder, meta.eos_id)
     # Of frozen blocks a part is computed once, and remembered: there is no one number.
     flops = flops_per_token(network.config, length) if config.trainable == "all" else None
-    return Run(task, config, data.train, tokens_a_window=length, flops_per_token=flops)
+    return Run(task, config, counted, tokens_a_window=length, flops_per_token=flops)
+
+
+def book_data(data: Data, config: TrainConfig) -> Data:
+    """The same windows as the book's two loaders give them: one that shuffles, and one that does not, whole to its end.
+
+    Between an evaluation and the next step stands what the evaluation drew in going through both of them.
+    """
+    validation, draws = None, LOADER_DRAWS + 1
+    if data.validation is not None:
+        validation = Batches(data.validation.windows, config.batch_size, seed=None, drop_last=False)
+        draws += LOADER_DRAWS
+
+    def draws_before(step: int) -> int:
+        return draws if step > 0 and step % config.eval_every == config.eval_offset else 0
+
+    return Data(BookBatches(data.train.windows, config.batch_size, draws_before), validation)
 
 
 def _make_task(

@@ -20,6 +20,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import Ending, JobRow
 from app.db.tables.metric import MetricRow
 from app.llm.errors import TrainingStopped
+from app.services import webhook_outbox
 
 FLUSH_EVERY_S = 0.5  # measured steps are written together: a small model takes hundreds a second
 SHOWN_SAMPLE_CHARACTERS = 200
@@ -34,6 +35,8 @@ class Measured(Protocol):
     def total_steps(self) -> int: ...
     @property
     def loss(self) -> float | None: ...
+    @property
+    def train_loss(self) -> float | None: ...
     @property
     def val_loss(self) -> float | None: ...
     @property
@@ -246,9 +249,11 @@ class Progress:
 
 
 def add_status(session: Session, row: JobRow, message: str, *, data: Mapping[str, Any] | None = None) -> None:
-    """Record that a locked job changed its state, as an event."""
+    """Record that a locked job changed its state, as an event; have its end told to its webhook, too."""
     level = {"failed": "error", "cancelled": "warn", "paused": "warn"}.get(row.status, "info")
     event.add(session, row.id, "status", message, level=level, data={"status": row.status, **(data or {})})
+    if row.is_final:
+        webhook_outbox.announce(session, row)
 
 
 def metric_values(row: MetricRow) -> dict[str, Any]:
@@ -262,6 +267,7 @@ def _metric_row(job_id: str, moment: float, measured: Measured, use: MachineUse)
         step=measured.step,
         created_at=moment,
         loss=measured.loss,
+        train_loss=measured.train_loss,
         val_loss=measured.val_loss,
         learning_rate=measured.learning_rate,
         grad_norm=measured.grad_norm,
@@ -278,6 +284,8 @@ def _in_words(measured: Measured) -> str:
     parts = [f"step {measured.step} of {measured.total_steps}"]
     if measured.loss is not None:
         parts.append(f"loss {measured.loss:.4f}")
+    if measured.train_loss is not None:
+        parts.append(f"training loss {measured.train_loss:.4f}")
     if measured.val_loss is not None:
         parts.append(f"validation loss {measured.val_loss:.4f}")
     return ", ".join(parts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import LoopConfig
+from app.llm.config import LoopConfig, NetworkConfig
 from app.llm.errors import BadConfig
 from app.schemas.job import JobCreate
 
@@ -38,6 +38,7 @@ class Asked:
     makes_tokenizer: bool  # the book's word tokenizer of the text, under that name, along with the job
     train: LoopConfig
     window: int  # tokens that a text must have, and one more
+    network: NetworkConfig  # of a tokenizer that is still to be made, with a single token
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def check(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
         makes_tokenizer=vocab_size is None,
         train=train,
         window=train.window_length,
+        network=config,
     )
 
 

@@ -33,7 +33,7 @@ class JobPage {
     let seconds = 0;
     const clock = setInterval(() => {
       seconds += 1;
-      if (this.job?.status === "queued" && seconds % ASK_EVERY_S === 0) this.refreshSoon(); // no event tells of workers
+      if (["queued", "validating_files"].includes(this.job?.status) && seconds % ASK_EVERY_S === 0) this.refreshSoon(); // no event tells of workers
       if (this.job) this.draw();
     }, 1000);
     try {

@@ -6,6 +6,7 @@ import { curl } from "./command.js";
 import { DatasetReport } from "./dataset_report.js";
 import { byId, h, say } from "./dom.js";
 import { count, many, size } from "./format.js";
+import { JobEstimate } from "./job_estimate.js";
 import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
 
 const TRAIN_NUMBERS = {
@@ -44,6 +45,10 @@ class JobForm {
       dataset: byId("dataset").value,
       tokenizer: this.#kind() === "new" ? byId("tokenizer").value : "",
     }));
+    this.estimate = new JobEstimate(
+      () => this.#body(),
+      (error) => mark(error.param, FIELDS),
+    );
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
@@ -86,6 +91,7 @@ class JobForm {
     byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
     this.#showColumns(dataset);
     this.report.refresh();
+    this.estimate.forget();
     try {
       byId("job-command").textContent = curl("/jobs", this.#body());
     } catch (error) {

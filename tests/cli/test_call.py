@@ -69,7 +69,11 @@ def test_a_file_becomes_a_model(calling: Command, verdict: str, tmp_path: Path) 
     assert "by-command" in [model["name"] for model in json.loads(calling("models", "--json").out)["data"]]
     assert calling("generate", "The", "--model", "by-command", "--max-new-tokens", "4").status == 0
 
-    (dataset,) = (row for row in json.loads(calling("datasets", "--json").out)["data"] if row["name"] == "verdict.txt")
+    estimate = calling("train", "verdict.txt", "--steps", "3", "--estimate", *SMALL)
+    assert (estimate.status, "3 steps, 96 tokens" in estimate.out) == (0, True), estimate
+    (dataset, *_) = (
+        row for row in json.loads(calling("datasets", "--json").out)["data"] if row["name"] == "verdict.txt"
+    )
     taken = calling("train", dataset["id"], "--name", "by-command", "--steps", "3", *SMALL)
     assert "by-command" in taken.refusal
     assert taken.refusal.endswith("(name_taken)")

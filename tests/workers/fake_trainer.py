@@ -26,6 +26,7 @@ class Report:
     step: int
     total_steps: int
     loss: float | None
+    train_loss: float | None = None
     val_loss: float | None = None
     learning_rate: float | None = 0.1
     grad_norm: float | None = 1.0

@@ -3,6 +3,7 @@
 from app.api.native import (
     datasets,
     embeddings,
+    estimates,
     health,
     inspect,
     job_control,
@@ -27,6 +28,7 @@ routers = [
     models.router,
     inspect.router,
     datasets.router,
+    estimates.router,
     jobs.router,
     job_metrics.router,
     job_control.router,

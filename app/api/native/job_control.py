@@ -15,6 +15,7 @@ from app.errors import (
     JobNotFound,
     ModelNotFound,
     NameTaken,
+    NoDiskSpace,
     TokenizerNotFound,
 )
 from app.schemas.job import DeletedJobOut, JobCancel, JobChanges, JobOut, JobPatch
@@ -49,7 +50,7 @@ def retry_job(job_id: str, session: WriteSession, runtime: RuntimeDep) -> JobOut
     return job_out(job_control.retry(session, runtime, job_id))
 
 
-@router.post("/duplicate", status_code=202, responses=refusals(*GONE, DataMissing, NameTaken))
+@router.post("/duplicate", status_code=202, responses=refusals(*GONE, DataMissing, NameTaken, NoDiskSpace))
 def duplicate_job(job_id: str, changes: JobChanges, runtime: RuntimeDep, response: Response) -> JobOut:
     """Queue a new job that does the same from the start, but for the changes."""
     row = job_copies.duplicate(runtime, job_id, changes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
-from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult
+from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult, WebhookOut
 
 
 def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
@@ -35,6 +35,7 @@ def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
         created_at=int(row.created_at),
         started_at=None if row.started_at is None else int(row.started_at),
         finished_at=None if row.finished_at is None else int(row.finished_at),
+        webhook=None if row.webhook_url is None else WebhookOut(url=row.webhook_url),
         error=None if row.error is None else JobError(**row.error),
         result=None
         if row.result_model is None

@@ -24,6 +24,7 @@ from app.errors import (
     JobNotFound,
     ModelNotFound,
     NameTaken,
+    NoDiskSpace,
     TokenizerNotFound,
 )
 from app.schemas.base import Page
@@ -56,6 +57,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
         DataMissing,
         NameTaken,
         IdempotencyKeyReused,
+        NoDiskSpace,
     )
     | {200: {"model": JobOut, "description": "The job that this request made when it came first."}},
 )

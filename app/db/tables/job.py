@@ -1,5 +1,6 @@
 """A job: the row, and the compare-and-set steps of its life. The row is the queue of record.
 
+    (validating_files, see `job_validation`, -->)
     queued --claim--> running --finish--> succeeded | failed | cancelled
      | ^                 |
      | +-- release, take_back --+
@@ -37,9 +38,9 @@ from app.db.base import Base, db_now
 from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
-LIVE = ("queued", "running", "paused")
+LIVE = ("validating_files", "queued", "running", "paused")
 BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
-_IS_LIVE = text("status IN ('queued', 'running', 'paused')")
+_IS_LIVE = text("status IN ('validating_files', 'queued', 'running', 'paused')")
 
 
 class JobRow(Base):
@@ -54,7 +55,7 @@ class JobRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     recipe: Mapped[str]
     name: Mapped[str]  # the name its model will have
-    status: Mapped[str]  # queued | running | paused | succeeded | failed | cancelled
+    status: Mapped[str]  # validating_files | queued | running | paused | succeeded | failed | cancelled
     datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
     model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
     tokenizer: Mapped[str]
@@ -83,6 +84,8 @@ class JobRow(Base):
     result_model: Mapped[str | None]
     result_checkpoint: Mapped[str | None]
     idempotency_key: Mapped[str | None]  # of the request that made it
+    webhook_url: Mapped[str | None]  # told when it ends
+    webhook_secret: Mapped[str | None]  # never shown
     request_sha256: Mapped[str | None]  # of that request's body; None where no key came with it
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     started_at: Mapped[float | None]
@@ -144,7 +147,7 @@ def live_with_name(session: Session, name: str) -> JobRow | None:
 
 
 def live(session: Session) -> list[JobRow]:
-    """Queued, running and paused jobs."""
+    """Jobs that have not ended."""
     return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.db.base import Base, db_now
 
 FIELDS = (
-    "step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s", "peak_share",
-    "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
+    "step", "created_at", "loss", "train_loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s",
+    "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
 )  # fmt: skip
 """What a row tells, in the order in which it is shown and exported."""
 
@@ -25,6 +25,7 @@ class MetricRow(Base):
     step: Mapped[int]
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     loss: Mapped[float | None]
+    train_loss: Mapped[float | None]  # in evaluation mode
     val_loss: Mapped[float | None]
     learning_rate: Mapped[float | None]
     grad_norm: Mapped[float | None]

@@ -28,7 +28,8 @@ from app.llm.train.schedule import learning_rate
 class Report:
     """What was measured once `step` updates were done; None where nothing was.
 
-    `loss` is that of the last update's batches, their mean, before the update; `tokens` counts all seen so far.
+    `loss` is that of the last update's batches, their mean, before the update; `tokens` counts all seen so
+    far; `train_loss` is of training batches in evaluation mode, as `val_loss` is of others.
     `tokens_per_s` and the shares are of the time from the end of the update before, with reporting and loading,
     without evaluation, sample and checkpoint; `seconds_left` has all of that.
     """
@@ -36,6 +37,7 @@ class Report:
     step: int
     total_steps: int
     loss: float | None = None
+    train_loss: float | None = None
     val_loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
@@ -55,7 +57,7 @@ class TrainState:
 
     report: Report
     optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
-    rng: Mapping[str, Tensor]  # the generators' states, by device
+    rng: Mapping[str, Tensor]  # the generators' states, by device, and by name those of the task
     best: Best = field(default_factory=Best)
 
 
@@ -65,11 +67,18 @@ class Task(Protocol):
     @property
     def model(self) -> nn.Module: ...
 
+    @property
+    def generators(self) -> Mapping[str, torch.Generator]:
+        """Those that are the task's own, by name: their states are saved and restored with the run."""
+
     def batch(self, number: int) -> Any:
         """The run's batch `number` (from 0), a function of that number, on the model's device; `loss` takes it."""
 
     def loss(self, batch: Any) -> tuple[Tensor, int]:
         """The mean loss of a batch, a scalar with a gradient, and how many tokens were read."""
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        """Mean loss over some training batches, which changes no generator; None where that is not measured."""
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         """Mean loss over the validation batches; None where there are none. Calls `check` between batches."""
@@ -175,16 +184,21 @@ class _Run:
             for name, parameter in self._learning.items()
             for key, tensor in self._optimizer.state[parameter].items()
         }
-        return TrainState(self.report, tensors, _rng_states(self._device), self._best)
+        own = {name: generator.get_state() for name, generator in self._task.generators.items()}
+        return TrainState(self.report, tensors, _rng_states(self._device) | own, self._best)
 
     def restore(self, resume: TrainState) -> None:
         """Take over step, optimizer and generators of a checkpoint.
 
         Raises:
-            BadCheckpoint: the optimizer's tensors are not those of the weights that learn.
+            BadCheckpoint: the optimizer's tensors are not those of the weights that learn, or a generator is missing.
         """
         self.report, self._best = resume.report, resume.best
         _restore_rng(resume.rng, self._device)
+        for name, generator in self._task.generators.items():
+            if name not in resume.rng:
+                raise BadCheckpoint(f"the state of the generator {name!r} is missing")
+            generator.set_state(resume.rng[name])
         if resume.report.step == 0:
             return  # the optimizer has nothing to remember yet
         found: dict[str, dict[str, Tensor]] = {name: {} for name in self._learning}
@@ -279,7 +293,9 @@ class _Run:
         config, step = self._config, self.report.step
         self._check()
         # A checkpoint is judged by its validation loss.
-        is_due = self._is_due(config.eval_every) or (step > 0 and self._is_due(config.checkpoint_every))
+        is_due = self._is_due(config.eval_every, config.eval_offset) or (
+            step > 0 and self._is_due(config.checkpoint_every)
+        )
         value = self._evaluate() if is_due else None
         with self._pace.timing("report"):
             self._callbacks.on_report(self.report)
@@ -301,7 +317,9 @@ class _Run:
     def _evaluate(self) -> float | None:
         """Measure, and count what came out; it may be what ends the run."""
         with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
+            train_value = self._task.training_loss(self._callbacks.check)
             value = self._task.validation_loss(self._callbacks.check)
+        self.report = replace(self.report, train_loss=train_value)
         if value is None:
             return None
         self.report = replace(self.report, val_loss=value if math.isfinite(value) else None)
@@ -311,8 +329,8 @@ class _Run:
             self._callbacks.on_early_stop(self._best)
         return value
 
-    def _is_due(self, every: int) -> bool:
-        return self.report.step % every == 0 or self._is_over
+    def _is_due(self, every: int, offset: int = 0) -> bool:
+        return self.report.step % every == offset or self._is_over
 
 
 @contextmanager

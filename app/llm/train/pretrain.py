@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from app.llm.config import TrainConfig
+from app.llm.data.book_order import BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import mean_loss
 from app.llm.model.transformer import Transformer
@@ -71,11 +72,27 @@ class Pretraining:
         # What is measured and sampled runs as it is: compiling it, too, takes longer than it saves.
         self._learnt = torch.compile(self._forward) if config.compile else self._forward
 
+    @property
+    def generators(self) -> Mapping[str, torch.Generator]:
+        return {"shuffle": self._train.shuffle} if isinstance(self._train, BookBatches) else {}
+
     def batch(self, number: int) -> TextBatch:
         return self._batch(self._train, number)
 
     def loss(self, batch: TextBatch) -> tuple[Tensor, int]:
         return self._loss(batch, self._learnt), batch.inputs.numel()
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        """Of the first batches of an epoch that is drawn for it, as chapter 5 does it.
+
+        What is drawn is put back, so that a run that goes on from here draws the same; the next step draws it again.
+        """
+        if not isinstance(self._train, BookBatches):
+            return None
+        with torch.random.fork_rng(devices=[]):
+            epoch = self._train.epoch_anew()
+            batches = (self._batch(epoch, number) for number in range(min(self.config.eval_batches, len(epoch))))
+            return mean_loss((self._loss(batch, self._forward) for batch in batches), check)
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         if self._validation is None:

@@ -6,7 +6,7 @@ windows, their order and their mixtures are those of every recipe. All chance is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,11 +96,19 @@ class SkipGrams:
         # Of another number of pairs each time: one program for any number.
         self._learnt = torch.compile(model.loss, dynamic=True) if config.compile else model.loss
 
+    @property
+    def generators(self) -> Mapping[str, torch.Generator]:
+        return {}
+
     def batch(self, number: int) -> Pairs:
         return self._batch(self._train, _TRAIN, number)
 
     def loss(self, batch: Pairs) -> tuple[Tensor, int]:
         return self._learnt(batch.middle, batch.beside, batch.by_chance), batch.words
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        check()
+        return None
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         if self._validation is None:

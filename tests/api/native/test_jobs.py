@@ -73,6 +73,7 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "created_at": 0,
         "started_at": None,
         "finished_at": None,
+        "webhook": None,
         "error": None,
         "result": None,
     }
@@ -127,6 +128,28 @@ def test_a_network_is_asked_for_by_preset_or_by_fields(client, model):
     response = ask(client, model=model)
     assert response.status_code == 202
     assert response.json()["model"] == model
+
+
+def test_a_preset_fills_in_what_is_left_out(client):
+    job = ask(client, train={"preset": "book-ch05", "context_length": 32, "stride": 32}).json()
+    assert job["model"] == {"preset": "gpt2-124m", "context_length": 256, "qkv_bias": False, "tied": False}
+    assert (job["seed"], job["tokenizer"], job["validation"]) == (123, "tides", 0.1)
+    train = job["train"]
+    assert (train["epochs"], train["order"], train["context_length"]) == (10, "book", 32)
+    assert "preset" not in train
+    again = client.post(f"/jobs/{job['id']}/duplicate", json={}).json()
+    assert (again["train"], again["model"], again["seed"]) == (train, job["model"], 123)
+
+
+def test_a_webhooks_secret_is_never_shown(client, monkeypatch):
+    monkeypatch.setattr("app.services.outgoing.check", lambda _url, private: None)
+    secret = "whsec_" + "QUJD" * 8
+    job = ask(client, name="told", webhook={"url": "https://hooks.example/a", "secret": secret})
+    assert job.status_code == 202
+    assert job.json()["webhook"] == {"url": "https://hooks.example/a"}
+    shown = [job.text, client.get("/jobs").text, client.get(f"/jobs/{job.json()['id']}/events").text]
+    assert not any("QUJD" in text for text in shown)
+    assert client.post(f"/jobs/{job.json()['id']}/duplicate", json={}).json()["webhook"] is None
 
 
 def test_a_mixture_and_a_text_to_measure_on(client):
@@ -208,6 +231,12 @@ REFUSED = [
     ({"model": "job_1@7"}, 404, "checkpoint_not_found", "model"),
     ({"model": "smollm2-135m-instruct", "tokenizer": None}, 424, "data_missing", "model"),
     ({"model": {"preset": "gpt-5"}}, 422, "invalid_value", "model.preset"),
+    ({"webhook": {"url": "http://127.0.0.1/"}}, 422, "invalid_value", "webhook.url"),
+    ({"webhook": {"url": "http://a.invalid/", "secret": "x"}}, 422, "invalid_value", "webhook.secret"),
+    ({"webhook": {}}, 422, "missing_field", "webhook.url"),
+    ({"train": {"preset": "book-ch99"}}, 422, "invalid_value", "train.preset"),
+    ({"train": {"order": "book"}}, 422, "invalid_value", "model.tied"),
+    ({"train": {"eval_offset": 20}}, 422, "invalid_value", "train.eval_offset"),
     ({"model": {"emb_dim": 32}}, 422, "invalid_value", "model.context_length"),
     ({"model": {"preset": "gpt-tiny", "emb_dim": 33}}, 422, "invalid_value", "model.n_heads"),
     ({"model": {"preset": "gpt-tiny", "emb_dim": 10**30}}, 422, "invalid_value", "model.emb_dim"),
@@ -257,7 +286,7 @@ REFUSED = [
     ({"devices": 2}, 422, "invalid_value", "devices"),
     ({"device": "tpu"}, 422, "invalid_value", "device"),
     ({"priority": 101}, 422, "invalid_value", "priority"),
-    ({"webhook": "http://127.0.0.1"}, 422, "unknown_field", "webhook"),
+    ({"callback": "http://127.0.0.1"}, 422, "unknown_field", "callback"),
 ]
 
 
@@ -383,8 +412,8 @@ def test_metrics_and_events_of_a_run(client):
     rows = client.get(f"{path}/metrics").json()["data"]
     assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
     assert set(rows[0]) == {
-        "step", "created_at", "loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s", "peak_share",
-        "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
+        "step", "created_at", "loss", "train_loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s",
+        "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
     }  # fmt: skip
     assert (rows[0]["loss"], rows[4]["loss"], rows[4]["val_loss"]) == (None, 1.0, 4.5)
     later = client.get(f"{path}/metrics", params={"after": 1, "limit": 2}).json()

@@ -61,6 +61,13 @@ class Practice:
     def loss(self, batch: int) -> tuple[Tensor, int]:
         return self.loss_of(batch), 1
 
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        return {}
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        return None
+
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         return None
 

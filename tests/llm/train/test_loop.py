@@ -37,6 +37,13 @@ class Regression:
     def loss(self, batch: Tensor) -> tuple[Tensor, int]:
         return F.mse_loss(self.model(batch).squeeze(1), batch.sum(1)), len(batch)
 
+    @property
+    def generators(self) -> dict[str, torch.Generator]:
+        return {}
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        return None
+
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         assert not self.model.training
         check()

@@ -1,0 +1,124 @@
+"""A few steps of a job's network, on ids by chance: how fast they are, and what memory they take.
+
+Run as a process of its own: nothing of what it takes stays. A line of JSON in, as `trial_process.Asked`. A line out
+once the network is there, `{"device", "device_bytes"}` (or `{"why_not"}` alone), and one after each step,
+`{"batch_size", "tokens", "seconds", "peak_bytes"}`. First come steps of one window, so that there is a figure where
+whole batches take too long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.llm.config import LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, network_config
+from app.llm.data.windows import Batches, Windows
+from app.llm.errors import TrainingStopped
+from app.llm.model.transformer import Transformer
+from app.llm.model.word_vectors import WordVectors
+from app.llm.train.early_stop import Best
+from app.llm.train.loop import Report, Task, TrainState, train
+from app.llm.train.pretrain import Pretraining
+from app.llm.train.word2vec import SkipGrams
+from app.services.training import DeviceUnavailable, choose_device
+
+NICE = 10  # as a trainer's: answers to people go before
+SINGLE_STEPS, STEPS = 2, 5  # of one window, of whole batches; the first of each also makes things ready
+NEVER = 1 << 20
+
+
+@dataclass
+class Tell:
+    """Writes down each step, and ends before one that would not be over in time."""
+
+    batch_size: int
+    ends_at: float
+
+    def check(self) -> None: ...
+
+    def on_report(self, report: Report) -> None:
+        if report.tokens_per_s is None:
+            return
+        tokens = report.tokens // report.step
+        seconds = tokens / report.tokens_per_s
+        told = {"batch_size": self.batch_size, "tokens": tokens, "seconds": seconds, "peak_bytes": peak_bytes()}
+        print(json.dumps(told), flush=True)
+        if time.monotonic() + seconds > self.ends_at:
+            raise TrainingStopped("enough")
+
+    def on_sample(self, step: int, text: str) -> None: ...
+
+    def on_early_stop(self, best: Best) -> None: ...
+
+    def on_checkpoint(self, state: TrainState) -> None: ...
+
+
+def main() -> None:
+    """Make the network and try it until the steps are done or the time is over."""
+    os.nice(NICE)
+    asked = json.loads(sys.stdin.readline())
+    ends_at = time.monotonic() + asked["seconds"]
+    if asked["threads"]:
+        torch.set_num_threads(asked["threads"])
+    try:
+        device = choose_device(asked["device"], asked["devices"])
+    except DeviceUnavailable as error:
+        print(json.dumps({"why_not": error.message}), flush=True)
+        return
+    torch.manual_seed(0)
+    network = network_config(asked["family"], asked["network"])
+    model = (Transformer(network) if isinstance(network, ModelConfig) else WordVectors(network)).to(device)
+    config = TrainConfig(**asked["train"]) if isinstance(network, ModelConfig) else SkipGramConfig(**asked["train"])
+    print(json.dumps({"device": device.type, "device_bytes": device_bytes(device)}), flush=True)
+    for batch_size, steps in ((1, SINGLE_STEPS), (config.batch_size, STEPS)):
+        tried = replace(
+            config.with_steps(steps),
+            batch_size=batch_size,
+            eval_every=NEVER,
+            sample_every=NEVER,
+            checkpoint_every=NEVER,
+        )
+        try:
+            train(task_of(model, tried, asked["window"], steps), tried, Tell(batch_size, ends_at))
+        except TrainingStopped:
+            return
+
+
+def task_of(model: Transformer | WordVectors, config: LoopConfig, window: int, steps: int) -> Task:
+    """The job's task on windows by chance, none of them twice."""
+    vocab_size, stride = model.config.vocab_size, window if isinstance(model, Transformer) else 1
+    ids = torch.randint(vocab_size, ((config.batch_size * steps + 1) * stride + window,))
+    batches = Batches(Windows(ids, window, stride), config.batch_size, seed=0)
+    if isinstance(model, Transformer):
+        assert isinstance(config, TrainConfig), "the recipe of such networks"
+        return Pretraining(model, config, batches, None, lambda _check: "")
+    assert isinstance(config, SkipGramConfig), "the recipe of such networks"
+    shares = np.full(vocab_size, 1 / vocab_size)
+    return SkipGrams(model, config, batches, None, shares, word=str, shown=[0])
+
+
+def peak_bytes() -> int:
+    """The most memory that this process, or on a GPU what it holds there, ever took."""
+    if torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_reserved())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+
+
+def device_bytes(device: torch.device) -> int | None:
+    """A GPU's memory; None on a CPU, whose memory is the machine's."""
+    if device.type != "cuda":
+        return None
+    total: Any = torch.cuda.get_device_properties(device).total_memory
+    return int(total)
+
+
+if __name__ == "__main__":
+    main()
