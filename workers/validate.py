@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.config import Settings
 from app.db.session import Database
 from app.log import get_logger
-from app.services import job_validation
+from app.services import validation_leases
 from app.services.leases import Claim
 
 log = get_logger(__name__)
@@ -51,7 +51,7 @@ class Validation:
 
     def look(self, stopping: threading.Event) -> bool:
         """Have one job's texts read; False where none waits for that."""
-        held = job_validation.claim(self._database, self._worker_id, self._settings.lease_s)
+        held = validation_leases.claim(self._database, self._worker_id, self._settings.lease_s)
         if held is None:
             return False
         log.info("texts_to_be_read", job_id=held.job_id, fence=held.fence)
@@ -66,7 +66,7 @@ class Validation:
             if child.stdin:
                 child.stdin.close()
         if stopping.is_set():
-            job_validation.release(self._database, held)
+            validation_leases.release(self._database, held)
         elif child.returncode != 0:
             log.warning("texts_not_read", job_id=held.job_id, exit_status=child.returncode)
         return True
@@ -82,7 +82,7 @@ class Validation:
                 if time.monotonic() < renew_at:
                     continue
             try:
-                if not job_validation.renew(self._database, held, self._settings.lease_s):
+                if not validation_leases.renew(self._database, held, self._settings.lease_s):
                     return
             except SQLAlchemyError as error:  # it may be back before the lease is over
                 log.warning("lease_not_renewed", job_id=held.job_id, error=str(error))

@@ -88,6 +88,18 @@ class ModelConfig:
     def family(self) -> Literal["gpt2", "llama"]:
         return "gpt2" if self.position == "learned" else "llama"
 
+    def check_book_parts(self) -> None:
+        """Pass a configuration of the book's GPT.
+
+        Raises:
+            BadConfig: a part of it is another family's, or the head is tied.
+        """
+        for field, wanted in (("norm", "layernorm"), ("position", "learned"), ("mlp", "gelu"), ("tied", False)):
+            if (found := getattr(self, field)) != wanted:
+                raise BadConfig(field, f"the book's network has {wanted!r}, not {found!r}")
+        if self.kv_heads != self.n_heads:
+            raise BadConfig("n_kv_heads", "the book's network has a key and a value for each head")
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -22,7 +22,7 @@ from app.schemas.job import JobCreate, NetworkSpec
 from app.services import compiling, datasets, model_files, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
-from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config
+from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config, window_length
 from app.services.runtime import Runtime
 from app.services.storage import Storage
 from app.services.tokenizer_making import make_word
@@ -132,8 +132,6 @@ def check_texts(storage: Storage, plan: Plan) -> None:
 
 def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     """The request as `pretrain` understands it."""
-    from app.services.pretraining import window_length  # torch, which a server needs only once it generates
-
     config, tokenizer_name = _network(session, runtime, body)
     train = train_config(body, TrainConfig)
     window = window_length(train, config.context_length)
@@ -151,10 +149,8 @@ def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
 
 
 def _check_book_parts(config: ModelConfig) -> None:
-    from app.llm.model.book_start import check_book_parts
-
     try:
-        check_book_parts(config)
+        config.check_book_parts()
     except BadConfig as error:
         raise InvalidRequest(f"model.{error}", param=f"model.{error.field}") from error
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.db.session import Database
 from app.db.tables import job as job_table
 from app.db.tables import job_validation as rows
 from app.db.tables.job import Ending, JobRow
@@ -23,7 +22,6 @@ from app.services import dataset_report, datasets
 from app.services.corpus import Encoder, ids_of, known_count, split_point
 from app.services.dataset_texts import Source
 from app.services.job_checks import Plan
-from app.services.leases import Claim, TakenBack
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 
@@ -52,42 +50,6 @@ def status_of(runtime: Runtime, plan: Plan) -> str:
         if part.source.dataset.size_bytes > FROM_BYTES and known is None:
             return rows.VALIDATING
     return "queued"
-
-
-def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
-    """Take a job whose texts are to be read, or None."""
-    with database.read() as session:
-        if not rows.is_waiting(session):
-            return None
-    with database.write() as session:
-        row = rows.claim(session, worker_id, lease_s)
-        return None if row is None else Claim(row.id, row.fence, row.attempt)
-
-
-def renew(database: Database, held: Claim, lease_s: float) -> bool:
-    """Whether it is still ours, and is so for `lease_s` seconds more."""
-    with database.write() as session:
-        return rows.renew(session, held.job_id, held.fence, lease_s)
-
-
-def release(database: Database, held: Claim) -> None:
-    """Leave it to another reader, if it is still ours."""
-    with database.write() as session:
-        row = rows.hold(session, held.job_id, held.fence)
-        if row is not None:
-            rows.let_go(row)
-
-
-def take_back_expired(database: Database, max_stalled: int) -> list[TakenBack]:
-    """Take jobs from readers that fell silent; another one reads them, unless too many died over it."""
-    taken = []
-    with database.write() as session:
-        for row in rows.expired(session):
-            rows.take_back(row, max_stalled)
-            why = "who read its texts fell silent"
-            add_status(session, row, f"{row.status}: {why}", data={"reason": "silent", "error": row.error})
-            taken.append(TakenBack(row.id, row.status, "silent"))
-    return taken
 
 
 def validate(runtime: Runtime, job_id: str, fence: int) -> None:

@@ -23,28 +23,13 @@ from app.llm.train.pretrain import Pretraining
 from app.services import model_files
 from app.services.corpus import Encoder
 from app.services.job_data import Check, Cut, Data, read_data
-from app.services.recipe import Run
+from app.services.recipe import Run, window_length
 from app.services.runtime import Runtime
-
-DEFAULT_WINDOW = 256
-"""Tokens a window where the job says nothing and the model could take more."""
 
 
 def read_config(train: dict[str, Any]) -> TrainConfig:
     """The settings of a job's row."""
     return TrainConfig(**train)
-
-
-def window_length(config: TrainConfig, context_length: int) -> int:
-    """Tokens a window.
-
-    Raises:
-        InvalidRequest: more were asked for than the model's context.
-    """
-    if config.context_length is not None and config.context_length > context_length:
-        told = f"windows of {config.context_length} tokens do not fit the model's context of {context_length}"
-        raise InvalidRequest(told, param="train.context_length")
-    return config.context_length or min(context_length, DEFAULT_WINDOW)
 
 
 def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Network, ModelMeta]:

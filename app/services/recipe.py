@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import LoopConfig, NetworkConfig
+from app.llm.config import LoopConfig, NetworkConfig, TrainConfig
 from app.llm.errors import BadConfig
 from app.schemas.job import JobCreate
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # torch, which a server needs only once it computes
     from app.services.runtime import Runtime
 
 MAX_BATCH_TOKENS = 1 << 20
+DEFAULT_WINDOW = 256
+"""Tokens a window where the job says nothing and the model could take more."""
 
 Config = TypeVar("Config", bound=LoopConfig)
 Check = Callable[[], None]
@@ -96,3 +98,15 @@ def refuse_others(body: JobCreate, part: str, given: dict[str, Any], honoured: s
     odd = sorted(given.keys() - honoured)
     if odd:
         raise UnknownField(f"{part}.{odd[0]}: recipe {body.recipe} has no such setting", param=f"{part}.{odd[0]}")
+
+
+def window_length(config: TrainConfig, context_length: int) -> int:
+    """Tokens a window.
+
+    Raises:
+        InvalidRequest: more were asked for than the model's context.
+    """
+    if config.context_length is not None and config.context_length > context_length:
+        told = f"windows of {config.context_length} tokens do not fit the model's context of {context_length}"
+        raise InvalidRequest(told, param="train.context_length")
+    return config.context_length or min(context_length, DEFAULT_WINDOW)

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.db.session import Database
 from app.db.tables import job
 from app.log import get_logger
-from app.services import job_validation, leases
+from app.services import leases, validation_leases
 from app.services.presence import Presence
 from app.services.queue import Nudger
 from app.services.storage import Storage
@@ -77,7 +77,7 @@ class Sweeper:
             self._presence.tell()
         for taken in leases.take_back_expired(self._database, self._settings.job_attempts):
             log.warning("job_taken_back", job_id=taken.job_id, status=taken.status, reason=taken.reason)
-        for taken in job_validation.take_back_expired(self._database, self._settings.job_attempts):
+        for taken in validation_leases.take_back_expired(self._database, self._settings.job_attempts):
             log.warning("validation_taken_back", job_id=taken.job_id, status=taken.status)
         if not self._is_busy():
             self._nudge()

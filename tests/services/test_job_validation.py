@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from app.config import Settings
 from app.db.tables import job_validation as rows
 from app.main import create_app
-from app.services import job_validation, leases
+from app.services import job_validation, leases, validation_leases
 from app.services.runtime import Runtime
 
 GOOD = "the tide and the clock\n" * 300
@@ -47,7 +47,7 @@ def runtime_of(client: TestClient) -> Runtime:
 
 
 def read(client: TestClient) -> leases.Claim:
-    held = job_validation.claim(runtime_of(client).database, "w", 30)
+    held = validation_leases.claim(runtime_of(client).database, "w", 30)
     assert held is not None
     job_validation.validate(runtime_of(client), held.job_id, held.fence)
     return held
@@ -125,17 +125,17 @@ def test_it_can_be_cancelled_and_deleted_meanwhile(client):
     dataset = upload(client, GOOD)
     made = asked(client, dataset, name="mine")
     database = runtime_of(client).database
-    held = job_validation.claim(database, "w", 30)
+    held = validation_leases.claim(database, "w", 30)
     assert held is not None
     assert client.delete(f"/datasets/{dataset}").status_code == 409
     assert client.post(f"/jobs/{made['id']}/pause").status_code == 409
     assert client.post(f"/jobs/{made['id']}/cancel").json()["status"] == "cancelled"
-    assert not job_validation.renew(database, held, 30)
+    assert not validation_leases.renew(database, held, 30)
     job_validation.validate(runtime_of(client), held.job_id, held.fence)  # who read on changes nothing
     assert job(client, made["id"])["status"] == "cancelled"
     second = asked(client, upload(client, GOOD + "the tide"), name="mine")
     assert second["status"] == "validating_files"
-    held = job_validation.claim(database, "w", 30)
+    held = validation_leases.claim(database, "w", 30)
     assert held is not None
     assert client.delete(f"/jobs/{second['id']}").status_code == 200
     job_validation.validate(runtime_of(client), held.job_id, held.fence)
@@ -158,28 +158,28 @@ def test_readers_that_die_are_replaced_and_at_last_the_job_fails(client):
             row = rows.job.lock(session, made["id"])
             assert row is not None
             row.not_before = 0
-        held = job_validation.claim(database, f"w{attempt}", 0.01)
+        held = validation_leases.claim(database, f"w{attempt}", 0.01)
         assert held is not None
         assert held.fence == attempt
-        assert job_validation.claim(database, "other", 30) is None
+        assert validation_leases.claim(database, "other", 30) is None
         time.sleep(0.05)
-        taken = job_validation.take_back_expired(database, 3)
+        taken = validation_leases.take_back_expired(database, 3)
         assert [each.status for each in taken] == ["validating_files" if attempt < 3 else "failed"]
-    assert job_validation.take_back_expired(database, 3) == []
+    assert validation_leases.take_back_expired(database, 3) == []
     assert job(client, made["id"])["error"]["code"] == "attempts_exhausted"
 
 
 def test_a_stale_reader_changes_nothing(client):
     made = asked(client, upload(client, GOOD))
     database = runtime_of(client).database
-    first = job_validation.claim(database, "w1", 30)
+    first = validation_leases.claim(database, "w1", 30)
     assert first is not None
-    job_validation.release(database, first)
-    second = job_validation.claim(database, "w2", 30)
+    validation_leases.release(database, first)
+    second = validation_leases.claim(database, "w2", 30)
     assert second is not None
     job_validation.validate(runtime_of(client), first.job_id, first.fence)
     assert job(client, made["id"])["status"] == "validating_files"
-    job_validation.release(database, first)
-    assert job_validation.renew(database, second, 30)
+    validation_leases.release(database, first)
+    assert validation_leases.renew(database, second, 30)
     job_validation.validate(runtime_of(client), second.job_id, second.fence)
     assert job(client, made["id"])["status"] == "queued"

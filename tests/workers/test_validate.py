@@ -14,7 +14,7 @@ from app.config import Settings
 from app.db.session import Database
 from app.db.tables import job as jobs
 from app.main import create_app
-from app.services import job_validation
+from app.services import job_validation, validation_leases
 from workers.validate import Validation
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -67,7 +67,7 @@ def test_one_that_dies_leaves_the_job_to_the_sweep(waiting):
     assert validation(client, DIES).look(threading.Event())
     assert not validation(client, DIES).look(threading.Event())
     time.sleep(3.2)
-    assert [taken.job_id for taken in job_validation.take_back_expired(database, 3)] == [job_id]
+    assert [taken.job_id for taken in validation_leases.take_back_expired(database, 3)] == [job_id]
     assert status(database, job_id) == "validating_files"
 
 
@@ -87,9 +87,9 @@ def test_the_lease_is_renewed_and_a_worker_that_ends_lets_go(waiting):
     thread = threading.Thread(target=validation(client, SLEEPS).run, args=(stopping,))
     thread.start()
     time.sleep(4.5)  # longer than the lease
-    assert job_validation.take_back_expired(database, 3) == []
-    assert job_validation.claim(database, "other", 30) is None
+    assert validation_leases.take_back_expired(database, 3) == []
+    assert validation_leases.claim(database, "other", 30) is None
     stopping.set()
     thread.join(10)
     assert not thread.is_alive()
-    assert job_validation.claim(database, "other", 30) is not None
+    assert validation_leases.claim(database, "other", 30) is not None

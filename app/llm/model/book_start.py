@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from app.llm.config import ModelConfig
-from app.llm.errors import BadConfig
 from app.llm.model.transformer import Transformer
 
 
@@ -22,7 +21,7 @@ def book_network(config: ModelConfig) -> Transformer:
     Raises:
         BadConfig: it is no network of the book's parts.
     """
-    check_book_parts(config)
+    config.check_book_parts()
     with torch.device("meta"):
         model = Transformer(config)  # draws nothing
     model.to_empty(device="cpu")
@@ -32,19 +31,6 @@ def book_network(config: ModelConfig) -> Transformer:
         nn.init.ones_(norm.scale)
         nn.init.zeros_(norm.shift)
     return model
-
-
-def check_book_parts(config: ModelConfig) -> None:
-    """Pass a configuration of the book's GPT.
-
-    Raises:
-        BadConfig: a part of it is another family's, or the head is tied.
-    """
-    for field, wanted in (("norm", "layernorm"), ("position", "learned"), ("mlp", "gelu"), ("tied", False)):
-        if (found := getattr(config, field)) != wanted:
-            raise BadConfig(field, f"the book's network has {wanted!r}, not {found!r}")
-    if config.kv_heads != config.n_heads:
-        raise BadConfig("n_kv_heads", "the book's network has a key and a value for each head")
 
 
 def _as_the_book_makes_them(model: Transformer) -> Iterator[Any]:
