@@ -16,6 +16,7 @@ import pytest
 from app.config import Settings
 from app.errors import AppError
 from app.llm.data.rows import read_rows
+from app.services import receiving
 from app.services.receiving import Received, Said, receive
 from app.services.storage import Storage
 
@@ -151,3 +152,11 @@ def test_memory_does_not_grow_with_the_file(storage: Storage, filename: str, hea
         tracemalloc.stop()
     assert found.size_bytes > 9 * MIB
     assert peak < 5 * MIB
+
+
+def test_a_file_of_bad_rows_is_not_read_to_its_end(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "MAX_BAD_ROWS", 20)
+    good = b'{"text": "a"}\n'
+    assert received(storage, good * 30 + b"[\n" * 30, "a.jsonl").report["bad_rows"] == 30
+    with pytest.raises(AppError, match=r"31 rows of it cannot be used, more than can; line 31: no JSON"):
+        received(storage, good * 30 + b"[\n" * 10_000, "a.jsonl")
