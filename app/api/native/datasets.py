@@ -123,7 +123,7 @@ async def report_on_dataset(
 @router.get(
     "/{dataset_id}/batches",
     response_model=WindowsOut,
-    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge),
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge, NoDiskSpace),
 )
 async def first_batches_of_dataset(
     dataset_id: str, query: Annotated[BatchesQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep

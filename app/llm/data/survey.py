@@ -69,13 +69,14 @@ class Twins:
         if before != line:
             self._note(Twin(line, before))
 
-    def met_in(self, others: Iterable[tuple[int, int]]) -> Twins:
-        """Those of `others` (line, fingerprint) that are here, too."""
-        found = Twins()
+    def met_in(self, others: Iterable[tuple[int, int]]) -> tuple[Twins, int]:
+        """Those of `others` (line, fingerprint) that are here, too, and how many others there are."""
+        found, count = Twins(), 0
         for line, mark in others:
+            count += 1
             if mark in self.first:
                 found._note(Twin(line, self.first[mark]))
-        return found
+        return found, count
 
     def _note(self, twin: Twin) -> None:
         self.count += 1

@@ -71,7 +71,8 @@ def test_times_are_told_to_the_microsecond(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [pa.array([2**60], pa.timestamp("us")), pa.array([2**62], pa.duration("s")), pa.array([2**30], pa.date32())]
+    "values",
+    [pa.array([2**60], pa.timestamp("us")), pa.array([2**62], pa.duration("s")), pa.array([2**30], pa.date32())],
 )
 def test_times_that_no_calendar_has(tmp_path: Path, values: Any) -> None:
     with pytest.raises(BadTable, match="cannot be read as Parquet"):
