@@ -144,7 +144,7 @@ def _all_units(storage: Storage, row: DatasetRow) -> Iterator[Unit]:
 
 
 def _one_in(storage: Storage, row: DatasetRow) -> int:
-    """Of how many rows or paragraphs one is looked at: a power of two, so that a smaller sample lies in a larger one."""
+    """Of how many rows or paragraphs one is looked at: a power of two, so that small samples lie in larger ones."""
     count = row.report["lines"] // 2 if row.rows is None else row.rows
     needed = max(1, -(-datasets.kept_bytes(storage, row) // MAX_BYTES), -(-count // MAX_UNITS))
     return 1 << (needed - 1).bit_length()

@@ -98,12 +98,17 @@ def read_dataset(dataset_id: str, session: ReadSession) -> DatasetOut:
 
 
 @router.get("/{dataset_id}/preview", responses=refusals(DatasetNotFound, DataMissing))
-def preview_dataset(
-    dataset_id: str, query: Annotated[PreviewQuery, Query()], session: ReadSession, runtime: RuntimeDep
+async def preview_dataset(
+    dataset_id: str, query: Annotated[PreviewQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
 ) -> PreviewOut:
     """The first characters of a text, or rows as they are: from the first, or those behind line `after`."""
-    row = datasets.read(session, dataset_id)
-    return dataset_preview.preview(runtime.storage, row, query)
+
+    def made() -> PreviewOut:
+        with runtime.database.read() as session:  # given back before the file is read, which is as long as it likes
+            row = datasets.read(session, dataset_id)
+        return dataset_preview.preview(runtime.storage, row, query)
+
+    return await to_thread.run_sync(made, limiter=long_work if query.after else None)
 
 
 @router.get(

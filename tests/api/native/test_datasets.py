@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 
 from app.api.native import datasets as routes
 from app.config import Settings
+from app.db.tables import job
 from app.main import create_app
-from app.services import datasets
+from app.services import dataset_preview, datasets
 from tests.jobs_made import a_job
 
 LIMIT = 300_000
@@ -361,3 +362,19 @@ def test_few_uploads_are_read_at_once(client, monkeypatch: pytest.MonkeyPatch):
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda n: upload(client, b"text %d" % n).status_code, range(6)))
     assert (found, most) == ([201] * 6, routes.RECEIVED_AT_ONCE)
+
+
+def test_others_write_while_a_preview_reads_its_file(client, monkeypatch: pytest.MonkeyPatch):
+    made = upload(client, JSONL, "rows.jsonl").json()["id"]
+    preview = dataset_preview.preview
+    database = client.app.state.runtime.database
+
+    def slow(*args):
+        with database.write() as session:
+            session.add(a_job(session, id="job_meanwhile"))
+        return preview(*args)
+
+    monkeypatch.setattr(dataset_preview, "preview", slow)
+    assert client.get(f"/datasets/{made}/preview", params={"after": 1}).status_code == 200
+    with database.read() as session:
+        assert job.get(session, "job_meanwhile") is not None
