@@ -26,7 +26,7 @@ from app.llm.errors import BadTable
 from app.services.compressed import compression_of, unpacked
 from app.services.parquet_process import parquet_rows
 from app.services.storage import Storage
-from app.services.text_files import TextReader
+from app.services.text_files import TextReader, refuse_binary
 
 Format = Literal["txt", "jsonl", "csv", "parquet"]
 ENDINGS: dict[str, Format] = {
@@ -106,6 +106,7 @@ def _format_of(said: Said, head: bytes) -> Format:
         return "parquet"
     if found == "parquet" and not head.startswith(PARQUET_START):
         raise UnsupportedFormat("file: it does not begin as Parquet files do", param="file")
+    refuse_binary(head, "file")
     return found
 
 
