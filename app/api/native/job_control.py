@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Response
 
 from app.api.deps import RuntimeDep, WriteSession
 from app.api.errors import refusals
@@ -12,6 +14,7 @@ from app.errors import (
     Conflict,
     DataMissing,
     DatasetNotFound,
+    IdempotencyKeyReused,
     JobNotFound,
     ModelNotFound,
     NameTaken,
@@ -49,12 +52,25 @@ def retry_job(job_id: str, session: WriteSession, runtime: RuntimeDep) -> JobOut
     return job_out(job_control.retry(session, runtime, job_id))
 
 
-@router.post("/duplicate", status_code=202, responses=refusals(*GONE, DataMissing, NameTaken))
-def duplicate_job(job_id: str, changes: JobChanges, runtime: RuntimeDep, response: Response) -> JobOut:
-    """Queue a new job that does the same from the start, but for the changes."""
-    row = job_copies.duplicate(runtime, job_id, changes)
-    response.headers["Location"] = f"/jobs/{row.id}"
-    return job_out(row)
+@router.post(
+    "/duplicate",
+    status_code=202,
+    responses=refusals(*GONE, DataMissing, NameTaken, IdempotencyKeyReused)
+    | {200: {"model": JobOut, "description": "The job that this request made when it came first."}},
+)
+def duplicate_job(
+    job_id: str,
+    changes: JobChanges,
+    runtime: RuntimeDep,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header()] = None,
+) -> JobOut:
+    """Queue a new job that does the same from the start, but for the changes. `Idempotency-Key` as for a new job."""
+    created = job_copies.duplicate(runtime, job_id, changes, idempotency_key)
+    response.headers["Location"] = f"/jobs/{created.row.id}"
+    if not created.is_new:
+        response.status_code = 200
+    return job_out(created.row)
 
 
 @router.patch("", responses=refusals(JobNotFound, Conflict))

@@ -12,7 +12,10 @@ from app.services import leases
 from app.services.leases import Claim
 from app.services.progress import Progress
 from tests.api.native.conftest import ask, refusal
-from tests.jobs_made import a_model, queued
+from tests.jobs_made import a_job, a_model, queued
+
+
+TIDES = {"dataset": "the-tide-clock", "weight": 1.0}
 
 
 def claimed(client: TestClient) -> Claim:
@@ -203,6 +206,42 @@ def test_another_job_is_checked_as_any_other(client, changes, expected):
     first = ask(client, name="tide").json()
     assert refusal(client.post(f"/jobs/{first['id']}/duplicate", json=changes)) == expected
     assert refusal(client.post("/jobs/nope/duplicate", json={})) == (404, "job_not_found", None)
+
+
+def test_another_job_asked_for_twice_with_a_key_is_made_once(client):
+    first = ask(client).json()["id"]
+    headers = {"idempotency-key": "again"}
+    one = client.post(f"/jobs/{first}/duplicate", json={"seed": 3}, headers=headers)
+    two = client.post(f"/jobs/{first}/duplicate", json={"seed": 3}, headers=headers)
+    assert (one.status_code, two.status_code) == (202, 200)
+    assert one.json()["id"] == two.json()["id"] != first
+    answer = client.post(f"/jobs/{first}/duplicate", json={"seed": 4}, headers=headers)
+    assert refusal(answer) == (409, "idempotency_key_reused", "Idempotency-Key")
+
+
+def test_another_job_with_a_network_of_its_own_keeps_the_tokenizer(client):
+    runtime = client.app.state.runtime
+    other = {"name": "others", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=other).status_code == 201
+    with runtime.database.write() as session:
+        first = a_job(session, model={"name": "old"}, tokenizer="others", datasets=[TIDES]).id
+    changes = {"model": {"preset": "gpt-tiny"}}
+    assert client.post(f"/jobs/{first}/duplicate", json=changes).json()["tokenizer"] == "others"
+    named = client.post(f"/jobs/{first}/duplicate", json=changes | {"tokenizer": "tides"})
+    assert named.json()["tokenizer"] == "tides"
+
+
+def test_word_vectors_of_another_text_have_that_texts_words(client):
+    made = client.post("/datasets", files={"file": ("a.txt", b"one two three four five " * 50)}).json()["id"]
+    asked = {"recipe": "word2vec", "dataset": "the-tide-clock"}
+    along = client.post("/jobs", json=asked).json()
+    named = client.post("/jobs", json=asked | {"tokenizer": "tides"}).json()
+    assert along["tokenizer"] == "the-tide-clock-words"
+    for job, tokenizer in ((along, f"{made}-words"), (named, "tides")):
+        other = client.post(f"/jobs/{job['id']}/duplicate", json={"dataset": made})
+        assert (other.status_code, other.json().get("tokenizer")) == (202, tokenizer), other.text
+    same = client.post(f"/jobs/{along['id']}/duplicate", json={"seed": 1})
+    assert same.json()["tokenizer"] == "the-tide-clock-words"
 
 
 def test_a_job_that_waits_is_put_before_others(client):

@@ -408,6 +408,22 @@ def frames(text: str) -> list[tuple[str, dict]]:
     return found
 
 
+def test_events_of_a_job_that_is_deleted_end(client):
+    job = ask(client).json()["id"]
+
+    def delete() -> None:
+        time.sleep(0.3)
+        assert client.delete(f"/jobs/{job}").status_code == 200
+
+    deleter = threading.Thread(target=delete)
+    deleter.start()
+    telling = TestClient(client.app, raise_server_exceptions=True)
+    answer = telling.get(f"/jobs/{job}/events", headers={"accept": "text/event-stream"})
+    deleter.join()
+    assert [data["message"] for _, data in frames(answer.text)] == ["queued"]
+    assert refusal(client.get(f"/jobs/{job}/events")) == (404, "job_not_found", None)
+
+
 def test_events_are_followed_to_the_last_one(client):
     job = ask(client).json()
     database = client.app.state.runtime.database
