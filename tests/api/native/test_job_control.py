@@ -14,7 +14,6 @@ from app.services.progress import Progress
 from tests.api.native.conftest import ask, refusal
 from tests.jobs_made import a_job, a_model, queued
 
-
 TIDES = {"dataset": "the-tide-clock", "weight": 1.0}
 
 
