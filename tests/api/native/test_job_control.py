@@ -168,6 +168,17 @@ def test_a_job_is_not_tried_again_without_what_it_needs(client):
     assert client.post(f"/jobs/{named}/retry").status_code == 200
 
 
+def test_a_job_whose_own_model_has_its_name_is_told_so(client):
+    job_id = failed(client, name="tide")
+    with client.app.state.runtime.database.write() as session:
+        session.add(a_model("tide", job_id=job_id))
+    answer = client.post(f"/jobs/{job_id}/retry")
+    assert refusal(answer) == (409, "name_taken", "name")
+    assert f"{job_id} has left a model 'tide'; delete that first" in answer.json()["error"]["message"]
+    assert client.delete("/models/tide").status_code == 200
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+
+
 def test_another_job_like_it_with_changes(client):
     first = ask(client, name="tide", seed=7, train={"epochs": 2, "grad_clip": None}, priority=3).json()
     same = client.post(f"/jobs/{first['id']}/duplicate", json={})
