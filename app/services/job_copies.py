@@ -57,10 +57,18 @@ def request_of(row: JobRow) -> dict[str, Any]:
         "dataset": only["dataset"] if is_one else row.datasets,
         "model": row.model.get("name") or row.model,
         "tokenizer": row.tokenizer,
-        "validation": row.validation.get("dataset") or row.validation["fraction"],
+        "validation": validation_of(row),
         "train": row.train,
         "device": row.device,
         "devices": row.devices,
         "priority": row.priority,
         "seed": row.seed,
     }
+
+
+def validation_of(row: JobRow) -> float | str | dict[str, Any]:
+    """What a job measures on, as it is asked for: a share, a dataset, or a column of one."""
+    if "column" in row.validation:
+        return row.validation
+    dataset: str | None = row.validation.get("dataset")
+    return row.validation["fraction"] if dataset is None else dataset

@@ -29,6 +29,11 @@ export function drawVitals(job, row, now) {
   ]);
 }
 
+function keptBack(validation) {
+  if (typeof validation === "number") return `${validation * 100} %`;
+  return typeof validation === "string" ? validation : `${validation.dataset}, column ${validation.column}`;
+}
+
 export function drawSetup(job, datasetName) {
   const model = typeof job.model === "string" ? `continues ${job.model}` : Object.entries(job.model).map(([name, value]) => `${name}: ${value}`).join(", ");
   const train = Object.entries(job.train).filter(([, value]) => value !== null);
@@ -36,7 +41,7 @@ export function drawSetup(job, datasetName) {
     ["text", datasetName],
     ["model", model],
     ["tokenizer", job.tokenizer],
-    ["kept back", typeof job.validation === "number" ? `${job.validation * 100} %` : job.validation],
+    ["kept back", keptBack(job.validation)],
     ["seed", String(job.seed)],
     ...train.map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
   ]);

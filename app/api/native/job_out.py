@@ -6,6 +6,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
 from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult
+from app.services.job_copies import validation_of
 
 
 def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
@@ -22,7 +23,7 @@ def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
         dataset=only["dataset"] if is_one else row.datasets,
         model=row.model.get("name") or row.model,
         tokenizer=row.tokenizer,
-        validation=row.validation.get("dataset") or row.validation["fraction"],
+        validation=validation_of(row),
         train=row.train,
         device=row.device,
         devices=row.devices,

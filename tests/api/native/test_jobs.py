@@ -575,11 +575,32 @@ def test_rows_are_learnt_from_by_a_column(client):
     made = ask(client, dataset=[share], validation=dataset)
     assert made.status_code == 202, made.text
     assert made.json()["dataset"] == [share | {"weight": 1.0}]
-    assert made.json()["validation"] == dataset
+    assert made.json()["validation"] == share
     odd = ask(client, dataset=[share | {"column": "none"}])
     assert refusal(odd) == (422, "invalid_value", "dataset.0.column")
     text = ask(client, dataset=[{"dataset": "the-tide-clock", "column": "body"}])
     assert refusal(text) == (422, "invalid_value", "dataset.0.column")
+
+
+def test_rows_to_measure_on_are_read_by_a_column(client):
+    dataset = rows(client, *[{"title": "the clock", "body": "the tide " * 30}] * 40)
+    answer = ask(client, validation=dataset)
+    assert refusal(answer) == (422, "invalid_value", "validation")
+    assert "as in {dataset, column}: title, body" in answer.json()["error"]["message"]
+    share = {"dataset": dataset, "column": "body"}
+    made = ask(client, validation=share)
+    assert (made.status_code, made.json().get("validation")) == (202, share), made.text
+    assert client.post(f"/jobs/{made.json()['id']}/duplicate", json={}).json()["validation"] == share
+    assert refusal(client.delete(f"/datasets/{dataset}"))[:2] == (409, "conflict")
+    for wrong, field in (
+        (share | {"column": "none"}, "validation.column"),
+        (share | {"weight": 1}, "validation.weight"),
+        ({"column": "body"}, "validation.dataset"),
+        ({"dataset": "nope"}, "validation.dataset"),
+        ({"dataset": "the-tide-clock", "column": "body"}, "validation.column"),
+    ):
+        assert refusal(ask(client, validation=wrong))[2] == field
+    assert ask(client, validation={"dataset": "the-tide-clock"}).json()["validation"] == "the-tide-clock"
 
 
 def test_rows_with_too_little_text_are_refused(client):
