@@ -198,6 +198,12 @@ class DeletedJobOut(Out):
     deleted: Literal[True] = True
 
 
+class DeletedCheckpointOut(Out):
+    object: Literal["checkpoint.deleted"] = "checkpoint.deleted"
+    id: str
+    deleted: Literal[True] = True
+
+
 class JobError(Out):
     code: str
     message: str
@@ -228,6 +234,7 @@ class JobOut(Out):
     priority: int
     seed: int
     attempt: int
+    size_bytes: int = Field(description="Of all checkpoints that it keeps.")
     cancel_requested: bool
     pause_requested: bool = Field(description="It pauses after the step it is in.")
     waiting_for: str | None = Field(

@@ -155,6 +155,12 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
     return checkpoint.of_job(session, read(session, job_id).id)
 
 
+def kept_bytes(session: Session, found: Sequence[JobRow]) -> dict[str, int]:
+    """By the id of each of these jobs, the bytes of all checkpoints that it keeps."""
+    sizes = checkpoint.bytes_by_job(session, [row.id for row in found])
+    return {row.id: sizes.get(row.id, 0) for row in found}
+
+
 def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     """Write the row, if what it needs is still there; the locks keep it there until the commit."""
     job_needs.hold(session, row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from app.db.tables import job
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
 from app.llm.errors import TrainingStopped
@@ -308,3 +309,60 @@ def test_a_job_that_is_needed_is_not_deleted(client):
     assert runtime.storage.checkpoint(base, "step-5-fence-1").exists()
     assert client.delete(f"/jobs/{other}").status_code == 200
     assert client.delete(f"/jobs/{base}").status_code == 200
+
+
+def with_checkpoints(client: TestClient, status: str, **fields: object) -> str:
+    """A job with checkpoints of steps 5 and 9, of 9 and 90 bytes."""
+    job_id = with_checkpoint(client, status, **fields)
+    runtime = client.app.state.runtime
+    runtime.storage.checkpoint(job_id, "step-9-fence-1").mkdir(parents=True)
+    with runtime.database.write() as session:
+        session.add(
+            CheckpointRow(
+                id=f"{job_id}@9", job_id=job_id, step=9, attempt=1, fence=1, path="step-9-fence-1",
+                size_bytes=90, sha256="0", metrics={"loss": 1.5, "val_loss": None},
+            )
+        )  # fmt: skip
+    return job_id
+
+
+def folders(client: TestClient, job_id: str) -> list[str]:
+    return sorted(path.name for path in client.app.state.runtime.storage.job(job_id).iterdir())
+
+
+@pytest.mark.parametrize("status", ["running", "queued", "paused", "succeeded", "failed", "cancelled"])
+def test_a_checkpoint_is_deleted_and_the_last_one_of_an_ended_job_too(client, status):
+    job_id = with_checkpoints(client, status, result_model="tide", result_checkpoint="x")
+    runtime = client.app.state.runtime
+    with runtime.database.write() as session:
+        job.get(session, job_id).result_checkpoint = f"{job_id}@9"
+    assert client.get(f"/jobs/{job_id}").json()["size_bytes"] == 99
+    assert [one["size_bytes"] for one in client.get("/jobs").json()["data"]] == [99]
+    gone = client.delete(f"/jobs/{job_id}/checkpoints/5")
+    assert gone.json() == {"object": "checkpoint.deleted", "id": f"{job_id}@5", "deleted": True}
+    assert folders(client, job_id) == ["step-9-fence-1"]
+    seen = client.get(f"/jobs/{job_id}").json()
+    assert (seen["size_bytes"], seen["result"]["checkpoint"]) == (90, f"{job_id}@9")
+    last = client.delete(f"/jobs/{job_id}/checkpoints/9")
+    if status in ("running", "queued", "paused"):
+        assert refusal(last) == (409, "conflict", None)
+        assert folders(client, job_id) == ["step-9-fence-1"]
+        return
+    assert last.status_code == 200
+    seen = client.get(f"/jobs/{job_id}").json()
+    assert (seen["size_bytes"], seen["result"]["checkpoint"], folders(client, job_id)) == (0, None, [])
+    assert told(client, job_id)[-1] == "the checkpoint of step 9 was deleted"
+
+
+def test_a_checkpoint_that_is_not_there_or_is_needed(client):
+    job_id = with_checkpoints(client, "succeeded")
+    for path, expected in (
+        (f"{job_id}/checkpoints/6", (404, "checkpoint_not_found", None)),
+        (f"{job_id}/checkpoints/-1", (422, "invalid_value", "step")),
+        ("nope/checkpoints/5", (404, "job_not_found", None)),
+    ):
+        assert refusal(client.delete(f"/jobs/{path}")) == expected
+    queued(client.app.state.runtime.database, model={"name": f"{job_id}@5"})
+    assert refusal(client.delete(f"/jobs/{job_id}/checkpoints/5")) == (409, "conflict", None)
+    assert client.delete(f"/jobs/{job_id}/checkpoints/9").status_code == 200
+    assert folders(client, job_id) == ["step-5-fence-1"]

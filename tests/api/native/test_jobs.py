@@ -67,6 +67,7 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "priority": 0,
         "seed": 7,
         "attempt": 0,
+        "size_bytes": 0,
         "cancel_requested": False,
         "pause_requested": False,
         "waiting_for": None,
