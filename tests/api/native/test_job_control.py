@@ -248,8 +248,8 @@ def test_word_vectors_of_another_text_have_that_texts_words(client):
     along = client.post("/jobs", json=asked).json()
     named = client.post("/jobs", json=asked | {"tokenizer": "tides"}).json()
     assert along["tokenizer"] == "the-tide-clock-words"
-    for job, tokenizer in ((along, f"{made}-words"), (named, "tides")):
-        other = client.post(f"/jobs/{job['id']}/duplicate", json={"dataset": made})
+    for like, tokenizer in ((along, f"{made}-words"), (named, "tides")):
+        other = client.post(f"/jobs/{like['id']}/duplicate", json={"dataset": made})
         assert (other.status_code, other.json().get("tokenizer")) == (202, tokenizer), other.text
     same = client.post(f"/jobs/{along['id']}/duplicate", json={"seed": 1})
     assert same.json()["tokenizer"] == "the-tide-clock-words"
