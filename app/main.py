@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_size=6 * settings.max_text_bytes + JSON_OVERHEAD_BYTES,
     )
     app.state.long_work = CapacityLimiter(pieces.THREADS)
+    app.state.receiving = CapacityLimiter(uploads.RECEIVED_AT_ONCE)
     app.state.places = held.Places()
     errors.install(app)
     body_sizes = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
 from app.schemas.base import In, Out, StoredText, an_example
@@ -20,19 +20,32 @@ Status = Literal["validating_files", "queued", "running", "paused", "succeeded",
 
 
 class NameOr:
-    """Marks a field that takes a name, or else what `other` says; a refusal speaks of `other`, in its own words."""
+    """Marks a field that takes a name, or else what `other` says; a refusal speaks of `other`, in its own words.
 
-    def __init__(self, other: Any) -> None:
-        self._other = other
+    With `fields` it takes an object, too, and of an object a refusal speaks of those.
+    """
+
+    def __init__(self, other: Any, fields: type[In] | None = None) -> None:
+        self._other, self._fields = other, fields
 
     def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         other = handler.generate_schema(self._other)
+        kinds: list[CoreSchema | tuple[CoreSchema, str]] = [core_schema.str_schema(), other]
+        if self._fields is not None:
+            kinds.append(handler.generate_schema(self._fields))
         return core_schema.no_info_wrap_validator_function(
-            lambda value, check: value if isinstance(value, str) else check(value),
+            self._read,
             other,
-            json_schema_input_schema=core_schema.union_schema([core_schema.str_schema(), other]),
+            json_schema_input_schema=core_schema.union_schema(kinds),
             serialization=core_schema.simple_ser_schema("any"),  # by what it is: a name, or the other
         )
+
+    def _read(self, value: Any, read_other: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, str):
+            return value
+        if self._fields is not None and isinstance(value, dict):
+            return self._fields.model_validate(value)
+        return read_other(value)
 
 
 class DatasetShare(In):
@@ -45,6 +58,13 @@ class DatasetShare(In):
 
 Shares = Annotated[list[DatasetShare], Field(min_length=1, max_length=MAX_MIXED)]
 Fraction = Annotated[float, Field(ge=0, le=0.9)]
+
+
+class HeldOut(In):
+    """A dataset to measure on, and of rows the column to read."""
+
+    dataset: str
+    column: str | None = Field(None, description="Of rows; omitted: the one that is learnt from, else as in `dataset`.")
 
 
 class NetworkSpec(In):
@@ -145,8 +165,8 @@ class JobCreate(In):
         None,
         description="Of a new network; one that goes on keeps its own. word2vec, omitted: the words of the text.",
     )
-    validation: Annotated[float | str, NameOr(Fraction)] = Field(
-        0.1, description="The share of each text that is kept back to measure on (0: none), or a dataset's id."
+    validation: Annotated[float | str | HeldOut, NameOr(Fraction, HeldOut)] = Field(
+        0.1, description="The share of each text that is kept back to measure on (0: none), or a dataset (its id)."
     )
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out.")
@@ -165,7 +185,7 @@ class JobChanges(In):
     dataset: Annotated[str | list[DatasetShare] | None, NameOr(Shares)] = None
     model: Annotated[str | NetworkSpec | None, NameOr(NetworkSpec)] = None
     tokenizer: str | None = None
-    validation: Annotated[float | str | None, NameOr(Fraction)] = None
+    validation: Annotated[float | str | HeldOut | None, NameOr(Fraction, HeldOut)] = None
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out; omitted: made up.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -196,6 +216,12 @@ class DeletedJobOut(Out):
     deleted: Literal[True] = True
 
 
+class DeletedCheckpointOut(Out):
+    object: Literal["checkpoint.deleted"] = "checkpoint.deleted"
+    id: str
+    deleted: Literal[True] = True
+
+
 class JobError(Out):
     code: str
     message: str
@@ -219,13 +245,14 @@ class JobOut(Out):
     dataset: str | list[dict[str, Any]]
     model: str | dict[str, Any] = Field(description="As asked for.")
     tokenizer: str
-    validation: float | str
+    validation: float | str | dict[str, Any]
     train: dict[str, Any]
     device: str
     devices: int
     priority: int
     seed: int
     attempt: int
+    size_bytes: int = Field(description="Of all checkpoints that it keeps.")
     cancel_requested: bool
     pause_requested: bool = Field(description="It pauses after the step it is in.")
     waiting_for: str | None = Field(

@@ -9,6 +9,9 @@ from typing import BinaryIO, Literal, cast
 from app.errors import InvalidFile, TooLarge
 
 CHUNK_BYTES = 1 << 20
+READ_BYTES = 1 << 14  # of a gzip file at once: at the end of each of its members, what was read behind it is copied
+MAX_MEMBERS = 100_000
+"""Gzip files joined to one: tools that pack in blocks make one of some 64 KiB, so this is gigabytes."""
 _STARTS: dict[bytes, Literal["gzip", "zstd"]] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
@@ -24,7 +27,7 @@ def unpacked(source: BinaryIO, compression: str | None, max_bytes: int, param: s
 
     Raises:
         TooLarge: it has more than `max_bytes`; told as soon as that is known.
-        InvalidFile: what is compressed is damaged, or does not reach its end.
+        InvalidFile: what is compressed is damaged, does not reach its end, or consists of too many parts.
     """
     size = 0
     for chunk in _chunks(source, compression, param):
@@ -46,7 +49,8 @@ def _chunks(source: BinaryIO, compression: str | None, param: str) -> Iterator[b
 def _gunzipped(source: BinaryIO, param: str) -> Iterator[bytes]:
     """One gzip file, or several that were joined."""
     unpacker = zlib.decompressobj(wbits=31)
-    unread = source.read(CHUNK_BYTES)
+    members = 1
+    unread = source.read(READ_BYTES)
     while unread:
         try:
             chunk = unpacker.decompress(unread, CHUNK_BYTES)
@@ -55,10 +59,14 @@ def _gunzipped(source: BinaryIO, param: str) -> Iterator[bytes]:
         if chunk:
             yield chunk
         if unpacker.eof:
-            unread = (unpacker.unused_data or source.read(CHUNK_BYTES)).lstrip(b"\0")  # tape drives fill up with zeros
+            unread = (unpacker.unused_data or source.read(READ_BYTES)).lstrip(b"\0")  # tape drives fill up with zeros
             if unread:
+                members += 1
+                if members > MAX_MEMBERS:
+                    told = f"the gzip archive has more than {MAX_MEMBERS:,} members; pack it as one"
+                    raise InvalidFile(f"{param}: {told}", param=param)
                 unpacker = zlib.decompressobj(wbits=31)
-        elif not (unread := unpacker.unconsumed_tail or source.read(CHUNK_BYTES)):
+        elif not (unread := unpacker.unconsumed_tail or source.read(READ_BYTES)):
             raise _damaged("gzip", "it ends in the midst", param)
 
 

@@ -5,31 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from app.db.tables.dataset import DatasetRow
-from app.errors import InvalidRequest, UnknownWord
 from app.llm.data.columns import ROLES, Kind
 from app.llm.data.paragraphs import LONGEST_PARAGRAPH, paragraphs
 from app.llm.data.row_texts import RowReader
 from app.llm.data.rows import row_of
 from app.llm.data.survey import Lengths, Specials, Twins, fingerprint
-from app.llm.errors import UnknownToken, UntokenizableText
+from app.log import get_logger
 from app.schemas.dataset import PreviewQuery
 from app.schemas.dataset_report import DatasetReportOut, ReportQuery
-from app.services import dataset_preview, datasets
+from app.services import dataset_preview, datasets, encoding
 from app.services.corpus import Encoder
 from app.services.runtime import Runtime
 from app.services.storage import Storage
 from app.services.windows import forget_if_deleted
 
-VERSION = 1
+log = get_logger(__name__)
+
+VERSION = 2
 """Of what is kept: a report that would read otherwise gets another number."""
 MAX_BYTES = 16 * 1024 * 1024  # the caller waits while they are encoded
 MAX_UNITS = 200_000
@@ -46,10 +47,7 @@ class Unit(NamedTuple):
     line: int
     raw: str
     values: dict[str, Any] | None
-
-    @property
-    def mark(self) -> int:
-        return fingerprint(self.raw if self.values is None else self.values)
+    mark: int  # its fingerprint
 
 
 def report(runtime: Runtime, dataset_id: str, query: ReportQuery) -> bytes:
@@ -66,14 +64,10 @@ def report(runtime: Runtime, dataset_id: str, query: ReportQuery) -> bytes:
         name = query.tokenizer or runtime.settings.default_tokenizer
         encoder = Encoder.of(session, name, runtime.tokenizers.get(session, name))
     place = _place(runtime.storage, row, encoder, other, query)
-    if place.exists():
+    with suppress(FileNotFoundError):
         return place.read_bytes()
-    try:
+    with encoding.refused(None, "tokenizer"):
         made = _made(runtime.storage, row, other, encoder, name, query)
-    except UnknownToken as error:
-        raise UnknownWord(f"tokenizer: {error}", param="tokenizer") from error
-    except UntokenizableText as error:
-        raise InvalidRequest(f"tokenizer: {error}", param="tokenizer") from error
     content = made.model_dump_json().encode()
     _keep(runtime, row, place, content)
     return content
@@ -97,7 +91,7 @@ class _Seen:
 def _made(
     storage: Storage, row: DatasetRow, other: DatasetRow | None, encoder: Encoder, name: str, query: ReportQuery
 ) -> DatasetReportOut:
-    one_in = _one_in(row)
+    one_in = _one_in(storage, row)
     seen = _Seen(Lengths(encoder.tokenizer, query.context_length), Specials(encoder.tokenizer.special_tokens))
     label = _label_column(row)
     types = {column["name"]: column["type"] for column in row.columns}
@@ -130,25 +124,30 @@ def _made(
 
 
 def units(storage: Storage, row: DatasetRow, one_in: int) -> Iterator[Unit]:
-    """The rows or paragraphs of a dataset; of a large one those whose content a hash chooses, equal ones together."""
+    """The rows or paragraphs of a dataset; of a large one those that their fingerprint chooses, equal ones together."""
+    return (unit for unit in _all_units(storage, row) if unit.mark % one_in == 0)
+
+
+def _all_units(storage: Storage, row: DatasetRow) -> Iterator[Unit]:
     names = datasets.column_names(row)
     with datasets.opened(storage, row) as file:
         if row.rows is not None:
             for number, line in enumerate(file, start=1):
-                if len(line) > 1 and (one_in == 1 or zlib.crc32(line.strip()) % one_in == 0):
-                    yield Unit(number, line.decode(), row_of(line, names))
+                if len(line) > 1:
+                    values = row_of(line, names)
+                    yield Unit(number, line.decode(), values, fingerprint(values))
             return
         with TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as text:
             lines = iter(lambda: text.readline(LONGEST_PARAGRAPH), "")
             for number, content in paragraphs(lines):
-                if one_in == 1 or zlib.crc32(content.strip().encode()) % one_in == 0:
-                    yield Unit(number, content, None)
+                yield Unit(number, content, None, fingerprint(content))
 
 
-def _one_in(row: DatasetRow) -> int:
-    """Of how many rows or paragraphs one is looked at."""
+def _one_in(storage: Storage, row: DatasetRow) -> int:
+    """Of how many rows or paragraphs one is looked at: a power of two, so that small samples lie in larger ones."""
     count = row.report["lines"] // 2 if row.rows is None else row.rows
-    return max(1, -(-row.size_bytes // MAX_BYTES), -(-count // MAX_UNITS))
+    needed = max(1, -(-datasets.kept_bytes(storage, row) // MAX_BYTES), -(-count // MAX_UNITS))
+    return 1 << (needed - 1).bit_length()
 
 
 def _look(seen: _Seen, unit: Unit, reader: RowReader | None, label: str | None) -> None:
@@ -190,8 +189,10 @@ def _twins(twins: Twins, of: int) -> dict[str, Any]:
 
 
 def _overlap(storage: Storage, twins: Twins, other: DatasetRow, one_in: int) -> dict[str, Any]:
-    marks = [(unit.line, unit.mark) for unit in units(storage, other, one_in)]
-    return _twins(twins.met_in(marks), len(marks)) | {"dataset": other.id, "looked_at": len(marks)}
+    """How much of `other` is among `twins`, which are of one in `one_in`; a sample of it where either is large."""
+    sample = units(storage, other, max(one_in, _one_in(storage, other)))
+    met, looked_at = twins.met_in((unit.line, unit.mark) for unit in sample)
+    return _twins(met, looked_at) | {"dataset": other.id, "looked_at": looked_at}
 
 
 def _lengths(lengths: Lengths, name: str, count: int) -> dict[str, Any]:
@@ -224,9 +225,17 @@ def _place(storage: Storage, row: DatasetRow, encoder: Encoder, other: DatasetRo
 
 
 def _keep(runtime: Runtime, row: DatasetRow, place: Path, content: bytes) -> None:
-    """Put the report where it is found again; not of a dataset that was deleted meanwhile."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Put the report where it is found again; not of a dataset that was deleted meanwhile.
+
+    One that cannot be written is made again when it is asked for; the caller has it all the same.
+    """
     aside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-    aside.write_bytes(content)
-    aside.replace(place)
+    try:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        aside.replace(place)
+    except OSError as error:
+        log.warning("report_not_kept", dataset=row.id, error=str(error))
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
     forget_if_deleted(runtime, row.id)

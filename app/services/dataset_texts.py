@@ -91,7 +91,8 @@ def source_of(dataset: DatasetRow, column: str | None, param: str, column_param:
     if column is None:
         column = text_column(types)
         if column is None:
-            told = f"{dataset.id} is rows; say which column to learn from, as in [{{dataset, column}}]: {shown}"
+            form = "{dataset, column}" if param == "validation" else "[{dataset, column}]"  # of which there is one
+            told = f"{dataset.id} is rows; say which column to learn from, as in {form}: {shown}"
             raise InvalidRequest(f"{param}: {told}", param=param)
     elif types.get(column) not in TEXT_TYPES:
         told = f"{dataset.id} has no column {column[:100]!r} of texts; there are: {shown}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import unicodedata
 from collections.abc import Generator, Iterator
@@ -100,6 +101,16 @@ def rows_of(storage: Storage, row: DatasetRow, after: int = 0) -> Iterator[Row]:
     """
     with opened(storage, row) as file:
         yield from read_rows(file, column_names(row), after)
+
+
+def kept_bytes(storage: Storage, row: DatasetRow) -> int:
+    """Bytes of a dataset's file as it is kept, which are those of a Parquet file unpacked.
+
+    Raises:
+        DataMissing: it is gone.
+    """
+    with opened(storage, row) as file:
+        return os.fstat(file.fileno()).st_size
 
 
 def column_names(row: DatasetRow) -> list[str]:

@@ -7,11 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from app.db.tables.job import JobRow
-from app.errors import AppError, InvalidRequest, TooLarge, UnknownWord
-from app.llm.errors import UnknownToken, UntokenizableText
+from app.errors import AppError, InvalidRequest, TooLarge
 from app.schemas.dataset import BatchesQuery
 from app.schemas.windows import MAX_SHOWN_TOKENS
-from app.services import datasets
+from app.services import datasets, encoding
 from app.services.corpus import Encoder
 from app.services.dataset_texts import source_of
 from app.services.runtime import Runtime
@@ -24,6 +23,7 @@ def sample(runtime: Runtime, dataset_id: str, query: BatchesQuery) -> Sampled:
     Raises:
         AppError: the dataset or the tokenizer is not there, or they do not go together; `param` says which field.
         TooLarge: the dataset is too long to be encoded while somebody waits.
+        DataMissing, NoDiskSpace: as `encoding.refused`.
     """
     from app.services.job_data import Cut, read_data  # torch takes a second to import
 
@@ -37,13 +37,13 @@ def sample(runtime: Runtime, dataset_id: str, query: BatchesQuery) -> Sampled:
         tokenizer = runtime.tokenizers.get(session, name)
         encoder = Encoder.of(session, name, tokenizer)
     source = source_of(row, query.column, "dataset_id", "column")
-    if row.size_bytes > MAX_DATASET_BYTES:
-        told = f"{row.size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
+    if (size_bytes := datasets.kept_bytes(runtime.storage, row)) > MAX_DATASET_BYTES:
+        told = f"{size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
         raise TooLarge(f"dataset_id: {told}", param="dataset_id")
     seed = secrets.randbelow(DRAWN_SEEDS) if query.seed is None else query.seed
     share = {"dataset": row.id, "weight": 1.0} | ({} if source.column is None else {"column": source.column})
     job = JobRow(datasets=[share], validation={"fraction": query.validation}, seed=seed)
-    with _told():
+    with _told(), encoding.refused(None, "tokenizer"):
         data = read_data(runtime, job, encoder, Cut(length, query.stride or length, length, size), lambda: None)
     forget_if_deleted(runtime, row.id)
     batches = data.train
@@ -56,10 +56,6 @@ def _told() -> Generator[None]:
     """Refusals by the fields of this request."""
     try:
         yield
-    except UnknownToken as error:
-        raise UnknownWord(f"tokenizer: {error}", param="tokenizer") from error
-    except UntokenizableText as error:
-        raise InvalidRequest(f"tokenizer: {error}", param="tokenizer") from error
     except AppError as error:
         if error.param == "dataset":  # as a job calls it
             error.param = "context_length"

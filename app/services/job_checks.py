@@ -18,7 +18,7 @@ from app.llm.config import PRESETS, ModelConfig, TrainConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
-from app.schemas.job import JobCreate, NetworkSpec
+from app.schemas.job import HeldOut, JobCreate, NetworkSpec
 from app.services import compiling, datasets, model_files, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
@@ -77,7 +77,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
             for index, share in enumerate(body.dataset)
         )
     validation = None
-    if isinstance(body.validation, str):
+    if not isinstance(body.validation, float):
         validation = _held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
     if asked.train.compile:
@@ -223,11 +223,16 @@ def _share(session: Session, dataset_id: str, param: str, column: str | None = N
     return Share(source_of(row, column, param), 1.0)
 
 
-def _held_out(session: Session, dataset_id: str, column: str | None) -> Share:
-    """A validation dataset; of rows by the column that is learnt from, if it has it."""
-    row = datasets.read(session, dataset_id, "validation")
+def _held_out(session: Session, named: str | HeldOut, column: str | None) -> Share:
+    """A validation dataset; of rows by the column named, or the one that is learnt from, if it has it."""
+    if isinstance(named, HeldOut):
+        row = datasets.read(session, named.dataset, "validation.dataset")
+        wanted = named.column
+    else:
+        row = datasets.read(session, named, "validation")
+        wanted = None
     known = column if column in datasets.column_names(row) else None
-    return Share(source_of(row, known, "validation"), 1.0)
+    return Share(source_of(row, wanted or known, "validation"), 1.0)
 
 
 def _check_part(storage: Storage, plan: Plan, source: Source, part: tuple[int, int | None], param: str) -> None:

@@ -7,11 +7,16 @@ from typing import Any
 from app.db.tables.job import JobRow
 from app.schemas.job import LENGTHS, JobChanges, JobCreate
 from app.services import jobs
+from app.services.jobs import Created
 from app.services.runtime import Runtime
+from app.services.word2vec_checks import words_of
 
 
-def duplicate(runtime: Runtime, job_id: str, changes: JobChanges) -> JobRow:
+def duplicate(runtime: Runtime, job_id: str, changes: JobChanges, idempotency_key: str | None = None) -> Created:
     """Queue a new job that does what `job_id` was asked to do, from the start, but for the changes.
+
+    Args:
+        idempotency_key: as for a new job; its body is what that one is asked for.
 
     Raises:
         JobNotFound: there is none of that id.
@@ -22,12 +27,23 @@ def duplicate(runtime: Runtime, job_id: str, changes: JobChanges) -> JobRow:
     changed = changes.model_dump(exclude_unset=True)
     train = changed.pop("train", {})
     asked = request_of(row)
-    if isinstance(changed.get("model"), str) or "name" in row.model:
-        del asked["tokenizer"]  # what goes on from a model keeps that one's own
+    if _brings_tokenizer(row, changed):
+        del asked["tokenizer"]
     kept = {
         name: value for name, value in asked["train"].items() if not (name in LENGTHS and set(LENGTHS) & set(train))
     }
-    return jobs.create(runtime, JobCreate.model_validate(asked | changed | {"train": kept | train})).row
+    return jobs.create(runtime, JobCreate.model_validate(asked | changed | {"train": kept | train}), idempotency_key)
+
+
+def _brings_tokenizer(row: JobRow, changed: dict[str, Any]) -> bool:
+    """Whether the new job's tokenizer follows from what it is asked for otherwise.
+
+    What goes on from a model keeps that one's own. Word vectors of another text are learnt with that text's words,
+    unless the tokenizer was named.
+    """
+    if "dataset" in changed and row.recipe == "word2vec":
+        return row.tokenizer == words_of(row.datasets[0]["dataset"])
+    return isinstance(changed.get("model", row.model.get("name")), str)
 
 
 def request_of(row: JobRow) -> dict[str, Any]:
@@ -39,10 +55,18 @@ def request_of(row: JobRow) -> dict[str, Any]:
         "dataset": only["dataset"] if is_one else row.datasets,
         "model": row.model.get("name") or row.model,
         "tokenizer": row.tokenizer,
-        "validation": row.validation.get("dataset") or row.validation["fraction"],
+        "validation": validation_of(row),
         "train": row.train,
         "device": row.device,
         "devices": row.devices,
         "priority": row.priority,
         "seed": row.seed,
     }
+
+
+def validation_of(row: JobRow) -> float | str | dict[str, Any]:
+    """What a job measures on, as it is asked for: a share, a dataset, or a column of one."""
+    if "column" in row.validation:
+        return row.validation
+    dataset: str | None = row.validation.get("dataset")
+    return row.validation["fraction"] if dataset is None else dataset

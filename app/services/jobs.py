@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, event, metric, tokenizer
+from app.db.tables import checkpoint, event, metric, model, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
@@ -173,6 +173,12 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
     return checkpoint.of_job(session, read(session, job_id).id)
 
 
+def kept_bytes(session: Session, found: Sequence[JobRow]) -> dict[str, int]:
+    """By the id of each of these jobs, the bytes of all checkpoints that it keeps."""
+    sizes = checkpoint.bytes_by_job(session, [row.id for row in found])
+    return {row.id: sizes.get(row.id, 0) for row in found}
+
+
 def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     """Write the row, if what it needs is still there; the locks keep it there until the commit."""
     job_needs.hold(session, row)
@@ -211,6 +217,11 @@ def check_free(session: Session, runtime: Runtime, name: str) -> None:
     except ModelNotFound:
         if rows.live_with_name(session, name) is None:
             return
+    else:
+        made = model.get(session, name)
+        if made is not None and made.job_id is not None:  # its own, where a job is to be tried again
+            told = f"{made.job_id} has left a model {name!r}; delete that first, or ask for a job of another name"
+            raise NameTaken(f"name: {told}", param="name")
     raise name_taken(name)
 
 

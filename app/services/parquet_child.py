@@ -30,14 +30,18 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     try:
         table = read_parquet(Path(sys.argv[1]))
-        print(json.dumps({"columns": table.columns}))
+        _tell({"columns": table.columns})
         for row in table.rows:
             assert not isinstance(row, BadRow), "a column has one type"
-            print(json.dumps([row.line, list(row.values.values())]))
+            _tell([row.line, list(row.values.values())])
     except BadTable as error:
-        print(json.dumps({"refused": str(error)}))
+        _tell({"refused": str(error)})
     except MemoryError:
-        print(json.dumps({"refused": "it takes more memory to read than is allowed"}))
+        _tell({"refused": "it takes more memory to read than is allowed"})
+
+
+def _tell(what: object) -> None:
+    sys.stdout.buffer.write(json.dumps(what, ensure_ascii=False).encode() + b"\n")  # as long as it will be when kept
 
 
 if __name__ == "__main__":

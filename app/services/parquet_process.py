@@ -13,8 +13,6 @@ from typing import BinaryIO, cast
 from app.llm.data.rows import LONGEST_ROW, BadRow, Row, Table
 from app.llm.errors import BadTable
 
-_LONGEST_LINE = 6 * LONGEST_ROW  # a character may be written as six
-
 
 @contextmanager
 def parquet_rows(path: Path) -> Generator[Table]:
@@ -28,7 +26,7 @@ def parquet_rows(path: Path) -> Generator[Table]:
         assert child.stdout is not None
         try:
             source = cast(BinaryIO, child.stdout)
-            first = _line(source)
+            first = _line(source, "its list of columns")
             if not isinstance(first, dict):
                 raise BadTable("the process that reads it as Parquet ends at once; is it damaged?")
             columns = first["columns"]
@@ -39,7 +37,7 @@ def parquet_rows(path: Path) -> Generator[Table]:
 
 def _rows(source: BinaryIO, child: subprocess.Popen[bytes], columns: list[str]) -> Iterator[Row | BadRow]:
     number = 0
-    while (told := _line(source)) is not None:
+    while (told := _line(source, f"row {number + 1}")) is not None:
         assert isinstance(told, list), "rows are lists"
         number, values = told
         yield Row(number, dict(zip(columns, values, strict=True)))
@@ -47,10 +45,10 @@ def _rows(source: BinaryIO, child: subprocess.Popen[bytes], columns: list[str]) 
         raise BadTable(f"the process that reads it as Parquet ends after row {number}; is it damaged?")
 
 
-def _line(source: BinaryIO) -> object:
-    line = source.readline(_LONGEST_LINE + 1)
-    if len(line) > _LONGEST_LINE:
-        raise BadTable(f"a row is longer than {LONGEST_ROW:,} bytes")
+def _line(source: BinaryIO, what: str) -> object:
+    line = source.readline(LONGEST_ROW + 1)
+    if len(line) > LONGEST_ROW:
+        raise BadTable(f"{what} is longer than {LONGEST_ROW:,} bytes")
     if not line.endswith(b"\n"):
         return None
     told = json.loads(line)

@@ -26,7 +26,7 @@ from app.llm.errors import BadTable
 from app.services.compressed import compression_of, unpacked
 from app.services.parquet_process import parquet_rows
 from app.services.storage import Storage
-from app.services.text_files import TextReader
+from app.services.text_files import TextReader, refuse_binary
 
 Format = Literal["txt", "jsonl", "csv", "parquet"]
 ENDINGS: dict[str, Format] = {
@@ -38,6 +38,8 @@ ENDINGS: dict[str, Format] = {
 }
 """Of file names, without one for how it is compressed; all others are texts."""
 KEPT_ERRORS = 100
+MAX_BAD_ROWS = 100_000
+"""From so many on, a file with more of them than of good ones is most likely of another format."""
 _AS_JSON = 8
 """So many times as long as its line of JSONL or CSV a row may be in the kept form: more than it ever is."""
 
@@ -104,6 +106,7 @@ def _format_of(said: Said, head: bytes) -> Format:
         return "parquet"
     if found == "parquet" and not head.startswith(PARQUET_START):
         raise UnsupportedFormat("file: it does not begin as Parquet files do", param="file")
+    refuse_binary(head, "file")
     return found
 
 
@@ -162,14 +165,15 @@ def _rows(
     storage: Storage, content: Iterator[bytes], file: BinaryIO, what: tuple[Path, Format, str | None], max_bytes: int
 ) -> Received:
     path, kept_as, compression = what
-    measured = _Measured(content)
+    measured, written = _Measured(content), _Written()
     try:
         if kept_as == "parquet":
             with _on_disk(storage, measured) as whole, parquet_rows(whole) as table:
-                written = _Written(file, table, max_bytes)  # Parquet packs a million equal rows in a byte
+                written.write(file, table, max_bytes)  # Parquet packs a million equal rows in a byte
         else:
             lines = numbered_lines(measured)
-            written = _Written(file, read_jsonl(lines) if kept_as == "jsonl" else read_csv(lines), _AS_JSON * max_bytes)
+            table = read_jsonl(lines) if kept_as == "jsonl" else read_csv(lines)
+            written.write(file, table, _AS_JSON * max_bytes)
     except BadTable as error:
         raise InvalidFile(f"file: {error}", param="file") from error
     report = {
@@ -206,22 +210,22 @@ def _on_disk(storage: Storage, content: Iterable[bytes]) -> Generator[Path]:
 class _Written:
     """The rows of a table, written in the kept form and counted."""
 
-    def __init__(self, file: BinaryIO, table: Table, most_bytes: int) -> None:
-        """Write them all.
-
-        Raises:
-            BadTable: there is none that can be used, or the reader says so.
-            TooLarge: they take more than `most_bytes` in the kept form.
-        """
+    def __init__(self) -> None:
         self.rows = self.bad_rows = 0
         self.errors: list[dict[str, Any]] = []
         self.columns = Columns()
+
+    def write(self, file: BinaryIO, table: Table, most_bytes: int) -> None:
+        """Write them all.
+
+        Raises:
+            BadTable: there is none that can be used, most of very many cannot, or the reader says so.
+            TooLarge: they take more than `most_bytes` in the kept form.
+        """
         writer = RowWriter(file, table.columns)
         for row in table.rows:
             if isinstance(row, BadRow):
-                self.bad_rows += 1
-                if len(self.errors) < KEPT_ERRORS:
-                    self.errors.append(row._asdict())
+                self._note(row)
                 continue
             self.columns.count(row)
             writer.write(row)
@@ -229,8 +233,18 @@ class _Written:
             if writer.size_bytes > most_bytes:
                 raise TooLarge(f"file: its rows are more than the {most_bytes:,} bytes of one dataset", param="file")
         if not self.rows:
-            first = f"; line {self.errors[0]['line']}: {self.errors[0]['reason']}" if self.errors else ""
-            raise BadTable(f"there is no row in it{first}")
+            raise BadTable(f"there is no row in it{self._first}")
+
+    def _note(self, row: BadRow) -> None:
+        self.bad_rows += 1
+        if len(self.errors) < KEPT_ERRORS:
+            self.errors.append(row._asdict())
+        if self.bad_rows > max(MAX_BAD_ROWS, self.rows):
+            raise BadTable(f"{self.bad_rows:,} rows of it cannot be used, more than can{self._first}")
+
+    @property
+    def _first(self) -> str:
+        return f"; line {self.errors[0]['line']}: {self.errors[0]['reason']}" if self.errors else ""
 
 
 def _of_kind(received: Received, kind: str | None) -> Received:

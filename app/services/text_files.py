@@ -26,6 +26,17 @@ _BINARY_STARTS = {  # of formats without a NUL byte near their beginning
 }
 
 
+def refuse_binary(head: bytes, param: str) -> None:
+    """Pass the beginning of a file of text, or of rows in text.
+
+    Raises:
+        UnsupportedFormat: it is that of a known binary format.
+    """
+    for start, what in _BINARY_STARTS.items():
+        if head.startswith(start):
+            raise UnsupportedFormat(f"{param}: this is {what}; send plain UTF-8 text", param=param)
+
+
 class TextReader:
     """Takes the bytes of one file in order and refuses what is no UTF-8 text; `finish` says that it is whole."""
 
@@ -93,9 +104,7 @@ class TextReader:
             self._is_blank = not text.strip().strip("\N{ZERO WIDTH NO-BREAK SPACE}")
 
     def _refuse_binary(self) -> None:
-        for start, what in _BINARY_STARTS.items():
-            if self._head.startswith(start):
-                raise UnsupportedFormat(f"{self._param}: this is {what}; send plain UTF-8 text", param=self._param)
+        refuse_binary(self._head, self._param)
         if b"\0" in self._head:
             told = "there are NUL bytes at its beginning, as in a binary file; send plain UTF-8 text"
             raise UnsupportedFormat(f"{self._param}: {told}", param=self._param)

@@ -5,25 +5,17 @@ Every refusal comes out of `sample`; `Sampled.shown` makes the batches one by on
 
 from __future__ import annotations
 
-import errno
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.errors import (
-    DataMissing,
-    DatasetNotFound,
-    InvalidRequest,
-    NoDiskSpace,
-    TooLarge,
-    UnknownWord,
-)
-from app.llm.errors import DatasetTooShort, UnknownToken, UntokenizableText
+from app.errors import DatasetNotFound, InvalidRequest, TooLarge
+from app.llm.errors import DatasetTooShort
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas.windows import MAX_SHOWN_TOKENS, WindowsIn
-from app.services import datasets, tokens
+from app.services import datasets, encoding, tokens
 from app.services.corpus import Encoder, ids_of
 from app.services.runtime import Runtime
 
@@ -167,18 +159,8 @@ def _ids_of_dataset(runtime: Runtime, dataset_id: str, name: str, tokenizer: Tok
     if row.size_bytes > MAX_DATASET_BYTES:
         told = f"{row.size_bytes:,} bytes are more than the {MAX_DATASET_BYTES:,} that are cut while you wait"
         raise TooLarge(f"dataset: {told}", param="dataset")
-    try:
+    with encoding.refused("dataset", "dataset"):
         ids = ids_of(storage, encoder, row)
-    except UnknownToken as error:
-        raise UnknownWord(f"dataset: {error}", param="dataset") from error
-    except UntokenizableText as error:
-        raise InvalidRequest(f"dataset: {error}", param="dataset") from error
-    except FileNotFoundError as error:
-        raise DataMissing(f"dataset: the file of {row.id} is gone from the data directory", param="dataset") from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoDiskSpace("dataset: there is no room on the disk for its tokens", param="dataset") from error
-        raise
     forget_if_deleted(runtime, row.id)
     return ids
 

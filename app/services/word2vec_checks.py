@@ -48,6 +48,11 @@ def check(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     )
 
 
+def words_of(dataset_id: str) -> str:
+    """What the word tokenizer that is made of a text along with a job is called."""
+    return f"{dataset_id}-words"
+
+
 def _of_the_text(session: Session, body: JobCreate) -> tuple[str, int | None]:
     """The book's word tokenizer of the text: its name, and its size if an earlier job had it made."""
     if not isinstance(body.dataset, str):
@@ -56,7 +61,7 @@ def _of_the_text(session: Session, body: JobCreate) -> tuple[str, int | None]:
     dataset = datasets.read(session, body.dataset, "dataset")
     if dataset.rows is not None:
         raise InvalidRequest("tokenizer: name one; a word tokenizer is made along of texts alone", param="tokenizer")
-    name = f"{dataset.id}-words"
+    name = words_of(dataset.id)
     row = tokenizer_table.get(session, name)
     if row is None:
         return name, None

@@ -76,7 +76,17 @@ class JobPage {
   }
 
   async checkpoints() {
-    drawCheckpoints((await call(`${this.path}/checkpoints`)).data, writes(this.job));
+    const { data } = await call(`${this.path}/checkpoints`);
+    drawCheckpoints(data, {
+      writes: writes(this.job),
+      mayDelete: (one) => isFinal(this.job) || one !== data[0], // a job that has not ended goes on from the last one
+      onDelete: (one) => this.#trying(() => this.#forget(one)),
+    });
+  }
+
+  async #forget(checkpoint) {
+    await call(`${this.path}/checkpoints/${checkpoint.step}`, { method: "DELETE" });
+    await this.checkpoints();
   }
 
   async #setup() {

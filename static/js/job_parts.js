@@ -29,6 +29,11 @@ export function drawVitals(job, row, now) {
   ]);
 }
 
+function keptBack(validation) {
+  if (typeof validation === "number") return `${validation * 100} %`;
+  return typeof validation === "string" ? validation : `${validation.dataset}, column ${validation.column}`;
+}
+
 export function drawSetup(job, datasetName) {
   const model = typeof job.model === "string" ? `continues ${job.model}` : Object.entries(job.model).map(([name, value]) => `${name}: ${value}`).join(", ");
   const train = Object.entries(job.train).filter(([, value]) => value !== null);
@@ -36,7 +41,7 @@ export function drawSetup(job, datasetName) {
     ["text", datasetName],
     ["model", model],
     ["tokenizer", job.tokenizer],
-    ["kept back", typeof job.validation === "number" ? `${job.validation * 100} %` : job.validation],
+    ["kept back", keptBack(job.validation)],
     ["seed", String(job.seed)],
     ...train.map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
   ]);
@@ -67,8 +72,9 @@ export function addEvent(event) {
   prepend(byId("events"), h("li", {}, time, h("span", { class: `level-${event.level}` }, event.message)), MOST_EVENTS);
 }
 
-/** Each with a link that has it write, where it is a model that `writes`. */
-export function drawCheckpoints(checkpoints, writes) {
+/** Each with a link that has it write, where it is a model that `writes`, and a button where `onDelete` may be asked. */
+export function drawCheckpoints(checkpoints, { writes, mayDelete, onDelete }) {
+  byId("checkpoints-size").textContent = checkpoints.length ? size(checkpoints.reduce((sum, one) => sum + one.size_bytes, 0)) : "";
   byId("checkpoints-empty").hidden = checkpoints.length > 0;
   byId("checkpoints-table").hidden = checkpoints.length === 0;
   const cell = (text) => h("td", { class: "figure" }, text);
@@ -81,7 +87,25 @@ export function drawCheckpoints(checkpoints, writes) {
         cell(loss(one.metrics?.val_loss ?? one.metrics?.loss)),
         cell(size(one.size_bytes)),
         h("td", {}, writes ? h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it") : null),
+        h("td", {}, mayDelete(one) ? deleteButton(one, onDelete) : null),
       ),
     ),
   );
+}
+
+/** It asks once more before it deletes. */
+function deleteButton(one, onDelete) {
+  const button = h("button", { type: "button", class: "button button--plain button--small", "aria-label": `Delete the checkpoint of step ${one.step}` }, "Delete");
+  let isAsked = false;
+  button.addEventListener("click", () => {
+    if (isAsked) {
+      onDelete(one);
+      return;
+    }
+    isAsked = true;
+    button.textContent = "Delete it?";
+    button.setAttribute("aria-label", `Delete the checkpoint of step ${one.step}, for good`);
+    button.classList.replace("button--plain", "button--bad");
+  });
+  return button;
 }

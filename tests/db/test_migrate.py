@@ -135,3 +135,28 @@ EARLIER = (
     "INSERT INTO models (name, family, config, tokenizer, parameters, size_bytes, sha256, job_id, created_at)"
     " VALUES ('tide', 'gpt2', '{}', 'gpt2', 1, 1, '0', 'job_1', 0)",
 )
+
+
+def test_texts_and_what_refers_to_them_outlive_the_columns_of_rows(any_database: Database) -> None:
+    with any_database.write() as session:
+        for name, count in (("text", None), ("rows", 3)):
+            session.add(
+                dataset.DatasetRow(
+                    id=name, name=name, kind="text" if count is None else "records", format="txt", source="upload",
+                    size_bytes=1, characters=1, rows=count, columns=[], sha256="", report={},
+                )
+            )  # fmt: skip
+        session.flush()
+        session.add(
+            tokenizer.TokenizerRow(
+                name="words", kind="word", version=2, vocab_size=9, sha256="", special_tokens=[], dataset_id="text"
+            )
+        )
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0008")
+        assert connection.execute(text("SELECT id FROM datasets")).scalars().all() == ["text"]
+        assert connection.execute(text("SELECT dataset_id FROM tokenizers")).scalars().all() == ["text"]
+    migrate(any_database)

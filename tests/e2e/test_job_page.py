@@ -39,6 +39,12 @@ def test_a_job_is_paused_resumed_stopped_tried_again_and_deleted_from_its_page(p
     expect(status).to_have_text("cancelled", timeout=60_000)
     expect(page.locator("#try")).to_be_visible()
 
+    expect(page.locator("#checkpoints-size")).to_contain_text("B")
+    kept = page.locator("#checkpoints tr").count()
+    page.locator("#checkpoints button").last.click()
+    page.locator("#checkpoints").get_by_text("Delete it?").click()
+    expect(page.locator("#checkpoints tr")).to_have_count(kept - 1)
+
     page.locator("#retry").click()
     expect(page.locator("#job-error")).to_contain_text("name")
     address = page.url

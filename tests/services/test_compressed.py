@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import time
 import zlib
 
 import pyarrow as pa
 import pytest
 
 from app.errors import InvalidFile, TooLarge
+from app.services import compressed
 from app.services.compressed import compression_of, unpacked
 
 CONTENT = os.urandom(100_000) + bytes(2_000_000)
@@ -70,3 +72,15 @@ def test_damage_is_told(sent: bytes) -> None:
 
 def test_a_deflate_stream_is_no_gzip() -> None:
     assert compression_of(io.BytesIO(zlib.compress(b"text"))) is None
+
+
+def test_an_archive_of_very_many_members_is_refused_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = gzip.compress(b"")
+    began = time.process_time()
+    with pytest.raises(InvalidFile, match="more than 100,000 members"):
+        read(empty * 1_000_000)
+    assert time.process_time() - began < 10
+    monkeypatch.setattr(compressed, "MAX_MEMBERS", 3)
+    assert read(gzip.compress(b"ab") * 3) == b"ababab"
+    with pytest.raises(InvalidFile, match="more than 3 members"):
+        read(gzip.compress(b"ab") * 4)

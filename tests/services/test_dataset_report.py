@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.config import Settings
@@ -119,8 +123,8 @@ def test_of_a_large_dataset_a_sample_is_looked_at(
     monkeypatch.setattr(dataset_report, "MAX_UNITS", 100)
     dataset = upload(lines(*({"text": f"one {n % 500}", "label": "a"} for n in range(1000))))
     told = report(runtime, dataset, tokenizer=words)
-    assert (told["looked_at"]["sampled"], told["looked_at"]["one_in"]) == (True, 10)
-    assert 50 < told["looked_at"]["count"] < 200
+    assert (told["looked_at"]["sampled"], told["looked_at"]["one_in"]) == (True, 16)
+    assert 20 < told["looked_at"]["count"] < 130
     assert told["duplicates"]["share"] == 0.5  # equal rows are chosen together
 
 
@@ -146,3 +150,67 @@ def test_what_is_not_there_is_named(runtime: Runtime, upload: Made, words: str) 
         assert refusal.value.param == param
     with pytest.raises(DatasetNotFound):
         dataset_report.report(runtime, "ds_none", ReportQuery(tokenizer=words))
+
+
+def test_samples_meet_whatever_the_spacing_the_order_of_columns_and_the_format(
+    runtime: Runtime, upload: Made, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_report, "MAX_UNITS", 100)
+    rows = [{"text": f"one {n}", "label": "a"} for n in range(1000)]
+    train = upload(lines(*rows))
+    for content, filename in (
+        ("".join(f'{{"label": "a",  "text": "one  {n} "}}\n' for n in range(1000)), "b.jsonl"),
+        ("label,text\r\n" + "".join(f"a, one {n}\r\n" for n in range(1000)), "b.csv"),
+    ):
+        overlap = report(runtime, train, tokenizer=words, validation=upload(content, filename))["overlap"]
+        assert 20 < overlap["looked_at"] < 130
+        assert overlap["share"] == 1.0
+    again = upload(lines(*rows) + lines(*({"label": "a", "text": f" one {n}"} for n in range(1000))))
+    assert report(runtime, again, tokenizer=words)["duplicates"]["share"] == 0.5
+
+
+def test_a_large_validation_dataset_is_sampled_beside_a_small_one(
+    runtime: Runtime, upload: Made, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_report, "MAX_UNITS", 100)
+    small = upload(lines(*({"text": f"one {n}", "label": "a"} for n in range(50))))
+    large = upload(lines(*({"text": f"one {n}", "label": "a"} for n in range(1000))))
+    told = report(runtime, small, tokenizer=words, validation=large)
+    assert told["looked_at"]["one_in"] == 1
+    assert 20 < told["overlap"]["looked_at"] < 130
+
+
+def test_a_packed_parquet_is_judged_by_what_is_in_it(
+    runtime: Runtime, upload: Made, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset_report, "MAX_BYTES", 100_000)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["one " * 100] * 1000}), file)
+    found = receive(runtime.storage, io.BytesIO(file.getvalue()), 1 << 30, Said("a.parquet"))
+    with runtime.database.write() as session:
+        dataset = datasets.register(session, runtime.storage, found, "a").id
+    assert found.size_bytes < 10_000
+    assert report(runtime, dataset, tokenizer=words)["looked_at"]["one_in"] == 8
+
+
+def test_a_report_that_cannot_be_kept_is_answered_all_the_same(
+    runtime: Runtime, upload: Made, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = upload(ROWS)
+
+    def full(path: Path, content: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        assert report(runtime, dataset, tokenizer=words)["rows"] == 6
+    assert list(runtime.storage.tokens(dataset).iterdir()) == []
+
+
+def test_a_report_whose_file_goes_between_two_looks_is_made(
+    runtime: Runtime, upload: Made, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = upload(ROWS)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert report(runtime, dataset, tokenizer=words)["rows"] == 6

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.config import Settings
 from app.db.session import Database
-from app.errors import AppError
+from app.errors import AppError, DataMissing, NoDiskSpace, TooLarge
 from app.llm.data.loader import Loader
 from app.schemas.dataset import BatchesQuery
-from app.services import first_batches, pretraining
+from app.services import first_batches, job_data, pretraining
 from app.services.corpus import Encoder
 from app.services.datasets import read, register, register_builtin
 from app.services.receiving import Said, receive
@@ -105,3 +108,30 @@ def test_rows_are_read_by_a_column_with_an_end_behind_each(runtime: Runtime) -> 
         with pytest.raises(AppError) as refusal:
             first_batches.sample(runtime, dataset, query.model_copy(update=fields))
         assert refusal.value.param == param
+
+
+def test_a_packed_parquet_is_as_long_as_what_is_in_it(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_batches, "MAX_DATASET_BYTES", 100_000)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["the tide " * 100] * 1000}), file)
+    received = receive(runtime.storage, io.BytesIO(file.getvalue()), 1 << 20, Said("a.parquet"))
+    with runtime.database.write() as session:
+        dataset = register(session, runtime.storage, received, "a").id
+    assert received.size_bytes < 10_000
+    with pytest.raises(TooLarge, match=r"dataset_id: 9\d\d,\d\d\d bytes are more than the 100,000"):
+        first_batches.sample(runtime, dataset, BatchesQuery(tokenizer="words"))
+
+
+def test_a_text_whose_file_is_gone(runtime: Runtime) -> None:
+    runtime.storage.dataset(TEXT).unlink()
+    with pytest.raises(DataMissing):
+        shown(runtime)
+
+
+def test_a_disk_without_room_for_the_tokens(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(job_data, "read_data", full)
+    with pytest.raises(NoDiskSpace, match="no room on the disk"):
+        shown(runtime)

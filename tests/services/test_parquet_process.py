@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.llm.data.rows import LONGEST_ROW, Row
 from app.llm.errors import BadTable
 from app.services import parquet_process
 from app.services.parquet_process import parquet_rows
@@ -39,3 +40,13 @@ def test_a_process_that_falls_is_a_refusal(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(parquet_process.sys, "executable", "/bin/false")
     with pytest.raises(BadTable, match="ends at once"), parquet_rows(tmp_path / "a"):
         pass
+
+
+@pytest.mark.parametrize("character", ["x", "é"])
+def test_a_row_is_as_long_as_one_of_another_format(tmp_path: Path, character: str) -> None:
+    longest = LONGEST_ROW // len(character.encode()) - 100
+    pq.write_table(pa.table({"a": [character * longest, character * (longest + 200)]}), tmp_path / "a")
+    with parquet_rows(tmp_path / "a") as table:
+        assert next(table.rows) == Row(1, {"a": character * longest})
+        with pytest.raises(BadTable, match="row 2 is longer than 8,388,608 bytes"):
+            next(table.rows)

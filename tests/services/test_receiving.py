@@ -16,6 +16,7 @@ import pytest
 from app.config import Settings
 from app.errors import AppError
 from app.llm.data.rows import read_rows
+from app.services import receiving
 from app.services.receiving import Received, Said, receive
 from app.services.storage import Storage
 
@@ -84,6 +85,10 @@ def test_every_format_gives_the_same_rows(storage: Storage, kept_as: str, compre
         (b"a,b\n", "a.csv", "invalid_file", "there is no row in it"),
         (b"a,b\n1\n", "a.csv", "invalid_file", "there is no row in it; line 2: 1 fields; the head has 2"),
         (b"", "a.csv", "invalid_file", "there is no line in it"),
+        (b"PK\x03\x04\0\0", "a.csv", "unsupported_format", "this is a ZIP archive"),
+        (b"%PDF-1.7\n\0", "a.jsonl", "unsupported_format", "this is a PDF document"),
+        (gzip.compress("a,b\n1,2\n".encode("utf-16")), "a.csv.gz", "unsupported_format", "this is UTF-16 text"),
+        (b'a,b\n1,"2\n3,4\n', "a.csv", "invalid_file", "line 2 has a quotation mark that nothing closes"),
         (b'{"a": 1}\n' + b"x" * (9 * MIB), "a.jsonl", "invalid_file", "line 2 is longer than 8,388,608 bytes"),
         (b"text", "a.parquet", "unsupported_format", "does not begin as Parquet"),
         (b"PAR1 text", "a.txt", "invalid_file", "cannot be read as Parquet"),
@@ -151,3 +156,11 @@ def test_memory_does_not_grow_with_the_file(storage: Storage, filename: str, hea
         tracemalloc.stop()
     assert found.size_bytes > 9 * MIB
     assert peak < 5 * MIB
+
+
+def test_a_file_of_bad_rows_is_not_read_to_its_end(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "MAX_BAD_ROWS", 20)
+    good = b'{"text": "a"}\n'
+    assert received(storage, good * 30 + b"[\n" * 30, "a.jsonl").report["bad_rows"] == 30
+    with pytest.raises(AppError, match=r"31 rows of it cannot be used, more than can; line 31: no JSON"):
+        received(storage, good * 30 + b"[\n" * 10_000, "a.jsonl")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Form, Query, Response, UploadFile
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
@@ -41,11 +42,17 @@ from app.schemas.dataset_report import DatasetReportOut, ReportQuery
 from app.schemas.windows import WindowsOut, written
 from app.services import dataset_preview, dataset_report, datasets, first_batches
 from app.services.receiving import Said, receive
+from app.services.runtime import Runtime
 
 SHOWN_ERRORS = 10  # of each dataset of a list
+RECEIVED_AT_ONCE = 2  # each takes a thread, a Parquet file a process too, for as long as it is read
 FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries, headers and the short fields of an upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+
+async def get_receiving(request: Request) -> CapacityLimiter:
+    return cast(CapacityLimiter, request.app.state.receiving)
 
 
 class DatasetForm(BaseModel):
@@ -65,15 +72,14 @@ class DatasetForm(BaseModel):
     responses=refusals(TooLarge, UnsupportedFormat, InvalidFile, NoDiskSpace),
     form_limits={"max_files": 1, "max_fields": 4, "max_part_size": 4096},
 )
-def create_dataset(
-    form: Annotated[DatasetForm, Form(media_type="multipart/form-data")], runtime: RuntimeDep, response: Response
+async def create_dataset(
+    form: Annotated[DatasetForm, Form(media_type="multipart/form-data")],
+    runtime: RuntimeDep,
+    response: Response,
+    receiving: Annotated[CapacityLimiter, Depends(get_receiving)],
 ) -> DatasetOut:
     """Upload a text (UTF-8), or rows as JSONL, CSV or Parquet; compressed with gzip or zstd, or not."""
-    said = Said(form.file.filename, form.format, form.kind)
-    received = receive(runtime.storage, form.file.file, runtime.settings.max_upload_bytes, said)
-    with runtime.database.write() as session:
-        name = datasets.display_name(form.name, form.file.filename)
-        row = datasets.register(session, runtime.storage, received, name)
+    row = await to_thread.run_sync(_received_as, runtime, form, limiter=receiving)
     response.headers["Location"] = f"/datasets/{row.id}"
     return _out(row)
 
@@ -92,12 +98,17 @@ def read_dataset(dataset_id: str, session: ReadSession) -> DatasetOut:
 
 
 @router.get("/{dataset_id}/preview", responses=refusals(DatasetNotFound, DataMissing))
-def preview_dataset(
-    dataset_id: str, query: Annotated[PreviewQuery, Query()], session: ReadSession, runtime: RuntimeDep
+async def preview_dataset(
+    dataset_id: str, query: Annotated[PreviewQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
 ) -> PreviewOut:
     """The first characters of a text, or rows as they are: from the first, or those behind line `after`."""
-    row = datasets.read(session, dataset_id)
-    return dataset_preview.preview(runtime.storage, row, query)
+
+    def made() -> PreviewOut:
+        with runtime.database.read() as session:  # given back before the file is read, which is as long as it likes
+            row = datasets.read(session, dataset_id)
+        return dataset_preview.preview(runtime.storage, row, query)
+
+    return await to_thread.run_sync(made, limiter=long_work if query.after else None)
 
 
 @router.get(
@@ -117,7 +128,7 @@ async def report_on_dataset(
 @router.get(
     "/{dataset_id}/batches",
     response_model=WindowsOut,
-    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge),
+    responses=refusals(DatasetNotFound, TokenizerNotFound, DataMissing, TooLarge, NoDiskSpace),
 )
 async def first_batches_of_dataset(
     dataset_id: str, query: Annotated[BatchesQuery, Query()], runtime: RuntimeDep, long_work: LongWorkDep
@@ -136,6 +147,14 @@ def delete_dataset(dataset_id: str, session: WriteSession, runtime: RuntimeDep) 
     """Delete a dataset that no unfinished job needs. Models made from it stay."""
     datasets.delete(session, runtime.storage, dataset_id)
     return DeletedOut(id=dataset_id)
+
+
+def _received_as(runtime: Runtime, form: DatasetForm) -> DatasetRow:
+    said = Said(form.file.filename, form.format, form.kind)
+    received = receive(runtime.storage, form.file.file, runtime.settings.max_upload_bytes, said)
+    with runtime.database.write() as session:
+        name = datasets.display_name(form.name, form.file.filename)
+        return datasets.register(session, runtime.storage, received, name)
 
 
 def _out(row: DatasetRow) -> DatasetOut:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from app.db.session import Session
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
 from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult, WebhookOut
+from app.services import jobs
+from app.services.job_copies import validation_of
 
 
-def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
+def job_out(session: Session, row: JobRow, waiting_for: str | None = None) -> JobOut:
+    return jobs_out(session, [row], {} if waiting_for is None else {row.id: waiting_for})[0]
+
+
+def jobs_out(session: Session, rows: Sequence[JobRow], waiting_for: Mapping[str, str]) -> list[JobOut]:
+    """Each with what it keeps; `waiting_for`, by their ids, of those that wait for a worker."""
+    sizes = jobs.kept_bytes(session, rows)
+    return [_job_out(row, sizes[row.id], waiting_for.get(row.id)) for row in rows]
+
+
+def _job_out(row: JobRow, size_bytes: int, waiting_for: str | None) -> JobOut:
     only = row.datasets[0]
     is_one = len(row.datasets) == 1 and only["weight"] == 1.0 and "column" not in only
     return JobOut(
@@ -22,13 +37,14 @@ def job_out(row: JobRow, waiting_for: str | None = None) -> JobOut:
         dataset=only["dataset"] if is_one else row.datasets,
         model=row.model.get("name") or row.model,
         tokenizer=row.tokenizer,
-        validation=row.validation.get("dataset") or row.validation["fraction"],
+        validation=validation_of(row),
         train=row.train,
         device=row.device,
         devices=row.devices,
         priority=row.priority,
         seed=row.seed,
         attempt=row.attempt,
+        size_bytes=size_bytes,
         cancel_requested=row.cancel_requested,
         pause_requested=row.pause_requested,
         waiting_for=waiting_for,

@@ -11,7 +11,7 @@ from fastapi.sse import format_sse_event
 
 from app.api.deps import ReadSession, RuntimeDep
 from app.api.errors import refusals
-from app.api.native.job_out import checkpoint_out, event_out, job_out
+from app.api.native.job_out import checkpoint_out, event_out, job_out, jobs_out
 from app.api.sse import EventStreamResponse
 from app.db.tables.event import EventRow
 from app.db.tables.job import Wanted
@@ -69,7 +69,8 @@ def create_job(
     response.headers["Location"] = f"/jobs/{created.row.id}"
     if not created.is_new:
         response.status_code = 200
-    return job_out(created.row)
+    with runtime.database.read() as session:
+        return job_out(session, created.row)
 
 
 @router.get("", responses=refusals(JobNotFound))
@@ -78,14 +79,14 @@ def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession, runtime
     wanted = Wanted(tuple(query.status), query.recipe, query.model)
     found, has_more = jobs.page(session, query.after, query.limit, wanted)
     lacking = presence.waiting_for(session, found, runtime.settings.lease_s)
-    return Page(data=[job_out(row, lacking.get(row.id)) for row in found], has_more=has_more)
+    return Page(data=jobs_out(session, found, lacking), has_more=has_more)
 
 
 @router.get("/{job_id}", responses=refusals(JobNotFound))
 def read_job(job_id: str, session: ReadSession, runtime: RuntimeDep) -> JobOut:
     """One job."""
     row = jobs.read(session, job_id)
-    return job_out(row, presence.waiting_for(session, [row], runtime.settings.lease_s).get(row.id))
+    return job_out(session, row, presence.waiting_for(session, [row], runtime.settings.lease_s).get(row.id))
 
 
 @router.get("/{job_id}/checkpoints", responses=refusals(JobNotFound))
@@ -118,9 +119,12 @@ def list_events(
 
 
 async def _follow(runtime: Runtime, job_id: str, after: int, types: Sequence[str]) -> AsyncGenerator[bytes, None]:
-    """Each event as a frame whose id is the event's; ends once the job's last one is out."""
+    """Each event as a frame whose id is the event's; ends once the job's last one is out, or the job is deleted."""
     while True:
-        rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after, types)
+        try:
+            rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after, types)
+        except JobNotFound:
+            return  # the answer has begun; who asks for the job next is told
         for row in rows:
             after = row.id
             yield format_sse_event(data_str=event_out(row).model_dump_json(), id=str(row.id))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, delete, select
+from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
@@ -34,6 +35,13 @@ def of_job(session: Session, job_id: str) -> list[CheckpointRow]:
     """Newest first."""
     query = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
     return list(session.scalars(query.order_by(CheckpointRow.step.desc())))
+
+
+def bytes_by_job(session: Session, job_ids: Iterable[str]) -> dict[str, int]:
+    """Bytes of the checkpoints of each of these jobs that has any."""
+    query = select(CheckpointRow.job_id, func.sum(CheckpointRow.size_bytes)).group_by(CheckpointRow.job_id)
+    found = session.execute(query.where(CheckpointRow.job_id.in_(list(job_ids)))).all()
+    return {job_id: int(size) for job_id, size in found}
 
 
 def remove(session: Session, checkpoint_id: str) -> None:

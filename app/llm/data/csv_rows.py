@@ -38,7 +38,7 @@ def read_csv(lines: Iterable[tuple[int, str]]) -> Table:
 
     Raises:
         BadTable: there is no head, or one of too many columns or of two with one name. While rows are read: one goes
-            on for ever, as after a quotation mark that nothing closes.
+            on for ever, or to the end of the file, as after a quotation mark that nothing closes.
     """
     fed = _Fed(iter(lines))
     fed.begin_row()
@@ -68,6 +68,7 @@ class _Fed(Iterator[str]):
         self._lines = lines
         self._again: str | None = None
         self.first = 0  # line of the row
+        self.is_at_end = False
         self._size = 0
 
     def begin_row(self) -> None:
@@ -80,7 +81,11 @@ class _Fed(Iterator[str]):
         if self._again is not None:
             text, self._again = self._again, None
             return text
-        number, text = next(self._lines)
+        try:
+            number, text = next(self._lines)
+        except StopIteration:
+            self.is_at_end = True
+            raise
         if self._size == 0 and not text.isspace():
             self.first = number
         if self.first:
@@ -99,6 +104,9 @@ def _rows(reader: CsvReader, fed: _Fed, names: list[str]) -> Iterator[Row | BadR
         except StopIteration:
             return
         except csv.Error as error:
+            if fed.is_at_end:
+                told = f"the row that begins at line {fed.first} has a quotation mark that nothing closes"
+                raise BadTable(told) from None
             yield BadRow(fed.first, None, f"no CSV: {error}")
             continue
         if not found or not fed.first:

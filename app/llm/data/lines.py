@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from app.llm.data.rows import LONGEST_ROW
 from app.llm.errors import BadTable
 
+MAX_LINES = 20_000_000
+"""Of one file, blank ones too: each takes a microsecond of whoever reads it, and a bomb of them packs to nothing."""
 BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
@@ -14,9 +16,11 @@ def numbered_lines(chunks: Iterable[bytes], longest: int = LONGEST_ROW) -> Itera
     """Lines with their numbers and ends; a byte order mark before the first is left out.
 
     Raises:
-        BadTable: a line is longer than `longest` bytes, is no UTF-8, or has a NUL character.
+        BadTable: a line is longer than `longest` bytes, is no UTF-8, or has a NUL character, or there are too many.
     """
     for number, line in enumerate(_lines(chunks, longest), start=1):
+        if number > MAX_LINES:
+            raise BadTable(f"it has more than {MAX_LINES:,} lines; send it in parts")
         if b"\0" in line:
             raise BadTable(f"line {number} has a NUL character; is it a text file?")
         try:

@@ -17,6 +17,21 @@ from app.llm.errors import BadTable
 
 ROWS_AT_ONCE = 256
 START = b"PAR1"
+SINGLE = (
+    "null",
+    "boolean",
+    "integer",
+    "floating",
+    "decimal",
+    "string",
+    "large_string",
+    "string_view",
+    "date",
+    "time",
+    "timestamp",
+    "duration",
+)
+"""Types of columns that are read, as `pyarrow.types` calls them."""
 
 
 def read_parquet(path: Path) -> Table:
@@ -24,7 +39,7 @@ def read_parquet(path: Path) -> Table:
 
     Raises:
         BadTable: it is no Parquet file, is damaged (also while rows are read), or has a column that holds no single
-            values, or more columns than a table may have.
+            values or times of an unknown zone, or more columns than a table may have.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,14 +52,26 @@ def read_parquet(path: Path) -> Table:
     if len(schema) > MAX_COLUMNS:
         raise BadTable(f"{len(schema):,} columns are more than {MAX_COLUMNS:,}")
     for column in schema:
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_nested(kind) or "binary" in str(kind):
-            told = "only texts, numbers, booleans, dates and times are read"
-            raise BadTable(f"column {column.name[:100]!r} holds {kind!s:.100}; {told}")
+        _check(column.name, column.type)
     names = list(schema.names)
     if len(set(names)) < len(names):
         raise BadTable("two of its columns have one name")
     return Table(names, _rows(file))
+
+
+def _check(name: str, kind: Any) -> None:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    kind = kind.storage_type if isinstance(kind, pa.JsonType) else kind
+    if not any(getattr(pa.types, f"is_{known}")(kind) for known in SINGLE):
+        told = "only texts, numbers, booleans, dates and times are read"
+        raise BadTable(f"column {name[:100]!r} holds {kind!s:.100}; {told}")
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        try:
+            pa.lib.string_to_tzinfo(kind.tz)
+        except (KeyError, ValueError):
+            raise BadTable(f"column {name[:100]!r} has times of {kind.tz[:100]!r}, an unknown time zone") from None
 
 
 def _rows(file: Any) -> Iterator[Row | BadRow]:
@@ -53,11 +80,25 @@ def _rows(file: Any) -> Iterator[Row | BadRow]:
     number = 0
     try:
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, use_threads=False):
-            for values in batch.to_pylist():
+            columns = [_in_microseconds(column) for column in batch.columns]
+            for values in pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist():
                 number += 1
                 yield _row(number, values)
-    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, OverflowError) as error:
         raise _damaged(error, number) from None
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Times in nanoseconds as Python holds them: it has no smaller part of a second, nor has JSON a form for one."""
+    import pyarrow as pa
+
+    column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    kind = column.type
+    if not pa.types.is_temporal(kind) or getattr(kind, "unit", "") != "ns":
+        return column
+    if pa.types.is_timestamp(kind):
+        return column.cast(pa.timestamp("us", kind.tz), safe=False)
+    return column.cast(pa.duration("us") if pa.types.is_duration(kind) else pa.time64("us"), safe=False)
 
 
 def _row(number: int, values: dict[str, Any]) -> Row | BadRow:

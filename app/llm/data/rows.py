@@ -15,7 +15,7 @@ LONGEST_ROW = 8 * MIB
 """Bytes; a row of nothing but brackets takes twenty times as much memory once it is read."""
 MAX_COLUMNS = 1000
 MAX_NAME_CHARACTERS = 200
-
+_GAP = b"\n" * MIB
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 
@@ -58,10 +58,12 @@ class RowWriter:
         """
         values = row.values if self._columns is None else [row.values[name] for name in self._columns]
         content = _ENCODER.encode(values).encode()
-        content = b"\n" * (row.line - self._line) + content
+        gap = row.line - self._line
+        self.size_bytes += gap + len(content)
+        while gap:  # in pieces: millions of blank lines may stand between two rows
+            gap -= self._file.write(_GAP[:gap])
         self._file.write(content)
         self._line = row.line
-        self.size_bytes += len(content)
 
 
 def read_rows(lines: Iterable[bytes], columns: Sequence[str], after: int = 0) -> Iterator[Row]:

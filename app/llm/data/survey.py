@@ -32,12 +32,13 @@ KNOWN_SPECIALS = (
 )
 """Of widespread models; in a text they were most likely left over from another one's training data."""
 MAX_EXAMPLES = 10
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, check_circular=False)
 _EDGES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 
 
 def fingerprint(values: Any) -> int:
     """A number that two rows or paragraphs share if they differ in nothing but white space."""
-    plain = json.dumps(_plain(values), ensure_ascii=False, sort_keys=True)
+    plain = _ENCODER.encode(_plain(values))
     return int.from_bytes(hashlib.blake2b(plain.encode(), digest_size=8).digest(), "big")
 
 
@@ -69,13 +70,14 @@ class Twins:
         if before != line:
             self._note(Twin(line, before))
 
-    def met_in(self, others: Iterable[tuple[int, int]]) -> Twins:
-        """Those of `others` (line, fingerprint) that are here, too."""
-        found = Twins()
+    def met_in(self, others: Iterable[tuple[int, int]]) -> tuple[Twins, int]:
+        """Those of `others` (line, fingerprint) that are here, too, and how many others there are."""
+        found, count = Twins(), 0
         for line, mark in others:
+            count += 1
             if mark in self.first:
                 found._note(Twin(line, self.first[mark]))
-        return found
+        return found, count
 
     def _note(self, twin: Twin) -> None:
         self.count += 1

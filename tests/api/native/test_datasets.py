@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.api.native import datasets as routes
 from app.config import Settings
+from app.db.tables import job
 from app.main import create_app
-from app.services import datasets
+from app.services import dataset_preview, datasets
 from tests.jobs_made import a_job
 
 LIMIT = 300_000
@@ -335,3 +340,41 @@ def test_the_first_batches_of_a_job(client):
     assert client.get(path, params=wanted | {"seed": 2}).json()["data"] != found["data"]
     assert refusal(client.get("/datasets/ds_none/batches", params=wanted))[:2] == (404, "dataset_not_found")
     assert refusal(client.get(path, params={"steps": 1})) == (422, "unknown_field", "steps")
+
+
+def test_few_uploads_are_read_at_once(client, monkeypatch: pytest.MonkeyPatch):
+    at_once, most, entered = 0, 0, threading.Lock()
+    receive = routes.receive
+
+    def watched(*args):
+        nonlocal at_once, most
+        with entered:
+            at_once += 1
+            most = max(most, at_once)
+        time.sleep(0.1)
+        try:
+            return receive(*args)
+        finally:
+            with entered:
+                at_once -= 1
+
+    monkeypatch.setattr(routes, "receive", watched)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda n: upload(client, b"text %d" % n).status_code, range(6)))
+    assert (found, most) == ([201] * 6, routes.RECEIVED_AT_ONCE)
+
+
+def test_others_write_while_a_preview_reads_its_file(client, monkeypatch: pytest.MonkeyPatch):
+    made = upload(client, JSONL, "rows.jsonl").json()["id"]
+    preview = dataset_preview.preview
+    database = client.app.state.runtime.database
+
+    def slow(*args):
+        with database.write() as session:
+            session.add(a_job(session, id="job_meanwhile"))
+        return preview(*args)
+
+    monkeypatch.setattr(dataset_preview, "preview", slow)
+    assert client.get(f"/datasets/{made}/preview", params={"after": 1}).status_code == 200
+    with database.read() as session:
+        assert job.get(session, "job_meanwhile") is not None

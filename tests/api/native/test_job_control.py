@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
+from app.db.tables import job
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
 from app.llm.errors import TrainingStopped
@@ -12,7 +13,9 @@ from app.services import leases
 from app.services.leases import Claim
 from app.services.progress import Progress
 from tests.api.native.conftest import ask, refusal
-from tests.jobs_made import a_model, queued
+from tests.jobs_made import a_job, a_model, queued
+
+TIDES = {"dataset": "the-tide-clock", "weight": 1.0}
 
 
 def claimed(client: TestClient) -> Claim:
@@ -166,6 +169,17 @@ def test_a_job_is_not_tried_again_without_what_it_needs(client):
     assert client.post(f"/jobs/{named}/retry").status_code == 200
 
 
+def test_a_job_whose_own_model_has_its_name_is_told_so(client):
+    job_id = failed(client, name="tide")
+    with client.app.state.runtime.database.write() as session:
+        session.add(a_model("tide", job_id=job_id))
+    answer = client.post(f"/jobs/{job_id}/retry")
+    assert refusal(answer) == (409, "name_taken", "name")
+    assert f"{job_id} has left a model 'tide'; delete that first" in answer.json()["error"]["message"]
+    assert client.delete("/models/tide").status_code == 200
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+
+
 def test_another_job_like_it_with_changes(client):
     first = ask(client, name="tide", seed=7, train={"epochs": 2, "grad_clip": None}, priority=3).json()
     same = client.post(f"/jobs/{first['id']}/duplicate", json={})
@@ -203,6 +217,42 @@ def test_another_job_is_checked_as_any_other(client, changes, expected):
     first = ask(client, name="tide").json()
     assert refusal(client.post(f"/jobs/{first['id']}/duplicate", json=changes)) == expected
     assert refusal(client.post("/jobs/nope/duplicate", json={})) == (404, "job_not_found", None)
+
+
+def test_another_job_asked_for_twice_with_a_key_is_made_once(client):
+    first = ask(client).json()["id"]
+    headers = {"idempotency-key": "again"}
+    one = client.post(f"/jobs/{first}/duplicate", json={"seed": 3}, headers=headers)
+    two = client.post(f"/jobs/{first}/duplicate", json={"seed": 3}, headers=headers)
+    assert (one.status_code, two.status_code) == (202, 200)
+    assert one.json()["id"] == two.json()["id"] != first
+    answer = client.post(f"/jobs/{first}/duplicate", json={"seed": 4}, headers=headers)
+    assert refusal(answer) == (409, "idempotency_key_reused", "Idempotency-Key")
+
+
+def test_another_job_with_a_network_of_its_own_keeps_the_tokenizer(client):
+    runtime = client.app.state.runtime
+    other = {"name": "others", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
+    assert client.post("/tokenizers", json=other).status_code == 201
+    with runtime.database.write() as session:
+        first = a_job(session, model={"name": "old"}, tokenizer="others", datasets=[TIDES]).id
+    changes = {"model": {"preset": "gpt-tiny"}}
+    assert client.post(f"/jobs/{first}/duplicate", json=changes).json()["tokenizer"] == "others"
+    named = client.post(f"/jobs/{first}/duplicate", json=changes | {"tokenizer": "tides"})
+    assert named.json()["tokenizer"] == "tides"
+
+
+def test_word_vectors_of_another_text_have_that_texts_words(client):
+    made = client.post("/datasets", files={"file": ("a.txt", b"one two three four five " * 50)}).json()["id"]
+    asked = {"recipe": "word2vec", "dataset": "the-tide-clock"}
+    along = client.post("/jobs", json=asked).json()
+    named = client.post("/jobs", json=asked | {"tokenizer": "tides"}).json()
+    assert along["tokenizer"] == "the-tide-clock-words"
+    for like, tokenizer in ((along, f"{made}-words"), (named, "tides")):
+        other = client.post(f"/jobs/{like['id']}/duplicate", json={"dataset": made})
+        assert (other.status_code, other.json().get("tokenizer")) == (202, tokenizer), other.text
+    same = client.post(f"/jobs/{along['id']}/duplicate", json={"seed": 1})
+    assert same.json()["tokenizer"] == "the-tide-clock-words"
 
 
 def test_a_job_that_waits_is_put_before_others(client):
@@ -259,3 +309,60 @@ def test_a_job_that_is_needed_is_not_deleted(client):
     assert runtime.storage.checkpoint(base, "step-5-fence-1").exists()
     assert client.delete(f"/jobs/{other}").status_code == 200
     assert client.delete(f"/jobs/{base}").status_code == 200
+
+
+def with_checkpoints(client: TestClient, status: str, **fields: object) -> str:
+    """A job with checkpoints of steps 5 and 9, of 9 and 90 bytes."""
+    job_id = with_checkpoint(client, status, **fields)
+    runtime = client.app.state.runtime
+    runtime.storage.checkpoint(job_id, "step-9-fence-1").mkdir(parents=True)
+    with runtime.database.write() as session:
+        session.add(
+            CheckpointRow(
+                id=f"{job_id}@9", job_id=job_id, step=9, attempt=1, fence=1, path="step-9-fence-1",
+                size_bytes=90, sha256="0", metrics={"loss": 1.5, "val_loss": None},
+            )
+        )  # fmt: skip
+    return job_id
+
+
+def folders(client: TestClient, job_id: str) -> list[str]:
+    return sorted(path.name for path in client.app.state.runtime.storage.job(job_id).iterdir())
+
+
+@pytest.mark.parametrize("status", ["running", "queued", "paused", "succeeded", "failed", "cancelled"])
+def test_a_checkpoint_is_deleted_and_the_last_one_of_an_ended_job_too(client, status):
+    job_id = with_checkpoints(client, status, result_model="tide", result_checkpoint="x")
+    runtime = client.app.state.runtime
+    with runtime.database.write() as session:
+        job.get(session, job_id).result_checkpoint = f"{job_id}@9"
+    assert client.get(f"/jobs/{job_id}").json()["size_bytes"] == 99
+    assert [one["size_bytes"] for one in client.get("/jobs").json()["data"]] == [99]
+    gone = client.delete(f"/jobs/{job_id}/checkpoints/5")
+    assert gone.json() == {"object": "checkpoint.deleted", "id": f"{job_id}@5", "deleted": True}
+    assert folders(client, job_id) == ["step-9-fence-1"]
+    seen = client.get(f"/jobs/{job_id}").json()
+    assert (seen["size_bytes"], seen["result"]["checkpoint"]) == (90, f"{job_id}@9")
+    last = client.delete(f"/jobs/{job_id}/checkpoints/9")
+    if status in ("running", "queued", "paused"):
+        assert refusal(last) == (409, "conflict", None)
+        assert folders(client, job_id) == ["step-9-fence-1"]
+        return
+    assert last.status_code == 200
+    seen = client.get(f"/jobs/{job_id}").json()
+    assert (seen["size_bytes"], seen["result"]["checkpoint"], folders(client, job_id)) == (0, None, [])
+    assert told(client, job_id)[-1] == "the checkpoint of step 9 was deleted"
+
+
+def test_a_checkpoint_that_is_not_there_or_is_needed(client):
+    job_id = with_checkpoints(client, "succeeded")
+    for path, expected in (
+        (f"{job_id}/checkpoints/6", (404, "checkpoint_not_found", None)),
+        (f"{job_id}/checkpoints/-1", (422, "invalid_value", "step")),
+        ("nope/checkpoints/5", (404, "job_not_found", None)),
+    ):
+        assert refusal(client.delete(f"/jobs/{path}")) == expected
+    queued(client.app.state.runtime.database, model={"name": f"{job_id}@5"})
+    assert refusal(client.delete(f"/jobs/{job_id}/checkpoints/5")) == (409, "conflict", None)
+    assert client.delete(f"/jobs/{job_id}/checkpoints/9").status_code == 200
+    assert folders(client, job_id) == ["step-5-fence-1"]

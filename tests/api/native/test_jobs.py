@@ -67,6 +67,7 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "priority": 0,
         "seed": 7,
         "attempt": 0,
+        "size_bytes": 0,
         "cancel_requested": False,
         "pause_requested": False,
         "waiting_for": None,
@@ -437,6 +438,22 @@ def frames(text: str) -> list[tuple[str, dict]]:
     return found
 
 
+def test_events_of_a_job_that_is_deleted_end(client):
+    job = ask(client).json()["id"]
+
+    def delete() -> None:
+        time.sleep(0.3)
+        assert client.delete(f"/jobs/{job}").status_code == 200
+
+    deleter = threading.Thread(target=delete)
+    deleter.start()
+    telling = TestClient(client.app, raise_server_exceptions=True)
+    answer = telling.get(f"/jobs/{job}/events", headers={"accept": "text/event-stream"})
+    deleter.join()
+    assert [data["message"] for _, data in frames(answer.text)] == ["queued"]
+    assert refusal(client.get(f"/jobs/{job}/events")) == (404, "job_not_found", None)
+
+
 def test_events_are_followed_to_the_last_one(client):
     job = ask(client).json()
     database = client.app.state.runtime.database
@@ -588,11 +605,32 @@ def test_rows_are_learnt_from_by_a_column(client):
     made = ask(client, dataset=[share], validation=dataset)
     assert made.status_code == 202, made.text
     assert made.json()["dataset"] == [share | {"weight": 1.0}]
-    assert made.json()["validation"] == dataset
+    assert made.json()["validation"] == share
     odd = ask(client, dataset=[share | {"column": "none"}])
     assert refusal(odd) == (422, "invalid_value", "dataset.0.column")
     text = ask(client, dataset=[{"dataset": "the-tide-clock", "column": "body"}])
     assert refusal(text) == (422, "invalid_value", "dataset.0.column")
+
+
+def test_rows_to_measure_on_are_read_by_a_column(client):
+    dataset = rows(client, *[{"title": "the clock", "body": "the tide " * 30}] * 40)
+    answer = ask(client, validation=dataset)
+    assert refusal(answer) == (422, "invalid_value", "validation")
+    assert "as in {dataset, column}: title, body" in answer.json()["error"]["message"]
+    share = {"dataset": dataset, "column": "body"}
+    made = ask(client, validation=share)
+    assert (made.status_code, made.json().get("validation")) == (202, share), made.text
+    assert client.post(f"/jobs/{made.json()['id']}/duplicate", json={}).json()["validation"] == share
+    assert refusal(client.delete(f"/datasets/{dataset}"))[:2] == (409, "conflict")
+    for wrong, field in (
+        (share | {"column": "none"}, "validation.column"),
+        (share | {"weight": 1}, "validation.weight"),
+        ({"column": "body"}, "validation.dataset"),
+        ({"dataset": "nope"}, "validation.dataset"),
+        ({"dataset": "the-tide-clock", "column": "body"}, "validation.column"),
+    ):
+        assert refusal(ask(client, validation=wrong))[2] == field
+    assert ask(client, validation={"dataset": "the-tide-clock"}).json()["validation"] == "the-tide-clock"
 
 
 def test_rows_with_too_little_text_are_refused(client):

@@ -67,13 +67,15 @@ def test_a_head_that_cannot_be_one(text: str, message: str) -> None:
 def test_quotation_marks_that_do_not_fit_spoil_their_row_alone() -> None:
     told = "no CSV: ',' expected after '\"'"
     assert rows('a,b\n"x"y,1\n2,3\n') == [BadRow(2, None, told), Row(3, {"a": "2", "b": "3"})]
-    assert rows('a,b\n1,"x\n2,3\n') == [BadRow(2, None, "no CSV: unexpected end of data")]
+    assert rows('a,b\n1,2\n"x"y,1') == [Row(2, {"a": "1", "b": "2"}), BadRow(3, None, told)]
 
 
 def test_a_quotation_mark_that_is_never_closed_ends_the_reading() -> None:
     text = 'a,b\n1,"x\n' + "a line\n" * (LONGEST_ROW // 7 + 1)
     with pytest.raises(BadTable, match="the row that begins at line 2 is longer than"):
         rows(text)
+    with pytest.raises(BadTable, match="the row that begins at line 3 has a quotation mark that nothing closes"):
+        rows('a,b\n1,2\n1,"x\n2,3\n4,5\n')
 
 
 def test_a_field_may_be_longer_than_csv_takes_by_itself() -> None:

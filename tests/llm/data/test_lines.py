@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.llm.data import lines
 from app.llm.data.lines import numbered_lines
 from app.llm.errors import BadTable
 
@@ -38,3 +39,10 @@ def test_what_is_no_line_is_named(chunks: list[bytes], message: str) -> None:
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
     assert list(numbered_lines(["\ufeffa\n\ufeffb".encode()])) == [(1, "a\n"), (2, "\ufeffb")]
+
+
+def test_more_lines_than_a_file_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINES", 3)
+    assert len(list(numbered_lines([b"\n\na\n"]))) == 3
+    with pytest.raises(BadTable, match="more than 3 lines"):
+        list(numbered_lines([b"\n\n\n", b"\n"]))

@@ -51,9 +51,39 @@ def test_values_that_json_lacks(tmp_path: Path) -> None:
     }
 
 
+def test_times_are_told_to_the_microsecond(tmp_path: Path) -> None:
+    columns = {
+        "at": pa.array([1_700_000_000_123_456_789], pa.timestamp("ns")),
+        "there": pa.array([1_700_000_000_123_456_789], pa.timestamp("ns", "+02:00")),
+        "took": pa.array([1_123_456_789], pa.duration("ns")),
+        "clock": pa.array([1_123_456_789], pa.time64("ns")),
+        "again": pa.array([1_700_000_000_123_456_789], pa.timestamp("ns")).dictionary_encode(),
+    }
+    (row,) = read_parquet(written(tmp_path / "a", columns)).rows
+    assert isinstance(row, Row)
+    assert row.values == {
+        "at": "2023-11-14T22:13:20.123456",
+        "there": "2023-11-15T00:13:20.123456+02:00",
+        "took": "0:00:01.123456",
+        "clock": "00:00:01.123456",
+        "again": "2023-11-14T22:13:20.123456",
+    }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [pa.array([2**60], pa.timestamp("us")), pa.array([2**62], pa.duration("s")), pa.array([2**30], pa.date32())],
+)
+def test_times_that_no_calendar_has(tmp_path: Path, values: Any) -> None:
+    with pytest.raises(BadTable, match="cannot be read as Parquet"):
+        list(read_parquet(written(tmp_path / "a", {"a": values})).rows)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        ({"a": pa.array([bytes(16)], pa.uuid())}, "column 'a' holds extension<arrow.uuid>"),
+        ({"a": pa.array([1], pa.timestamp("us", "Foo/Bar"))}, "column 'a' has times of 'Foo/Bar'"),
         ({"a": ["x"], "messages": [[{"role": "user"}]]}, "column 'messages' holds list"),
         ({"a": [{"b": 1}]}, "column 'a' holds struct"),
         ({"a": [b"bytes"]}, "column 'a' holds binary"),

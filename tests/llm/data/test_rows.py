@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -28,3 +30,25 @@ def test_rows_of_a_table_are_kept_without_their_names() -> None:
     file = io.BytesIO()
     RowWriter(file, ["b", "a"]).write(Row(1, {"a": 1, "b": 2}))
     assert file.getvalue() == b"[2,1]"
+
+
+class Counted(io.RawIOBase):
+    """Counts what is written and forgets it."""
+
+    size = 0
+
+    def write(self, content: object) -> int:
+        written = len(cast(bytes, content))
+        self.size += written
+        return written
+
+
+def test_a_gap_of_a_hundred_million_lines_takes_no_memory() -> None:
+    file = Counted()
+    writer = RowWriter(cast(BinaryIO, file), None)
+    tracemalloc.start()
+    writer.write(Row(100_000_001, {"a": 1}))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert file.size == writer.size_bytes == 100_000_000 + len(b'{"a":1}')
+    assert most < 3 * 1024 * 1024

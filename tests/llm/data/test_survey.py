@@ -19,7 +19,8 @@ def test_twins() -> None:
     for line, mark in ((1, 7), (2, 8), (3, 7), (5, 7)):
         twins.add(line, mark)
     assert (twins.count, twins.examples) == (2, [Twin(3, 1), Twin(5, 1)])
-    met = twins.met_in([(1, 9), (2, 8), (3, 8)])
+    met, count = twins.met_in(iter([(1, 9), (2, 8), (3, 8)]))
+    assert count == 3
     assert (met.count, met.examples) == (2, [Twin(2, 2), Twin(3, 2)])
 
 
