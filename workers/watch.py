@@ -52,7 +52,14 @@ class Watch:
     def should_stop(self) -> str | None:
         """None, or why training is to end: `cancelled`, `paused`, `lost` (another holds the job), `shutdown`."""
         self._asked_at = time.monotonic()
+        if self._reason is None and self._is_stale:
+            self._renew()
         return self._reason
+
+    @property
+    def _is_stale(self) -> bool:
+        """The lease may have run out unseen: this process was stopped for a while, or the database hangs."""
+        return time.monotonic() - self._renewed_at > LEASE_SHARE * self._lease_s
 
     def end(self) -> None:
         """The attempt is over: renew no more, and end nothing by force."""
@@ -75,7 +82,7 @@ class Watch:
                 lease = job.renew(session, self._job_id, self._fence, self._lease_s)
         except SQLAlchemyError as error:
             log.warning("lease_not_renewed", job_id=self._job_id, error=str(error))
-            if time.monotonic() - self._renewed_at > LEASE_SHARE * self._lease_s:
+            if self._is_stale:
                 self._stop("lost", GRACE_S["lost"])
             return
         self._renewed_at = time.monotonic()

@@ -21,6 +21,11 @@ __all__ = ["UNAVAILABLE", "Database", "Session", "after_commit", "on_failure", "
 
 log = get_logger(__name__)
 
+# Who is stopped in the midst of a transaction (SIGSTOP, a host that froze) would hold its locks for ever.
+_POSTGRES_LIMITS = "-c statement_timeout=15000 -c idle_in_transaction_session_timeout=60000"
+# A server that vanished without a word is noticed within about half a minute, not after hours.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+
 # WAL loses data on these versions when two processes reset it at once (sqlite.org/wal.html, "WAL-reset bug").
 _WAL_MENDED = ((3, 44, 6), (3, 50, 7))
 _WAL_SAFE_FROM = (3, 51, 3)
@@ -44,7 +49,7 @@ class Database:
                 self.url,
                 pool_pre_ping=True,
                 pool_timeout=5,
-                connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000"},
+                connect_args={"connect_timeout": 5, "options": _POSTGRES_LIMITS, **_KEEPALIVE},
             )
         self._reader = self.engine.execution_options(inkling_write=False, postgresql_readonly=True)
         self._writer = self.engine.execution_options(inkling_write=True)

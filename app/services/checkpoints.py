@@ -14,7 +14,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import LoopConfig
-from app.llm.errors import BadCheckpoint
+from app.llm.errors import BadCheckpoint, TrainingStopped
 from app.llm.train.loop import TrainState
 from app.services.progress import Progress
 from app.services.retention import kept
@@ -71,7 +71,11 @@ class Checkpoints:
         folder = self._storage.checkpoint(self._job_id, directory)
         saved = checkpoint.save_checkpoint(folder, model, meta, state)
         metrics = {"loss": state.report.loss, "val_loss": state.report.val_loss}
-        self._progress.checkpoint(step, directory, saved.size_bytes, saved.sha256, metrics)
+        try:
+            self._progress.checkpoint(step, directory, saved.size_bytes, saved.sha256, metrics)
+        except TrainingStopped:  # the job is another's, and nobody else knows of this folder
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._newest = (step, folder)
         with self._database.read() as session:
             rows = checkpoint_table.of_job(session, self._job_id)
@@ -89,10 +93,16 @@ class Checkpoints:
             shutil.rmtree(self._storage.checkpoint(self._job_id, row.path), ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Delete folders that no row lists: an attempt was killed while it wrote or deleted them."""
-        with self._database.read() as session:
-            listed = {row.path for row in checkpoint_table.of_job(session, self._job_id)}
+        """Delete folders that no row lists: an attempt was killed while it wrote or deleted them.
+
+        They are looked for while the job is held: what one that lost it takes for a remainder, its next holder writes.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
         place = self._storage.job(self._job_id)
-        for folder in place.iterdir() if place.exists() else ():
-            if folder.name not in listed:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._progress.writing() as session:
+            listed = {row.path for row in checkpoint_table.of_job(session, self._job_id)}
+            left = [folder for folder in place.iterdir() if folder.name not in listed] if place.exists() else []
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)

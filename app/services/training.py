@@ -71,7 +71,7 @@ def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], 
     Raises:
         Exception: something that is no fault of the job; the caller's worker tries again.
     """
-    progress = Progress(runtime.database, job_id, fence)
+    progress = Progress(runtime.database, job_id, fence, patience_s=runtime.settings.lease_s)
     try:
         _run(runtime, progress, should_stop)
     except TrainingStopped as stopped:  # while it was being ended, too
@@ -265,8 +265,9 @@ def _failure(error: Exception) -> tuple[str, str, str | None] | None:
             return "invalid_value", str(error), error.field
         case LLMError():
             return "unusable_data", str(error), None
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            told = "the disk is full; make room and resume it: it goes on from its last checkpoint, which is whole"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT | errno.EFBIG):
+            full = "a file was too large for a limit" if error.errno == errno.EFBIG else "the disk is full"
+            told = f"{full}; make room and resume it: it goes on from its last checkpoint, which is whole"
             return NoDiskSpace.code, told, None
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out_of_memory", f"the job needs more memory than there is: {str(error)[:300]}", "train.batch_size"

@@ -38,7 +38,8 @@ from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
 LIVE = ("queued", "running", "paused")
-BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
+BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt in a row
+LONGEST_BACKOFF_S = 60.0
 _IS_LIVE = text("status IN ('queued', 'running', 'paused')")
 
 
@@ -68,7 +69,7 @@ class JobRow(Base):
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]
     attempt: Mapped[int] = mapped_column(default=0)  # attempts begun
-    stalled_attempts: Mapped[int] = mapped_column(default=0)  # of these, ended without a later step or checkpoint
+    stalled_attempts: Mapped[int] = mapped_column(default=0)  # the last ones in a row without a later step or checkpoint
     attempt_from_step: Mapped[int] = mapped_column(default=0)  # the latest step that any earlier attempt reached
     fence: Mapped[int] = mapped_column(default=0)  # grows with each claim; a stale holder's writes carry an old one
     worker_id: Mapped[str | None]
@@ -276,7 +277,7 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
     """End the attempt of a locked, running job whose holder died or went silent.
 
     The job goes back into the queue, after a while where the attempt brought neither a later step nor a new
-    checkpoint; it fails with `attempts_exhausted` once `max_stalled` of its attempts were such. A job that was to
+    checkpoint; it fails with `attempts_exhausted` once `max_stalled` of them in a row were such. A job that was to
     be cancelled or paused is that.
 
     Args:
@@ -285,8 +286,9 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
     made_checkpoint = exists().where(CheckpointRow.job_id == row.id, CheckpointRow.fence == row.fence)
     if not (row.step > row.attempt_from_step or session.scalar(select(made_checkpoint))):
         row.stalled_attempts += 1
-        wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
+        wait_s = min(BACKOFF_S * 2 ** (row.stalled_attempts - 1), LONGEST_BACKOFF_S)
     else:
+        row.stalled_attempts = 0  # a job of weeks may see its machine fail more often than a bad one is tried
         wait_s = 0.0
     if row.stalled_attempts >= max_stalled and row.cancel_requested:
         finish(row, Ending("cancelled"))

@@ -1,0 +1,119 @@
+"""What jobs rest on: a database that goes and comes back, or goes back in time; a disk that fills; a clock that jumps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.db.tables import event, metric
+from tests.e2e.faults.conftest import Tell
+from tests.e2e.faults.history import check_listed, listed, sound
+from tests.e2e.faults.site import CHECKPOINT_EVERY, FULL, LEASE_S, Site, times
+
+pytestmark = [pytest.mark.e2e, pytest.mark.services]
+
+SAME = "same weights, nothing lost"
+
+
+@pytest.mark.timeout(600 if FULL else 300)
+def test_a_database_that_is_cut_off_and_comes_back(site: Site, weights: str, tell: Tell) -> None:
+    away_s, rounds = times(2, 10), times(1, 3)
+    attempts = 0
+    for _ in range(rounds):
+        job_id = site.queue_job()
+        site.until_step(job_id, CHECKPOINT_EVERY)
+        site.postgres.stop()
+        began = time.monotonic()
+        answer = httpx.get(f"http://127.0.0.1:{site.port}/jobs/{job_id}", timeout=30)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "server_error")
+        time.sleep(max(0.0, away_s - (time.monotonic() - began)))
+        site.postgres.start()
+        attempts += sound(site, job_id, weights).attempt
+    assert FULL or attempts == rounds  # shorter than the lease: the trainer waited
+    tell(f"database ended and started {away_s} s later, a lease of {LEASE_S:.0f} s", rounds,
+         f"{SAME}; {attempts} attempts")  # fmt: skip
+
+
+@pytest.mark.timeout(600 if FULL else 300)
+def test_a_full_disk_pauses_the_job(site: Site, weights: str, tell: Tell) -> None:
+    rounds = times(1, 3)
+    for _ in range(rounds):
+        job_id = site.queue_job()
+        site.until_step(job_id, CHECKPOINT_EVERY)
+        [newest, *_] = site.until(lambda job_id=job_id: listed(site, job_id))
+        site.fill_disk(site.trainer(job_id), leave_bytes=newest.size_bytes // 2)
+        row = site.until_status(job_id, "paused")
+        assert row.error is not None
+        assert row.error["code"] == "no_disk_space"
+        check_listed(site, job_id)
+        site.make_room()
+        site.call("POST", f"/jobs/{job_id}/resume")
+        assert sound(site, job_id, weights).attempt == 2
+    how = "a tmpfs filled up" if site.has_small_disk else "RLIMIT_FSIZE, as nothing could be mounted"
+    tell(f"disk full ({how})", rounds, f"paused with no_disk_space, resumed once there was room; {SAME}")
+
+
+@pytest.mark.timeout(600 if FULL else 300)
+def test_a_database_restored_from_a_backup_while_the_files_are_newer(
+    site: Site, weights: str, tmp_path: Path, tell: Tell
+) -> None:
+    rounds = times(1, 3)
+    for _ in range(rounds):
+        job_id = site.queue_job()
+        site.until_step(job_id, CHECKPOINT_EVERY)
+        site.until(lambda job_id=job_id: listed(site, job_id))
+        site.postgres.back_up(tmp_path / "backup")
+        site.until_status(job_id, "succeeded")
+        site.stop()
+        site.postgres.restore(tmp_path / "backup")
+        assert site.row(job_id).status == "running"
+        site.start()
+        assert sound(site, job_id, weights).attempt == 2
+    tell("database restored from a backup made in mid-run, the files of the end still there", rounds,
+         f"the job ran to its end once more; {SAME}")  # fmt: skip
+
+
+@pytest.mark.timeout(600 if FULL else 300)
+def test_a_clock_that_is_set_in_one_process_and_not_in_others(
+    site: Site, weights: str, tmp_path: Path, tell: Tell
+) -> None:
+    """The server's clock goes an hour ahead all the time, that of the worker and its trainer jumps in mid-run."""
+    jumps = {"+1h": 3600} if not FULL else {"+1h": 3600, "+400d": 400 * 86400, "-1h": -3600}
+    for jump, seconds in jumps.items():
+        offset = tmp_path / "offset"
+        offset.write_text("+0")
+        site.stop()
+        site.start(workers=0, **faked(FAKETIME="+1h"))
+        odd = site.start_worker(**faked(FAKETIME_TIMESTAMP_FILE=str(offset), FAKETIME_NO_CACHE="1"))
+        job_id = site.queue_job()
+        site.until_step(job_id, CHECKPOINT_EVERY)
+        for _ in range(2):
+            site.start_worker()  # who would take the job from it
+        offset.write_text(jump)
+        assert sound(site, job_id, weights).attempt == 1
+        assert max(ahead(site, job_id), key=abs) == pytest.approx(seconds, abs=60)
+        site.kill_worker(odd)
+    site.kill_server()
+    site.start(workers=0)
+    tell(f"clock of worker and trainer set by {', '.join(jumps)} in mid-run, the server's an hour ahead", len(jumps),
+         "one attempt, same weights")  # fmt: skip
+
+
+def faked(**how: str) -> dict[str, str]:
+    """The environment in which Debian's `faketime` runs a program; how long things take stays as it is."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not found:
+        pytest.skip("needs faketime")
+    return {"LD_PRELOAD": str(found[0]), "FAKETIME_DONT_FAKE_MONOTONIC": "1", **how}
+
+
+def ahead(site: Site, job_id: str) -> list[float]:
+    """By how much the trainer's clock was ahead of the database's, at each step that it wrote."""
+    with site.database.read() as session:
+        told = {one.data["step"]: one.created_at for one in event.of_job(session, job_id, 0, 100_000)
+                if one.type == "metrics"}  # fmt: skip
+        return [row.created_at - told[row.step] for row in metric.of_job(session, job_id, -1, 100_000)]
+
