@@ -31,6 +31,7 @@ TRAINER = (sys.executable, "-m", "workers.trainer")
 FORCED_EXIT = 70  # of a trainer that had to end itself by force
 POLL_S = 0.2
 SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
+START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
 LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
 
@@ -105,6 +106,14 @@ class Supervisor:
             log.error("lease_not_checked", job_id=claim.job_id, error=str(error))
             return True
 
+    def prolong(self, claim: Claim) -> Claim | None:
+        """See `leases.prolong`; as it was, where the database cannot be asked."""
+        try:
+            return leases.prolong(self._database, claim, self._settings.lease_s)
+        except SQLAlchemyError as error:
+            log.error("lease_not_prolonged", job_id=claim.job_id, error=str(error))
+            return claim
+
     @property
     def check_every_s(self) -> float:
         return self._settings.lease_s / 3
@@ -117,6 +126,8 @@ class _Wait:
         self._supervisor = supervisor
         self._claim = claim
         self._trainer = trainer
+        self._unheard: Claim | None = claim  # its lease is ours to renew until the trainer does it
+        self._unheard_until = time.monotonic() + START_S
         self._check_at = time.monotonic() + supervisor.check_every_s
         self._kill_at = float("inf")
         self._is_asked = False
@@ -137,6 +148,8 @@ class _Wait:
             self._kill_at = min(self._kill_at, now + SHUTDOWN_GRACE_S)
         if now >= self._check_at:
             self._check_at = now + self._supervisor.check_every_s
+            if self._unheard is not None and now < self._unheard_until:
+                self._unheard = self._supervisor.prolong(self._unheard)
             if not self._supervisor.holds(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:

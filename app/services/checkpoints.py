@@ -16,6 +16,7 @@ from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingStopped
 from app.llm.train.loop import TrainState
+from app.services import job_needs
 from app.services.progress import Progress
 from app.services.retention import kept
 from app.services.storage import Storage
@@ -49,7 +50,7 @@ class Checkpoints:
                 found = checkpoint.load_checkpoint(folder, row.sha256)
             except BadCheckpoint as error:
                 self._progress.message(f"checkpoint at step {row.step} is not used: {error}", level="warn")
-                self._remove([row])
+                self._remove(row)
             else:
                 self._newest = (row.step, folder)
                 self._sweep()
@@ -77,18 +78,25 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         self._newest = (step, folder)
-        with self._database.read() as session:
-            rows = checkpoint_table.of_job(session, self._job_id)
-        wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best)
-        self._remove([row for row in rows if row.id not in wanted])
+        self._prune()
 
-    def _remove(self, rows: list[CheckpointRow]) -> None:
-        """Unlist, then delete."""
-        if not rows:
-            return
+    def _prune(self) -> None:
+        """Drop those that are neither to be kept nor what a waiting job goes on from."""
         with self._progress.writing() as session:
-            for row in rows:
+            rows = checkpoint_table.of_job(session, self._job_id)
+            wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best) | job_needs.needed_of(session, self._job_id)
+            gone = [row for row in rows if row.id not in wanted]
+            for row in gone:
                 checkpoint_table.remove(session, row.id)
+        self._delete(gone)
+
+    def _remove(self, row: CheckpointRow) -> None:
+        """Unlist, then delete."""
+        with self._progress.writing() as session:
+            checkpoint_table.remove(session, row.id)
+        self._delete([row])
+
+    def _delete(self, rows: list[CheckpointRow]) -> None:
         for row in rows:
             shutil.rmtree(self._storage.checkpoint(self._job_id, row.path), ignore_errors=True)
 

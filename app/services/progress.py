@@ -182,7 +182,7 @@ class Progress:
         add_status(session, row, f"succeeded: model {model}", data={"model": model, "checkpoint": checkpoint})
 
     def fail(self, code: str, message: str, param: str | None = None) -> None:
-        """End the job with an error that a person can act upon.
+        """End the job with an error that a person can act upon; one that was to be cancelled is that, and says so.
 
         Raises:
             TrainingStopped: `lost`.
@@ -190,11 +190,12 @@ class Progress:
         error = {"code": code, "message": message, "param": param}
         with self.writing() as session:
             row = self._held(session)
-            job.finish(row, Ending("failed", error))
-            add_status(session, row, f"failed: {message}", data={"error": error})
+            job.finish(row, Ending("cancelled" if row.cancel_requested else "failed", error))
+            add_status(session, row, f"{row.status}: {message}", data={"error": error})
 
     def pause(self, code: str, message: str, param: str | None = None) -> None:
-        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that.
+        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that,
+        unless a model is to be kept of it: it is made when the job is resumed.
 
         Raises:
             TrainingStopped: `lost`.
@@ -202,7 +203,7 @@ class Progress:
         error = {"code": code, "message": message, "param": param}
         with self.writing() as session:
             row = self._held(session)
-            if row.cancel_requested:
+            if row.cancel_requested and not row.keep_model:
                 job.finish(row, Ending("cancelled"))
                 add_status(session, row, f"cancelled at step {row.step}")
             else:

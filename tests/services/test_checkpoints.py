@@ -7,7 +7,8 @@ import torch
 
 from app.config import Settings
 from app.db.session import Database
-from app.db.tables import job
+from app.db.tables import checkpoint, job
+from app.db.tables.job import Ending
 from app.llm.checkpoint import ModelMeta
 from app.llm.config import ModelConfig
 from app.llm.errors import TrainingStopped
@@ -72,3 +73,28 @@ def test_a_checkpoint_that_came_too_late_leaves_no_folder(any_database: Database
         save(stale, 3)
     [folder] = (storage.data_dir / "jobs").iterdir()
     assert {path.name for path in folder.iterdir()} == {"step-00000002-fence-2"}
+
+
+def test_what_a_waiting_job_goes_on_from_is_kept(any_database: Database, storage: Storage) -> None:
+    """With one worker, a job that goes on from another's checkpoint waits behind it, and found it pruned."""
+    queued(any_database)
+    holder = held(any_database, storage)
+    save(holder, 1)
+    with any_database.read() as session:
+        [row] = job.live(session)
+    waiting = queued(any_database, model={"name": f"{row.id}@1"})
+    for step in (2, 3, 4):
+        save(holder, step)
+    assert steps(any_database, row.id) == [4, 3, 1]
+    with any_database.write() as session:
+        other = job.lock(session, waiting)
+        assert other is not None
+        job.finish(other, Ending("cancelled"))
+    save(holder, 5)
+    assert steps(any_database, row.id) == [5, 4]
+    assert len(list(storage.job(row.id).iterdir())) == 2
+
+
+def steps(database: Database, job_id: str) -> list[int]:
+    with database.read() as session:
+        return [row.step for row in checkpoint.of_job(session, job_id)]

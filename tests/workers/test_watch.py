@@ -37,3 +37,16 @@ def test_one_that_slept_and_still_has_its_job_goes_on(any_database: Database) ->
     assert row.lease_until is not None
     assert row.lease_until > time.time()
     watch.end()
+
+
+def test_a_model_that_is_to_be_kept_is_made_without_haste(any_database: Database) -> None:
+    """Large ones were not read within the fifteen seconds that a cancelled trainer has, again and again."""
+    watch = watching(any_database, lease_s=0.1)
+    for keep_model, has_limit in ((True, False), (False, True)):
+        with any_database.write() as session:
+            [row] = job.live(session)
+            row.cancel_requested, row.keep_model = True, keep_model
+        watch._renew()
+        assert watch.should_stop() == "cancelled"
+        assert bool(watch._timed) is has_limit
+    watch.end()

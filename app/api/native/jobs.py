@@ -116,9 +116,12 @@ def list_events(
 
 
 async def _follow(runtime: Runtime, job_id: str, after: int, types: Sequence[str]) -> AsyncGenerator[bytes, None]:
-    """Each event as a frame whose id is the event's; ends once the job's last one is out."""
+    """Each event as a frame whose id is the event's; ends once the job's last one is out, or the job was deleted."""
     while True:
-        rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after, types)
+        try:
+            rows, is_last = await asyncio.to_thread(_news, runtime, job_id, after, types)
+        except JobNotFound:
+            return
         for row in rows:
             after = row.id
             yield format_sse_event(data_str=event_out(row).model_dump_json(), id=str(row.id))

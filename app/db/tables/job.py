@@ -69,7 +69,9 @@ class JobRow(Base):
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]
     attempt: Mapped[int] = mapped_column(default=0)  # attempts begun
-    stalled_attempts: Mapped[int] = mapped_column(default=0)  # the last ones in a row without a later step or checkpoint
+    stalled_attempts: Mapped[int] = mapped_column(
+        default=0
+    )  # the last ones in a row without a later step or checkpoint
     attempt_from_step: Mapped[int] = mapped_column(default=0)  # the latest step that any earlier attempt reached
     fence: Mapped[int] = mapped_column(default=0)  # grows with each claim; a stale holder's writes carry an old one
     worker_id: Mapped[str | None]
@@ -212,6 +214,7 @@ class Lease:
 
     cancel_requested: bool
     pause_requested: bool
+    keep_model: bool = False  # once cancelled
 
 
 def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | None:
@@ -220,10 +223,26 @@ def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | 
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running")
         .values(lease_until=db_now() + lease_s)
-        .returning(JobRow.cancel_requested, JobRow.pause_requested)
+        .returning(JobRow.cancel_requested, JobRow.pause_requested, JobRow.keep_model)
     )
     asked = session.execute(renewed, execution_options={"synchronize_session": False}).one_or_none()
     return None if asked is None else Lease(*asked)
+
+
+def prolong(session: Session, job_id: str, fence: int, lease_until: float, lease_s: float) -> float | None:
+    """Hold a job for a holder that has not renewed its lease yet: when it ends now, or None if it did or lost it."""
+    prolonged = (
+        update(JobRow)
+        .where(
+            JobRow.id == job_id,
+            JobRow.fence == fence,
+            JobRow.status == "running",
+            JobRow.lease_until == lease_until,
+        )
+        .values(lease_until=db_now() + lease_s)
+        .returning(JobRow.lease_until)
+    )
+    return session.scalar(prolonged, execution_options={"synchronize_session": False})
 
 
 def finish(row: JobRow, ending: Ending) -> None:
@@ -255,7 +274,7 @@ def retry(row: JobRow) -> None:
     """Put a failed or cancelled job back into the queue; what its attempts brought before counts no more."""
     row.stalled_attempts = 0
     row.cancel_requested = row.keep_model = False
-    row.finished_at = None
+    row.finished_at = row.result_model = row.result_checkpoint = None
     resume(row)
 
 
@@ -291,7 +310,9 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
         row.stalled_attempts = 0  # a job of weeks may see its machine fail more often than a bad one is tried
         wait_s = 0.0
     if row.stalled_attempts >= max_stalled and row.cancel_requested:
-        finish(row, Ending("cancelled"))
+        told = f"its model could not be made, its last checkpoint is there: {why}"
+        error = {"code": "attempts_exhausted", "message": told, "param": None}
+        finish(row, Ending("cancelled", error if row.keep_model else None))
     elif row.cancel_requested or row.pause_requested:
         release(row)
     elif row.stalled_attempts >= max_stalled:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from fastapi.testclient import TestClient
 
 from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
 from app.llm.errors import TrainingStopped
 from app.services import leases
@@ -259,3 +262,30 @@ def test_a_job_that_is_needed_is_not_deleted(client):
     assert runtime.storage.checkpoint(base, "step-5-fence-1").exists()
     assert client.delete(f"/jobs/{other}").status_code == 200
     assert client.delete(f"/jobs/{base}").status_code == 200
+
+
+def test_a_job_is_not_tried_again_from_a_checkpoint_that_is_gone_unless_it_has_its_own(client):
+    database = client.app.state.runtime.database
+    job_id, base = failed(client), with_checkpoint(client, "succeeded")
+    with database.write() as session:
+        session.get(JobRow, job_id).model = {"name": f"{base}@4"}
+    assert refusal(client.post(f"/jobs/{job_id}/retry")) == (404, "checkpoint_not_found", "model")
+    with database.write() as session:
+        session.add(
+            CheckpointRow(
+                id=f"{job_id}@5", job_id=job_id, step=5, attempt=1, fence=1, path="step-5-fence-1",
+                size_bytes=9, sha256="0", metrics={},
+            )
+        )  # fmt: skip
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+
+
+def test_followers_of_a_job_that_is_deleted_come_to_an_end(client):
+    """The stream broke, with an error in the log."""
+    job_id = ask(client).json()["id"]
+    client.post(f"/jobs/{job_id}/pause")
+    deleted = threading.Timer(0.5, lambda: client.delete(f"/jobs/{job_id}"))
+    deleted.start()
+    answer = client.get(f"/jobs/{job_id}/events", headers={"accept": "text/event-stream"})
+    deleted.join()
+    assert answer.text.count("data:") == 2

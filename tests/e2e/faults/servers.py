@@ -47,7 +47,8 @@ class Postgres:
 
     def stop(self) -> None:
         """As `kill -9` would end it: no connection is told, the log is replayed at the next start."""
-        self._run("pg_ctl", "-D", str(self._folder), "-m", "immediate", "-w", "stop")
+        if (self._folder / "postmaster.pid").exists():
+            self._run("pg_ctl", "-D", str(self._folder), "-m", "immediate", "-w", "stop")
 
     def create(self) -> None:
         with psycopg.connect(self.url.replace(DATABASE, "postgres"), autocommit=True) as admin:
@@ -67,9 +68,8 @@ class Postgres:
         # Into a file, not a pipe: the server that pg_ctl leaves behind would hold the pipe open.
         log = self._folder.with_suffix(".log")
         with log.open("ab") as output:
-            done = subprocess.run(
-                [*self._as_owner, str(self._programs / program), *arguments], stdout=output, stderr=output, cwd="/"
-            )
+            command = [*self._as_owner, str(self._programs / program), *arguments]
+            done = subprocess.run(command, stdout=output, stderr=output, cwd="/", check=False)
         assert done.returncode == 0, f"{program}:\n{log.read_text()}"
 
 

@@ -33,7 +33,7 @@ def workers_stopped(site: Site) -> Iterator[None]:
 
 @pytest.mark.timeout(600 if FULL else 300)
 def test_two_workers_race_for_a_job_that_both_were_told_of_many_times(site: Site, weights: str, tell: Tell) -> None:
-    nudges, rounds = times(10, 50), times(1, 5)
+    nudges, rounds = times(10, 50), times(1, 4)
     celery = make_celery(Settings(_env_file=None, data_dir=site.data, broker_url=site.redis.url))
     for _ in range(rounds):
         with workers_stopped(site):
@@ -49,7 +49,7 @@ def test_two_workers_race_for_a_job_that_both_were_told_of_many_times(site: Site
 
 @pytest.mark.timeout(600 if FULL else 300)
 def test_a_broker_that_is_away_or_wiped_loses_no_job(site: Site, weights: str, tell: Tell) -> None:
-    rounds = times(1, 5)
+    rounds = times(1, 3)
     for _ in range(rounds):
         site.redis.stop()
         untold = site.queue_job()

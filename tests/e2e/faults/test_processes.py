@@ -20,6 +20,7 @@ from tests.process_tree import is_alive
 pytestmark = [pytest.mark.e2e, pytest.mark.services]
 
 SAME = "same weights, nothing lost"
+LONGEST_WAIT_S = 4.0  # a trainer takes about so long to start, on a quiet machine
 
 
 class Kills:
@@ -47,7 +48,8 @@ class Kills:
         return None
 
     def server(self) -> None:
-        self._at_a_random_moment()
+        """It knows nothing of trainers, and need not wait for one."""
+        time.sleep(self._dice.uniform(0, 1))
         self._site.kill_server()
         self._site.start_server()
 
@@ -58,7 +60,7 @@ class Kills:
                 self._site.until_it_serves()
                 self.jobs.append(self._site.queue_job())
             pid = self._site.until(lambda: self._site.trainers(self.jobs[-1]))[0]
-            time.sleep(self._dice.uniform(0, 5))
+            time.sleep(self._dice.uniform(0, LONGEST_WAIT_S))
             if is_alive(pid):
                 return int(pid)
 
@@ -98,7 +100,7 @@ def half_written(site: Site, job_id: str) -> list[Path]:
 
 @pytest.mark.timeout(600 if FULL else 300)
 def test_signals_in_mid_checkpoint(site: Site, weights: str, tell: Tell) -> None:
-    rounds = times(1, 5)
+    rounds = times(1, 4)
     for _ in range(rounds):
         job_id = site.queue_job()
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -119,8 +121,8 @@ def test_signals_in_mid_checkpoint(site: Site, weights: str, tell: Tell) -> None
 def test_a_trainer_that_sleeps_beyond_its_lease_wakes_to_a_job_that_is_anothers(
     site: Site, weights: str, tell: Tell
 ) -> None:
-    rounds = times(1, 5)
-    stops = [stop_anywhere] * rounds + ([stop_in_a_write] if FULL else [])  # that one takes a minute
+    rounds = times(1, 3)
+    stops = [stop_anywhere] * rounds + [stop_in_a_write] * times(0, 2)
     for stop in stops:
         job_id = site.queue_job()
         site.until_step(job_id, CHECKPOINT_EVERY)
@@ -133,7 +135,7 @@ def test_a_trainer_that_sleeps_beyond_its_lease_wakes_to_a_job_that_is_anothers(
     slept = f"SIGSTOP of a trainer past its lease of {LEASE_S:.0f} s, then SIGCONT"
     tell(slept, rounds, f"{SAME}; it wrote nothing more")
     if FULL:
-        tell(f"{slept}, while it held its job's row", 1, f"{SAME}; the row was freed after a minute")
+        tell(f"{slept}, while it held its job's row", 2, f"{SAME}; the row was freed within ten seconds")
 
 
 def stop_anywhere(site: Site, job_id: str) -> int:
