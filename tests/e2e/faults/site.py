@@ -142,6 +142,7 @@ class Site:
             "INKLING_DATABASE_URL": self.postgres.url,
             "INKLING_BROKER_URL": self.redis.url,
             "INKLING_LEASE_S": str(LEASE_S),
+            "INKLING_JOB_ATTEMPTS": "20",  # the cap is for jobs that end their process; here it is us, and on purpose
             "INKLING_TRAIN_THREADS": "1",
             "INKLING_WORKER_DEVICES": "cpu",
         }

@@ -54,15 +54,24 @@ class Kills:
         self._site.start_server()
 
     def _at_a_random_moment(self) -> int:
-        """A trainer that is alive, somewhere between its start and its end."""
+        """A trainer that is alive: every other time one that starts, whatever it is doing then, else one at work."""
+        site, starts = self._site, self._dice.random() < 0.5
         while True:
-            if self._site.row(self.jobs[-1]).is_final:
-                self._site.until_it_serves()
-                self.jobs.append(self._site.queue_job())
-            pid = self._site.until(lambda: self._site.trainers(self.jobs[-1]))[0]
-            time.sleep(self._dice.uniform(0, LONGEST_WAIT_S))
-            if is_alive(pid):
-                return int(pid)
+            if site.row(self.jobs[-1]).is_final:
+                site.until_it_serves()
+                self.jobs.append(site.queue_job())
+            job_id = self.jobs[-1]
+            began_at = site.row(job_id).step
+            site.until(lambda: self._is_at_work(job_id, None if starts else began_at))
+            time.sleep(self._dice.uniform(0, LONGEST_WAIT_S if starts else LONGEST_WAIT_S / 4))
+            for pid in site.trainers(job_id):
+                return pid
+
+    def _is_at_work(self, job_id: str, beyond_step: int | None) -> bool:
+        """Whether it has a trainer, which came further than a step; or else has ended."""
+        row = self._site.row(job_id)
+        came = beyond_step is None or row.step > beyond_step
+        return row.is_final or (row.status == "running" and came and bool(self._site.trainers(job_id)))
 
 
 @pytest.mark.timeout(900 if FULL else 300)
