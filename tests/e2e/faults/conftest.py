@@ -78,7 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if _PROOF in config.stash:
         what = (
             "What befell jobs of 600 steps on PostgreSQL, Redis, a server and two workers of their own. After each, "
-            "the weights were those of an undisturbed run to the last bit, no job was lost, none had two holders at once, "
-            "and every checkpoint listed was whole."
+            "the weights were those of an undisturbed run to the last bit, no job was lost, none had two holders at "
+            "once, and every checkpoint listed was whole."
         )
         config.stash[_PROOF].record("faults", what, told)

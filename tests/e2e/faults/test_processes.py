@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,8 @@ class Kills:
                 site.until_it_serves()
                 self.jobs.append(site.queue_job())
             job_id = self.jobs[-1]
-            began_at = site.row(job_id).step
-            site.until(lambda: self._is_at_work(job_id, None if starts else began_at))
+            beyond = None if starts else site.row(job_id).step
+            site.until(partial(self._is_at_work, job_id, beyond))
             time.sleep(self._dice.uniform(0, LONGEST_WAIT_S if starts else LONGEST_WAIT_S / 4))
             for pid in site.trainers(job_id):
                 return pid
