@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -23,12 +22,12 @@ from app.db.session import Database
 from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
-from app.services.leases import Claim, Loss
+from app.services.leases import Claim
+from workers.ending import kill, loss
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
-FORCED_EXIT = 70  # of a trainer that had to end itself by force
 POLL_S = 0.2
 SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
 START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
@@ -80,7 +79,7 @@ class Supervisor:
             status = _Wait(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
-            _kill(trainer)
+            kill(trainer)
             if trainer.stdin:
                 trainer.stdin.close()
         self._settle(claim, status)
@@ -91,7 +90,7 @@ class Supervisor:
             if leases.release(self._database, claim):
                 log.info("job_given_back", job_id=claim.job_id)
             return
-        taken = leases.give_up(self._database, claim, self._settings.job_attempts, _loss(status))
+        taken = leases.give_up(self._database, claim, self._settings.job_attempts, loss(status))
         if taken is not None:
             log.warning("trainer_lost", job_id=claim.job_id, exit_status=status, job_status=taken.status)
 
@@ -153,21 +152,4 @@ class _Wait:
             if not self._supervisor.holds(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:
-            _kill(self._trainer)
-
-
-def _kill(trainer: subprocess.Popen[bytes]) -> None:
-    """End the trainer and all it started, if it is still there."""
-    if trainer.poll() is None:
-        os.killpg(trainer.pid, signal.SIGKILL)
-        trainer.wait()
-
-
-def _loss(status: int) -> Loss:
-    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return Loss("killed", "the trainer was killed, as happens when memory runs out")
-    if status == FORCED_EXIT:
-        return Loss("stuck", "the trainer was asked to end and did not, or made no step for very long")
-    if status < 0:
-        return Loss("crashed", f"the trainer was ended by {signal.Signals(-status).name}")
-    return Loss("crashed", f"the trainer ended with status {status} before its job was done; the worker's log says why")
+            kill(self._trainer)

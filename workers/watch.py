@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.session import Database
 from app.db.tables import job
 from app.log import get_logger
-from workers.supervise import FORCED_EXIT
+from workers.ending import FORCED_EXIT
 
 log = get_logger(__name__)
 

@@ -84,7 +84,9 @@ class Checkpoints:
         """Drop those that are neither to be kept nor what a waiting job goes on from."""
         with self._progress.writing() as session:
             rows = checkpoint_table.of_job(session, self._job_id)
-            wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best) | job_needs.needed_of(session, self._job_id)
+            wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best) | job_needs.needed_of(
+                session, self._job_id
+            )
             gone = [row for row in rows if row.id not in wanted]
             for row in gone:
                 checkpoint_table.remove(session, row.id)

@@ -10,7 +10,7 @@ from app.db.session import Database
 from app.db.tables import checkpoint, job
 from app.db.tables.job import Ending
 from app.llm.checkpoint import ModelMeta
-from app.llm.config import ModelConfig
+from app.llm.config import ModelConfig, TrainConfig
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
 from app.llm.train.loop import Report, TrainState
@@ -36,7 +36,9 @@ def held_twice(database: Database, storage: Storage) -> tuple[Checkpoints, Check
 def held(database: Database, storage: Storage) -> Checkpoints:
     claim = leases.claim(database, "w", 30)
     assert claim is not None
-    return Checkpoints(database, storage, Progress(database, claim.job_id, claim.fence), keep=2)
+    return Checkpoints(
+        database, storage, Progress(database, claim.job_id, claim.fence), TrainConfig(keep_checkpoints=2)
+    )
 
 
 def save(checkpoints: Checkpoints, step: int) -> None:

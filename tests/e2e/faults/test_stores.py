@@ -34,7 +34,6 @@ def test_a_database_that_is_cut_off_and_comes_back(site: Site, weights: str, tel
         time.sleep(max(0.0, away_s - (time.monotonic() - began)))
         site.postgres.start()
         attempts += sound(site, job_id, weights).attempt
-    assert FULL or attempts == rounds  # shorter than the lease: the trainer waited
     tell(f"database ended and started {away_s} s later, a lease of {LEASE_S:.0f} s", rounds,
          f"{SAME}; {attempts} attempts")  # fmt: skip
 
