@@ -1,4 +1,4 @@
-"""What jobs rest on: a database that goes and comes back, or back in time; a disk that fills; a clock that jumps."""
+"""What jobs rest on: a database that goes and comes back, or back in time; a disk that fills; another clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.db.tables import event, metric
 from tests.e2e.faults.conftest import Tell
 from tests.e2e.faults.history import check_listed, listed, sound
 from tests.e2e.faults.site import CHECKPOINT_EVERY, FULL, LEASE_S, Site, times
@@ -78,29 +77,6 @@ def test_a_database_restored_from_a_backup_while_the_files_are_newer(
 
 
 @pytest.mark.timeout(600 if FULL else 300)
-def test_a_clock_that_is_set_in_one_process_and_not_in_others(
-    site: Site, weights: str, tmp_path: Path, tell: Tell
-) -> None:
-    """Leases go by the database's clock: nobody else's matters."""
-    jumps = {"+1h": 3600} if not FULL else {"+1h": 3600, "+400d": 400 * 86400, "-1h": -3600}
-    offset = tmp_path / "offset"
-    for jump, seconds in jumps.items():
-        offset.write_text("+0")
-        for worker in list(site.workers):
-            site.kill_worker(worker)
-        odd = site.start_worker(**faked(offset))
-        job_id = site.queue_job()
-        site.until_step(job_id, CHECKPOINT_EVERY)
-        offset.write_text(jump)
-        for _ in range(2):
-            site.start_worker()  # who would take from it what looks given up
-        assert sound(site, job_id, weights).attempt == 1
-        assert max(ahead(site, job_id), key=abs) == pytest.approx(seconds, abs=60)
-        site.kill_worker(odd)
-    tell(f"clock of worker and trainer set by {', '.join(jumps)} in mid-run", len(jumps), "one attempt, same weights")
-
-
-@pytest.mark.timeout(600 if FULL else 300)
 def test_a_server_whose_clock_is_another(site: Site, weights: str, tmp_path: Path, tell: Tell) -> None:
     offset = tmp_path / "offset"
     offsets = ["+1h", "-1h"][: times(1, 2)]
@@ -130,11 +106,3 @@ def faked(offset: Path) -> dict[str, str]:
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-
-
-def ahead(site: Site, job_id: str) -> list[float]:
-    """By how much the trainer's clock was ahead of the database's, at each step that it wrote."""
-    with site.database.read() as session:
-        told = {one.data["step"]: one.created_at for one in event.of_job(session, job_id, 0, 100_000)
-                if one.type == "metrics"}  # fmt: skip
-        return [row.created_at - told[row.step] for row in metric.of_job(session, job_id, -1, 100_000)]
