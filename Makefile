@@ -9,7 +9,7 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 EXTRAS ?= dev
 
-.PHONY: run install assets test proof-book check bench bench-generate bench-train format parity clean
+.PHONY: run install assets test proof-book proof-faults check bench bench-generate bench-train format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -39,6 +39,10 @@ test: $(INSTALLED)
 # The book's long training runs, an hour on two cores; what they measure goes into docs/proofs.md.
 proof-book: $(INSTALLED)
 	nice -n 10 $(BIN)/python -m pytest -m proof
+
+# What befalls jobs, many times over: ten minutes on two cores. Needs PostgreSQL's programs, redis-server and faketime.
+proof-faults: $(INSTALLED)
+	INKLING_TEST_FAULTS=full $(BIN)/python -m pytest tests/e2e/faults
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(30.0, ge=1)
     """A running job whose worker was silent for this long is taken back."""
     job_attempts: int = Field(3, ge=1)
-    """Attempts without progress after which a job fails."""
+    """Attempts in a row without progress after which a job fails."""
     webhook_private_addresses: bool = False
     """Whether webhooks of jobs may go to private networks and to this machine."""
 

@@ -17,6 +17,19 @@ def command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
 
 
+def running(words: str) -> list[int]:
+    """The processes whose command holds `words`, the oldest first."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if words in command(int(folder.name)) and is_alive(int(folder.name)):
+                    found.append(int(folder.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended meanwhile
+    return sorted(found)
+
+
 def started_by(pid: int) -> list[int]:
     """The processes that `pid` started, and those that they started, and so on."""
     parents: dict[int, int] = {}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -23,14 +22,15 @@ from app.db.session import Database
 from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
-from app.services.leases import Claim, Loss
+from app.services.leases import Claim
+from workers.ending import kill, loss
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
-FORCED_EXIT = 70  # of a trainer that had to end itself by force
 POLL_S = 0.2
 SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
+START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
 LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
 
@@ -79,7 +79,7 @@ class Supervisor:
             status = _Wait(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
-            _kill(trainer)
+            kill(trainer)
             if trainer.stdin:
                 trainer.stdin.close()
         self._settle(claim, status)
@@ -90,7 +90,7 @@ class Supervisor:
             if leases.release(self._database, claim):
                 log.info("job_given_back", job_id=claim.job_id)
             return
-        taken = leases.give_up(self._database, claim, self._settings.job_attempts, _loss(status))
+        taken = leases.give_up(self._database, claim, self._settings.job_attempts, loss(status))
         if taken is not None:
             log.warning("trainer_lost", job_id=claim.job_id, exit_status=status, job_status=taken.status)
 
@@ -105,6 +105,14 @@ class Supervisor:
             log.error("lease_not_checked", job_id=claim.job_id, error=str(error))
             return True
 
+    def prolong(self, claim: Claim) -> Claim | None:
+        """See `leases.prolong`; as it was, where the database cannot be asked."""
+        try:
+            return leases.prolong(self._database, claim, self._settings.lease_s)
+        except SQLAlchemyError as error:
+            log.error("lease_not_prolonged", job_id=claim.job_id, error=str(error))
+            return claim
+
     @property
     def check_every_s(self) -> float:
         return self._settings.lease_s / 3
@@ -117,6 +125,8 @@ class _Wait:
         self._supervisor = supervisor
         self._claim = claim
         self._trainer = trainer
+        self._unheard: Claim | None = claim  # its lease is ours to renew until the trainer does it
+        self._unheard_until = time.monotonic() + START_S
         self._check_at = time.monotonic() + supervisor.check_every_s
         self._kill_at = float("inf")
         self._is_asked = False
@@ -137,24 +147,9 @@ class _Wait:
             self._kill_at = min(self._kill_at, now + SHUTDOWN_GRACE_S)
         if now >= self._check_at:
             self._check_at = now + self._supervisor.check_every_s
+            if self._unheard is not None and now < self._unheard_until:
+                self._unheard = self._supervisor.prolong(self._unheard)
             if not self._supervisor.holds(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:
-            _kill(self._trainer)
-
-
-def _kill(trainer: subprocess.Popen[bytes]) -> None:
-    """End the trainer and all it started, if it is still there."""
-    if trainer.poll() is None:
-        os.killpg(trainer.pid, signal.SIGKILL)
-        trainer.wait()
-
-
-def _loss(status: int) -> Loss:
-    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return Loss("killed", "the trainer was killed, as happens when memory runs out")
-    if status == FORCED_EXIT:
-        return Loss("stuck", "the trainer was asked to end and did not, or made no step for very long")
-    if status < 0:
-        return Loss("crashed", f"the trainer was ended by {signal.Signals(-status).name}")
-    return Loss("crashed", f"the trainer ended with status {status} before its job was done; the worker's log says why")
+            kill(self._trainer)

@@ -12,7 +12,7 @@ import sys
 from app.config import get_settings
 from app.db.session import Database
 from app.log import bind_contextvars, configure_logging, get_logger
-from workers.supervise import FORCED_EXIT
+from workers.ending import FORCED_EXIT
 from workers.watch import Watch
 
 NICE = 10  # answers to people go before training

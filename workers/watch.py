@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db.session import Database
 from app.db.tables import job
 from app.log import get_logger
-from workers.supervise import FORCED_EXIT
+from workers.ending import FORCED_EXIT
 
 log = get_logger(__name__)
 
@@ -35,6 +35,7 @@ class Watch:
         self._fence = fence
         self._lease_s = lease_s
         self._reason: str | None = None
+        self._timed: set[str] = set()  # reasons for which an end by force is set
         self._asked_at = self._renewed_at = time.monotonic()
         self._ended = threading.Event()
 
@@ -52,7 +53,14 @@ class Watch:
     def should_stop(self) -> str | None:
         """None, or why training is to end: `cancelled`, `paused`, `lost` (another holds the job), `shutdown`."""
         self._asked_at = time.monotonic()
+        if self._reason is None and self._is_stale:
+            self._renew()
         return self._reason
+
+    @property
+    def _is_stale(self) -> bool:
+        """The lease may have run out unseen: this process was stopped for a while, or the database hangs."""
+        return time.monotonic() - self._renewed_at > LEASE_SHARE * self._lease_s
 
     def end(self) -> None:
         """The attempt is over: renew no more, and end nothing by force."""
@@ -75,14 +83,15 @@ class Watch:
                 lease = job.renew(session, self._job_id, self._fence, self._lease_s)
         except SQLAlchemyError as error:
             log.warning("lease_not_renewed", job_id=self._job_id, error=str(error))
-            if time.monotonic() - self._renewed_at > LEASE_SHARE * self._lease_s:
+            if self._is_stale:
                 self._stop("lost", GRACE_S["lost"])
             return
         self._renewed_at = time.monotonic()
         if lease is None:
             self._stop("lost", GRACE_S["lost"])
         elif lease.cancel_requested:
-            self._stop("cancelled", GRACE_S["cancelled"])
+            # A model that is to be kept is read and written whole, which takes as long as it takes.
+            self._stop("cancelled", None if lease.keep_model else GRACE_S["cancelled"])
         elif lease.pause_requested:
             self._reason = self._reason or "paused"  # no hurry: the checkpoint may take as long as it takes
         elif self._reason == "paused":
@@ -96,10 +105,13 @@ class Watch:
             log.warning("worker_gone", job_id=self._job_id)
             self._stop("shutdown", GRACE_S["orphaned"])
 
-    def _stop(self, reason: str, grace_s: float) -> None:
-        if self._reason == reason or (self._reason not in (None, "paused") and reason != "lost"):
-            return  # asked already, and timed
-        self._reason = reason
+    def _stop(self, reason: str, grace_s: float | None) -> None:
+        """Have training end for this reason, unless there is one that counts more; by force after the grace."""
+        if self._reason in (None, "paused") or reason == "lost":
+            self._reason = reason
+        if grace_s is None or reason in self._timed or (self._timed and reason != "lost"):
+            return
+        self._timed.add(reason)
         force = threading.Timer(grace_s, self._force)
         force.daemon = True
         force.start()

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,14 @@ from app.log import get_logger
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
 """What is raised where the database is away, locked for too long, or all its connections are taken."""
 
-__all__ = ["UNAVAILABLE", "Database", "Session", "after_commit", "on_failure", "sqlite_journal_mode"]
+__all__ = ["UNAVAILABLE", "Database", "Session", "after_commit", "is_disk_full", "on_failure", "sqlite_journal_mode"]
 
 log = get_logger(__name__)
+
+# Who is stopped in the midst of a write (SIGSTOP, a host that froze) would hold its locks for ever.
+_LET_GO_OF_LOCKS = text("SET LOCAL idle_in_transaction_session_timeout = '10s'")
+# A server that vanished without a word is noticed within about half a minute, not after hours.
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 
 # WAL loses data on these versions when two processes reset it at once (sqlite.org/wal.html, "WAL-reset bug").
 _WAL_MENDED = ((3, 44, 6), (3, 50, 7))
@@ -44,7 +49,7 @@ class Database:
                 self.url,
                 pool_pre_ping=True,
                 pool_timeout=5,
-                connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000"},
+                connect_args={"connect_timeout": 5, "options": "-c statement_timeout=15000", **_KEEPALIVE},
             )
         self._reader = self.engine.execution_options(inkling_write=False, postgresql_readonly=True)
         self._writer = self.engine.execution_options(inkling_write=True)
@@ -65,6 +70,8 @@ class Database:
         with Session(self._writer, expire_on_commit=False) as session:
             if self.is_sqlite:
                 session.connection()  # takes the write lock before the first read
+            else:
+                session.execute(_LET_GO_OF_LOCKS)
             try:
                 yield session
                 session.commit()
@@ -93,6 +100,14 @@ def after_commit(session: Session, action: Callable[[], None]) -> None:
 def on_failure(session: Session, action: Callable[[], None]) -> None:
     """Do `action` if the session's transaction is not committed, whatever keeps it from that."""
     session.info.setdefault("on_failure", []).append(action)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the database could not write because its disk is full."""
+    if not isinstance(error, DBAPIError):
+        return False
+    said = (getattr(error.orig, "sqlite_errorcode", None), getattr(error.orig, "sqlstate", None))
+    return said[0] == sqlite3.SQLITE_FULL or said[1] == "53100"
 
 
 def sqlite_journal_mode(version: tuple[int, int, int] = sqlite3.sqlite_version_info[:3]) -> str:

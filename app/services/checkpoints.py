@@ -14,8 +14,9 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.config import LoopConfig
-from app.llm.errors import BadCheckpoint
+from app.llm.errors import BadCheckpoint, TrainingStopped
 from app.llm.train.loop import TrainState
+from app.services import job_needs
 from app.services.progress import Progress
 from app.services.retention import kept
 from app.services.storage import Storage
@@ -49,7 +50,7 @@ class Checkpoints:
                 found = checkpoint.load_checkpoint(folder, row.sha256)
             except BadCheckpoint as error:
                 self._progress.message(f"checkpoint at step {row.step} is not used: {error}", level="warn")
-                self._remove([row])
+                self._remove(row)
             else:
                 self._newest = (row.step, folder)
                 self._sweep()
@@ -71,28 +72,47 @@ class Checkpoints:
         folder = self._storage.checkpoint(self._job_id, directory)
         saved = checkpoint.save_checkpoint(folder, model, meta, state)
         metrics = {"loss": state.report.loss, "val_loss": state.report.val_loss}
-        self._progress.checkpoint(step, directory, saved.size_bytes, saved.sha256, metrics)
+        try:
+            self._progress.checkpoint(step, directory, saved.size_bytes, saved.sha256, metrics)
+        except TrainingStopped:  # the job is another's, and nobody else knows of this folder
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._newest = (step, folder)
-        with self._database.read() as session:
-            rows = checkpoint_table.of_job(session, self._job_id)
-        wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best)
-        self._remove([row for row in rows if row.id not in wanted])
+        self._prune()
 
-    def _remove(self, rows: list[CheckpointRow]) -> None:
-        """Unlist, then delete."""
-        if not rows:
-            return
+    def _prune(self) -> None:
+        """Drop those that are neither to be kept nor what a waiting job goes on from."""
         with self._progress.writing() as session:
-            for row in rows:
+            rows = checkpoint_table.of_job(session, self._job_id)
+            wanted = kept(rows, self._config.keep_checkpoints, self._config.keep_best) | job_needs.needed_of(
+                session, self._job_id
+            )
+            gone = [row for row in rows if row.id not in wanted]
+            for row in gone:
                 checkpoint_table.remove(session, row.id)
+        self._delete(gone)
+
+    def _remove(self, row: CheckpointRow) -> None:
+        """Unlist, then delete."""
+        with self._progress.writing() as session:
+            checkpoint_table.remove(session, row.id)
+        self._delete([row])
+
+    def _delete(self, rows: list[CheckpointRow]) -> None:
         for row in rows:
             shutil.rmtree(self._storage.checkpoint(self._job_id, row.path), ignore_errors=True)
 
     def _sweep(self) -> None:
-        """Delete folders that no row lists: an attempt was killed while it wrote or deleted them."""
-        with self._database.read() as session:
-            listed = {row.path for row in checkpoint_table.of_job(session, self._job_id)}
+        """Delete folders that no row lists: an attempt was killed while it wrote or deleted them.
+
+        They are looked for while the job is held: what one that lost it takes for a remainder, its next holder writes.
+
+        Raises:
+            TrainingStopped: `lost`.
+        """
         place = self._storage.job(self._job_id)
-        for folder in place.iterdir() if place.exists() else ():
-            if folder.name not in listed:
-                shutil.rmtree(folder, ignore_errors=True)
+        with self._progress.writing() as session:
+            listed = {row.path for row in checkpoint_table.of_job(session, self._job_id)}
+            left = [folder for folder in place.iterdir() if folder.name not in listed] if place.exists() else []
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,7 @@ Knows no process and no broker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ class Claim:
     job_id: str
     fence: int
     attempt: int
+    lease_until: float  # by the database's clock, as long as nobody renews it
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def claim(database: Database, worker_id: str, lease_s: float, devices: Devices |
             return None
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
         add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
-        return Claim(row.id, row.fence, row.attempt)
+        assert row.lease_until is not None, "a claim comes with a lease"
+        return Claim(row.id, row.fence, row.attempt, row.lease_until)
 
 
 def is_held(database: Database, held: Claim) -> bool:
@@ -61,6 +63,13 @@ def is_held(database: Database, held: Claim) -> bool:
     with database.read() as session:
         row = job.get(session, held.job_id)
         return row is not None and row.status == "running" and row.fence == held.fence
+
+
+def prolong(database: Database, held: Claim, lease_s: float) -> Claim | None:
+    """The claim with a new lease, for a trainer that starts; None once that renews it itself, or it is not ours."""
+    with database.write() as session:
+        until = job.prolong(session, held.job_id, held.fence, held.lease_until, lease_s)
+    return None if until is None else replace(held, lease_until=until)
 
 
 def give_up(database: Database, held: Claim, max_stalled: int, loss: Loss) -> TakenBack | None:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from sqlalchemy.orm import Session
 
-from app.db.session import Database
+from app.db.session import UNAVAILABLE, Database
 from app.db.tables import checkpoint, event, job, metric
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import Ending, JobRow
 from app.db.tables.metric import MetricRow
 from app.llm.errors import TrainingStopped
+from app.log import get_logger
 from app.services import webhook_outbox
+
+log = get_logger(__name__)
 
 FLUSH_EVERY_S = 0.5  # measured steps are written together: a small model takes hundreds a second
 SHOWN_SAMPLE_CHARACTERS = 200
+ASK_AGAIN_S = 0.5  # a database that is away
 
 
 class Measured(Protocol):
@@ -71,12 +75,23 @@ class Progress:
     """The pen of one attempt at a job. Used by one thread."""
 
     def __init__(
-        self, database: Database, job_id: str, fence: int, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        job_id: str,
+        fence: int,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = 0.0,
     ) -> None:
+        """The pen for `job_id`, held under `fence`.
+
+        Args:
+            patience_s: how long a write waits for a database that is away; the lease says what makes sense.
+        """
         self.job_id = job_id
         self.fence = fence
         self._database = database
         self._clock = clock
+        self._patience_s = patience_s
         self._measured: list[tuple[float, Measured, MachineUse]] = []
         self._flushed_at = clock()
 
@@ -136,8 +151,8 @@ class Progress:
         Raises:
             TrainingStopped: `lost`; nothing is written.
         """
-        with self._database.write() as session:
-            row = self._held(session)
+        with self._begun() as begun:
+            session, row = begun
             self._write_measured(session, row)
             yield session
         self._measured.clear()
@@ -170,7 +185,7 @@ class Progress:
         add_status(session, row, f"succeeded: model {model}", data={"model": model, "checkpoint": checkpoint})
 
     def fail(self, code: str, message: str, param: str | None = None) -> None:
-        """End the job with an error that a person can act upon.
+        """End the job with an error that a person can act upon; one that was to be cancelled is that, and says so.
 
         Raises:
             TrainingStopped: `lost`.
@@ -178,11 +193,12 @@ class Progress:
         error = {"code": code, "message": message, "param": param}
         with self.writing() as session:
             row = self._held(session)
-            job.finish(row, Ending("failed", error))
-            add_status(session, row, f"failed: {message}", data={"error": error})
+            job.finish(row, Ending("cancelled" if row.cancel_requested else "failed", error))
+            add_status(session, row, f"{row.status}: {message}", data={"error": error})
 
     def pause(self, code: str, message: str, param: str | None = None) -> None:
-        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that.
+        """Lay the job aside until a person has seen to what keeps it from going on; one to be cancelled is that,
+        unless a model is to be kept of it: it is made when the job is resumed.
 
         Raises:
             TrainingStopped: `lost`.
@@ -190,7 +206,7 @@ class Progress:
         error = {"code": code, "message": message, "param": param}
         with self.writing() as session:
             row = self._held(session)
-            if row.cancel_requested:
+            if row.cancel_requested and not row.keep_model:
                 job.finish(row, Ending("cancelled"))
                 add_status(session, row, f"cancelled at step {row.step}")
             else:
@@ -230,6 +246,25 @@ class Progress:
             job.release(row)
             told = f"back in the queue at step {row.step}: {why}"
             add_status(session, row, told if row.status == "queued" else f"{row.status} at step {row.step}")
+
+    @contextmanager
+    def _begun(self) -> Iterator[tuple[Session, JobRow]]:
+        """A write scope with the job's row held. Training stands still while the database is away, and then goes on."""
+        until = self._clock() + self._patience_s
+        with ExitStack() as scope:
+            while True:
+                try:
+                    with ExitStack() as opening:
+                        session = opening.enter_context(self._database.write())
+                        row = self._held(session)
+                        scope.enter_context(opening.pop_all())
+                    break
+                except UNAVAILABLE as error:
+                    if self._clock() >= until:
+                        raise
+                    log.warning("database_away", job_id=self.job_id, error=str(error))
+                    time.sleep(ASK_AGAIN_S)
+            yield session, row
 
     def _held(self, session: Session) -> JobRow:
         row = job.hold(session, self.job_id, self.fence)

@@ -33,6 +33,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_soft_shutdown_timeout=0,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a broker that is away for an hour is no reason to end a training job
         broker_transport_options=_transport_options(settings),
     )
     if not settings.broker_url:

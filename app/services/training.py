@@ -11,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from sqlalchemy.exc import DBAPIError
 
+from app.db.session import is_disk_full
 from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import job as job_table
 from app.db.tables.job import JobRow
@@ -73,7 +75,7 @@ def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], 
     Raises:
         Exception: something that is no fault of the job; the caller's worker tries again.
     """
-    progress = Progress(runtime.database, job_id, fence)
+    progress = Progress(runtime.database, job_id, fence, patience_s=runtime.settings.lease_s)
     try:
         _run(runtime, progress, should_stop)
     except TrainingStopped as stopped:  # while it was being ended, too
@@ -91,7 +93,7 @@ def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | N
                 progress.release(RELEASED[stopped.reason])
             else:
                 raise
-    except (AppError, LLMError, MemoryError, OSError, RuntimeError) as error:
+    except (AppError, LLMError, MemoryError, OSError, RuntimeError, DBAPIError) as error:
         failure = _failure(error)
         if failure is None:
             raise
@@ -273,9 +275,21 @@ def _failure(error: Exception) -> tuple[str, str, str | None] | None:
             return "invalid_value", str(error), error.field
         case LLMError():
             return "unusable_data", str(error), None
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            told = "the disk is full; make room and resume it: it goes on from its last checkpoint, which is whole"
-            return NoDiskSpace.code, told, None
+    if (full := _full(error)) is not None:
+        told = f"{full}; make room and resume it: it goes on from its last checkpoint, which is whole"
+        return NoDiskSpace.code, told, None
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return "out_of_memory", f"the job needs more memory than there is: {str(error)[:300]}", "train.batch_size"
+    return None
+
+
+def _full(error: Exception) -> str | None:
+    """What has no room, if that is the error."""
+    if is_disk_full(error):
+        return "the database's disk is full"
+    match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return "the disk is full"
+        case OSError(errno=errno.EFBIG):
+            return "a file was too large for a limit"
     return None

@@ -15,7 +15,10 @@ def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
             return None
     with database.write() as session:
         row = rows.claim(session, worker_id, lease_s)
-        return None if row is None else Claim(row.id, row.fence, row.attempt)
+        if row is None:
+            return None
+        assert row.lease_until is not None, "a claim comes with a lease"
+        return Claim(row.id, row.fence, row.attempt, row.lease_until)
 
 
 def renew(database: Database, held: Claim, lease_s: float) -> bool:

@@ -99,3 +99,14 @@ def test_writers_that_read_first_wait_for_each_other(any_database: Database) -> 
 )
 def test_wal_only_where_it_does_not_corrupt(version: tuple[int, int, int], mode: str) -> None:
     assert sqlite_journal_mode(version) == mode
+
+
+@pytest.mark.services
+def test_who_sleeps_in_the_midst_of_a_write_loses_its_locks(postgres_url: str) -> None:
+    """A trainer stopped while it wrote held its job's row, and the sweep passed over it, for as long as it slept."""
+    database = Database(postgres_url)
+    with database.write() as session:
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "10s"
+    with database.read() as session:  # holds no lock, and may be slow
+        assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "0"
+    database.dispose()

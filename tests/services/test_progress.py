@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.db.session import Database
 from app.db.tables import checkpoint, event, job, metric
@@ -176,3 +181,32 @@ def test_a_job_given_back_is_in_the_queue(any_database: Database) -> None:
     progress.release("a test")
     assert status_of(any_database, progress.job_id) == "queued"
     assert leases.claim(any_database, "w2", 30) is not None
+
+
+class Away(Database):
+    """A database that is there again after so many seconds of `clock`."""
+
+    def __init__(self, there: Database, clock: Clock, for_s: float) -> None:
+        super().__init__(there.url.render_as_string(hide_password=False))
+        self._clock, self._back_at = clock, clock.now + for_s
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        self._clock.now += 1
+        with super().write() as session:
+            if self._clock.now < self._back_at:
+                raise OperationalError("SELECT", {}, Exception("the connection was refused"))
+            yield session
+
+
+@pytest.mark.parametrize("patience_s", [5.0, 1.0])
+def test_a_write_waits_for_a_database_that_is_away(any_database: Database, patience_s: float) -> None:
+    """A restart of the database ended the trainer, and with it all that was done since the last checkpoint."""
+    clock = Clock()
+    claimed = held(any_database)
+    away = Away(any_database, clock, for_s=3)
+    progress = Progress(away, claimed.job_id, claimed.fence, clock, patience_s)
+    with nullcontext() if patience_s > 3 else pytest.raises(OperationalError):
+        progress.report(Report(1, 9, loss=3.0, val_loss=3.0))
+    assert steps_of(any_database, progress.job_id) == ([1] if patience_s > 3 else [])
+    away.dispose()

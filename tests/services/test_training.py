@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 from torch import Tensor
 
 from app.config import Settings
@@ -27,10 +29,11 @@ from app.db.tables.model import ModelRow
 from app.llm import checkpoint as checkpoint_files
 from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_model
 from app.llm.config import PRESETS, ModelConfig
+from app.llm.errors import BadCheckpoint
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train import pretrain as pretrain_recipe
-from app.services import compiling, job_control, leases, training
+from app.services import compiling, job_control, leases, made_models, training
 from app.services.leases import Loss
 from app.services.runtime import Runtime
 from app.services.tokenizer_making import Made, register
@@ -268,7 +271,7 @@ def test_after_a_crash_the_newest_whole_checkpoint_is_taken(house: House, unbrok
         weights.write_bytes(weights.read_bytes()[:-1])
     elif damage == "removed":
         (newest / "trainer.json").unlink()
-    leases.give_up(house.database, leases.Claim(job_id, 1, 1), 3, Loss("killed", "a test"))
+    leases.give_up(house.database, leases.Claim(job_id, 1, 1, 0.0), 3, Loss("killed", "a test"))
 
     house.run()
     assert house.row(job_id).status == "succeeded"
@@ -386,7 +389,7 @@ def test_who_lost_the_job_writes_nothing_more(any_house: House):
 
     def steal() -> None:
         if not stolen and house.checkpoints(job_id) and house.checkpoints(job_id)[0].step == 4:
-            leases.give_up(house.database, leases.Claim(job_id, 1, 1), 3, Loss("silent", "a test"))
+            leases.give_up(house.database, leases.Claim(job_id, 1, 1, 0.0), 3, Loss("silent", "a test"))
             stolen.append(house.claim().fence)
 
     house.run(steal)
@@ -665,6 +668,54 @@ def test_a_full_disk_does_not_keep_a_job_from_being_cancelled(house: House, monk
     monkeypatch.setattr(checkpoint_files, "save_file", fill_up)
     house.run()
     assert house.row(job_id).status == "cancelled"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), BadCheckpoint("it is damaged")])
+def test_a_model_that_cannot_be_kept_now_is_not_forgotten(house: House, monkeypatch, error: Exception):
+    """A full disk lays the job aside until there is room; with any other reason it is cancelled, and says so."""
+    job_id = house.job()
+    house.run(after(4, house, job_id))
+    assert cancel(house, job_id, keep_model=True) == "queued"
+
+    def refuse(*_arguments: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(made_models, "copy_model", refuse)
+        house.run(lambda: "cancelled")
+    row = house.row(job_id)
+    assert row.error is not None
+    if isinstance(error, OSError):
+        assert (row.status, row.error["code"]) == ("paused", "no_disk_space")
+        with house.database.write() as session:
+            job_control.resume(session, house.runtime, job_id)
+        house.run(lambda: "cancelled")
+        assert house.row(job_id).result_model == "a-model"
+    else:
+        assert (row.status, row.error["code"]) == ("cancelled", "unusable_data")
+    assert house.row(job_id).status == "cancelled"
+
+
+def test_a_database_without_room_pauses_the_job(house: House, monkeypatch):
+    """Where it lies on the same disk as the checkpoints, a row is as likely the first that does not fit."""
+    job_id = house.job()
+    add_event, failed = event.add, []
+
+    def fill_up(session: Session, job_id: str, type: str, *told: Any, **more: Any) -> None:
+        add_event(session, job_id, type, *told, **more)
+        if type == "metrics" and not failed:
+            failed.append(type)
+            session.flush()
+            pages = session.scalar(text("PRAGMA page_count"))
+            session.execute(text(f"PRAGMA max_page_count = {pages}"))
+            for _ in range(1000):
+                add_event(session, job_id, type, "x" * 10_000, data={})
+                session.flush()
+
+    monkeypatch.setattr(event, "add", fill_up)
+    house.run()
+    row = house.row(job_id)
+    assert (row.status, row.error and row.error["code"], failed) == ("paused", "no_disk_space", ["metrics"])
 
 
 def test_many_steps_are_recorded_thinly(house: House, tmp_path: Path):

@@ -1,7 +1,7 @@
 """A trainer without a network, for tests of what surrounds it: the same watch, the same writes, steps that only wait.
 
 The job's `train` says what it does: `max_steps`, `step_s`, `checkpoint_every`, and what befalls it: `die_at` (with the
-status `die_with`, or by `die_by`), `hang_at` (asks no more whether to stop).
+status `die_with`, or by `die_by`), `hang_at` (asks no more whether to stop), `begin_after_s` (is not heard of before).
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ def main() -> None:
     job_id, fence = sys.argv[1], int(sys.argv[2])
     settings = get_settings()
     database = Database(settings.effective_database_url)
+    with database.read() as session:
+        row = job.get(session, job_id)
+        assert row is not None
+    time.sleep(row.train.get("begin_after_s", 0))
     watch = Watch(database, job_id, fence, settings.lease_s)
     if not watch.start():
         sys.exit(9)

@@ -229,3 +229,11 @@ def test_many_nudges_for_one_job_run_it_once(bench: Bench) -> None:
     for job_id in ids:
         assert states(bench, job_id) == ["running", "succeeded"]
         assert bench.row(job_id).attempt == 1
+
+
+def test_a_trainer_that_takes_longer_than_its_lease_to_start_keeps_its_job(bench: Bench) -> None:
+    """On a busy machine Python alone took so long, and the job was taken back at each attempt, until it failed."""
+    bench.worker()
+    job_id = bench.job(max_steps=3, begin_after_s=bench.settings.lease_s + 2)
+    row = bench.until_status(job_id, "succeeded", "failed")
+    assert (row.status, row.attempt) == ("succeeded", 1)

@@ -31,6 +31,11 @@ def get(session: Session, job_id: str, step: int) -> CheckpointRow | None:
     return session.get(CheckpointRow, f"{job_id}@{step}")
 
 
+def named(session: Session, checkpoint_id: str) -> CheckpointRow | None:
+    """The one of an id such as `job_…@100`."""
+    return session.get(CheckpointRow, checkpoint_id)
+
+
 def of_job(session: Session, job_id: str) -> list[CheckpointRow]:
     """Newest first."""
     query = select(CheckpointRow).where(CheckpointRow.job_id == job_id)

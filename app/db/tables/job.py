@@ -39,7 +39,8 @@ from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
 LIVE = ("validating_files", "queued", "running", "paused")
-BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt
+BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt in a row
+LONGEST_BACKOFF_S = 60.0
 _IS_LIVE = text("status IN ('validating_files', 'queued', 'running', 'paused')")
 
 
@@ -69,7 +70,9 @@ class JobRow(Base):
     step: Mapped[int] = mapped_column(default=0)
     total_steps: Mapped[int | None]
     attempt: Mapped[int] = mapped_column(default=0)  # attempts begun
-    stalled_attempts: Mapped[int] = mapped_column(default=0)  # of these, ended without a later step or checkpoint
+    stalled_attempts: Mapped[int] = mapped_column(
+        default=0
+    )  # the last ones in a row without a later step or checkpoint
     attempt_from_step: Mapped[int] = mapped_column(default=0)  # the latest step that any earlier attempt reached
     fence: Mapped[int] = mapped_column(default=0)  # grows with each claim; a stale holder's writes carry an old one
     worker_id: Mapped[str | None]
@@ -214,6 +217,7 @@ class Lease:
 
     cancel_requested: bool
     pause_requested: bool
+    keep_model: bool = False  # once cancelled
 
 
 def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | None:
@@ -222,10 +226,26 @@ def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | 
         update(JobRow)
         .where(JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running")
         .values(lease_until=db_now() + lease_s)
-        .returning(JobRow.cancel_requested, JobRow.pause_requested)
+        .returning(JobRow.cancel_requested, JobRow.pause_requested, JobRow.keep_model)
     )
     asked = session.execute(renewed, execution_options={"synchronize_session": False}).one_or_none()
     return None if asked is None else Lease(*asked)
+
+
+def prolong(session: Session, job_id: str, fence: int, lease_until: float, lease_s: float) -> float | None:
+    """Hold a job for a holder that has not renewed its lease yet: when it ends now, or None if it did or lost it."""
+    prolonged = (
+        update(JobRow)
+        .where(
+            JobRow.id == job_id,
+            JobRow.fence == fence,
+            JobRow.status == "running",
+            JobRow.lease_until == lease_until,
+        )
+        .values(lease_until=db_now() + lease_s)
+        .returning(JobRow.lease_until)
+    )
+    return session.scalar(prolonged, execution_options={"synchronize_session": False})
 
 
 def finish(row: JobRow, ending: Ending) -> None:
@@ -257,7 +277,7 @@ def retry(row: JobRow) -> None:
     """Put a failed or cancelled job back into the queue; what its attempts brought before counts no more."""
     row.stalled_attempts = 0
     row.cancel_requested = row.keep_model = False
-    row.finished_at = None
+    row.finished_at = row.result_model = row.result_checkpoint = None
     resume(row)
 
 
@@ -279,7 +299,7 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
     """End the attempt of a locked, running job whose holder died or went silent.
 
     The job goes back into the queue, after a while where the attempt brought neither a later step nor a new
-    checkpoint; it fails with `attempts_exhausted` once `max_stalled` of its attempts were such. A job that was to
+    checkpoint; it fails with `attempts_exhausted` once `max_stalled` of them in a row were such. A job that was to
     be cancelled or paused is that.
 
     Args:
@@ -288,11 +308,14 @@ def take_back(session: Session, row: JobRow, max_stalled: int, why: str) -> None
     made_checkpoint = exists().where(CheckpointRow.job_id == row.id, CheckpointRow.fence == row.fence)
     if not (row.step > row.attempt_from_step or session.scalar(select(made_checkpoint))):
         row.stalled_attempts += 1
-        wait_s = BACKOFF_S * 2 ** (row.stalled_attempts - 1)
+        wait_s = min(BACKOFF_S * 2 ** (row.stalled_attempts - 1), LONGEST_BACKOFF_S)
     else:
+        row.stalled_attempts = 0  # a job of weeks may see its machine fail more often than a bad one is tried
         wait_s = 0.0
     if row.stalled_attempts >= max_stalled and row.cancel_requested:
-        finish(row, Ending("cancelled"))
+        told = f"its model could not be made, its last checkpoint is there: {why}"
+        error = {"code": "attempts_exhausted", "message": told, "param": None}
+        finish(row, Ending("cancelled", error if row.keep_model else None))
     elif row.cancel_requested or row.pause_requested:
         release(row)
     elif row.stalled_attempts >= max_stalled:

@@ -7,6 +7,7 @@ from fastapi.testclient import TestClient
 
 from app.db.tables import job
 from app.db.tables.checkpoint import CheckpointRow
+from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
 from app.llm.errors import TrainingStopped
 from app.services import leases
@@ -366,3 +367,19 @@ def test_a_checkpoint_that_is_not_there_or_is_needed(client):
     assert refusal(client.delete(f"/jobs/{job_id}/checkpoints/5")) == (409, "conflict", None)
     assert client.delete(f"/jobs/{job_id}/checkpoints/9").status_code == 200
     assert folders(client, job_id) == ["step-5-fence-1"]
+
+
+def test_a_job_is_not_tried_again_from_a_checkpoint_that_is_gone_unless_it_has_its_own(client):
+    database = client.app.state.runtime.database
+    job_id, base = failed(client), with_checkpoint(client, "succeeded")
+    with database.write() as session:
+        session.get(JobRow, job_id).model = {"name": f"{base}@4"}
+    assert refusal(client.post(f"/jobs/{job_id}/retry")) == (404, "checkpoint_not_found", "model")
+    with database.write() as session:
+        session.add(
+            CheckpointRow(
+                id=f"{job_id}@5", job_id=job_id, step=5, attempt=1, fence=1, path="step-5-fence-1",
+                size_bytes=9, sha256="0", metrics={},
+            )
+        )  # fmt: skip
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
