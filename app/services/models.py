@@ -287,10 +287,13 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
-                if self._in_memory.get(place.name) is loading:
+                is_kept = self._in_memory.get(place.name) is loading
+                if is_kept:
                     self._bytes[place.name] = model.weight_bytes
-                self._note_default(place.name, None)
+                    self._note_default(place.name, None)
                 loading.set_result(model)  # at once: who notes a problem in between would never hear that it is over
+                if not is_kept:  # dropped while it was being loaded; those who waited may still use it
+                    model.retire()
             log.info("model_loaded", model=place.name)
             memory.give_back()  # what only the packing needed
 

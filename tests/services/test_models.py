@@ -212,6 +212,28 @@ def test_weights_that_took_the_name_are_loaded_instead(make, reader, database, m
     assert models.state("m1") == "unloaded"
 
 
+def test_a_model_that_is_deleted_while_it_loads_ends_with_its_last_request(make, reader):
+    models = make()
+    reader.may_read.clear()
+
+    async def scenario() -> LoadedModel:
+        waiting = asyncio.ensure_future(models.wait_for())
+        while reader.names != [DEFAULT]:
+            await asyncio.sleep(0.005)
+        models.forget(DEFAULT)
+        reader.may_read.set()
+        model = await waiting
+        stream = model.loop.submit([Request("r", (1,), SamplingParams(2, temperature=0.0))])
+        assert await stream.next()
+        return model
+
+    model = asyncio.run(scenario())
+    eventually(lambda: model.loop._thread is None)
+    assert model.loop.is_idle
+    assert models.state(DEFAULT) == "unloaded"
+    assert models.default_problem == "is being loaded"
+
+
 def test_a_model_in_memory_is_used_though_the_database_is_away(make, monkeypatch):
     monkeypatch.setattr(models_service, "LOOK_AGAIN_S", 0.0)
     models = make()
