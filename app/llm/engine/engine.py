@@ -171,7 +171,7 @@ class Engine:
             first += count
         return rows
 
-    def _advance(self, work: Work, rows: Tensor, drawn: Draw | LLMError | None) -> list[Answer]:
+    def _advance(self, work: Work, rows: Tensor, drawn: Draw | Exception | None) -> list[Answer]:
         """Note that the work was done, and what comes of its logits and of the token that was drawn from the last."""
         running = work.running
         answers: list[Answer] = []
@@ -186,7 +186,7 @@ class Engine:
         if running.scores:
             answers.append(PromptScored(running.request.id, tuple(running.scores), None if has_room else "length"))
             running.scores = []
-        if isinstance(drawn, LLMError):
+        if isinstance(drawn, Exception):
             raise drawn
         if drawn is not None:
             answers.append(_token(running, drawn))
@@ -206,8 +206,8 @@ def _score(work: Work, rows: Tensor, count: int) -> None:
         running.scores.append(ScoredToken(token_id, own[token_id].item(), top))
 
 
-def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw | LLMError]:
-    """The next tokens of all requests that draw one in this step, by their ids."""
+def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw | Exception]:
+    """The next tokens of all requests that draw one in this step, by their ids; or why one has none."""
     last = {
         work.running: rows[-1]
         for work, rows in pairs
@@ -215,8 +215,18 @@ def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw |
     }
     if not last:
         return {}
-    found = draw_all(torch.stack(list(last.values())), [running.sampler for running in last])
+    try:
+        found = draw_all(torch.stack(list(last.values())), [running.sampler for running in last])
+    except OF_ONE_REQUEST:  # memory, which is asked for before anything is drawn
+        return {running.request.id: _draw(running, logits) for running, logits in last.items()}
     return {running.request.id: drawn for running, drawn in zip(last, found, strict=True)}
+
+
+def _draw(running: RunningRequest, logits: Tensor) -> Draw | Exception:
+    try:
+        return draw_all(logits[None], [running.sampler])[0]
+    except OF_ONE_REQUEST as error:
+        return error
 
 
 def _token(running: RunningRequest, drawn: Draw) -> TokenEvent:
