@@ -26,7 +26,7 @@ from app.db.migrate import revisions
 from app.db.session import Database
 from app.errors import NotReady
 from app.llm.model.shapes import FLOAT_BYTES
-from app.services import memory
+from app.services import machine, memory
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
 
@@ -52,7 +52,17 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which what they look at is needed."""
-    return [check(settings) for check in CHECKS]
+    return [_looked(check, settings) for check in CHECKS]
+
+
+def _looked(check: Callable[[Settings], Check], settings: Settings) -> Check:
+    """What a check finds, or that it breaks: a broken library is what most are here for."""
+    try:
+        return check(settings)
+    except Exception as error:  # noqa: BLE001 - told in its place, beside what the others find
+        name = check.__name__.removeprefix("check_").removesuffix("_dir")
+        told = f"cannot be looked at: {type(error).__name__}: {error}"
+        return Check(name, "problem", told, "run `make install`; if that does not help, report it")
 
 
 def check_settings(_: Settings) -> Check:
@@ -207,8 +217,8 @@ def check_broker(settings: Settings) -> Check:
 
 def check_threads(settings: Settings) -> Check:
     """Threads beside cores, and how busy others keep them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads, load = settings.threads or os.cpu_count() or 1, os.getloadavg()[1]
+    cores, load = machine.cores(), os.getloadavg()[1]
+    threads = settings.threads or cores
     told = f"{threads} threads, {cores} cores, load {load:.1f}"
     if threads > cores:
         return Check("threads", "warning", f"{told}: threads wait for each other", f"set INKLING_THREADS={cores}")
@@ -218,8 +228,8 @@ def check_threads(settings: Settings) -> Check:
 
 
 def check_memory(settings: Settings) -> Check:
-    """What models may take, beside what the machine has and the default model needs."""
-    budget, all_of_it = settings.model_memory_bytes or memory.default_budget(), memory.machine_bytes()
+    """What models may take, beside what this process may take and the default model needs."""
+    budget, all_of_it = settings.model_memory_bytes or memory.default_budget(), machine.memory_bytes()
     told = f"{_size(budget)} for models, of {_size(all_of_it)}"
     shipped = BUILT_IN.get(settings.default_model)
     if shipped and budget < shipped.parameters * FLOAT_BYTES:

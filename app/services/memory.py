@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
+
+from app.services import machine
 
 
 def default_budget() -> int:
-    """Three quarters of the machine's memory, in bytes."""
-    return machine_bytes() * 3 // 4
-
-
-def machine_bytes() -> int:
-    """The machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Three quarters of the memory that this process may take, in bytes."""
+    return machine.memory_bytes() * 3 // 4
 
 
 def collect() -> None:

@@ -12,6 +12,7 @@ from app.errors import NotReady
 from app.llm.config import Dtype
 from app.llm.progress import Tell, silent
 from app.log import get_logger
+from app.services import machine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,7 @@ def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runne
         return on_cuda(network, settings)
     dtype = choose(network) if settings.dtype == "auto" else settings.dtype
     try:
-        pool = threads(kernels_folder(settings), settings.threads or os.cpu_count() or 1)
+        pool = threads(kernels_folder(settings), settings.threads or machine.cores())
     except NoKernels as error:
         log.warning("no_kernels", why=str(error), dtype=dtype)
         return without_kernels(network, dtype, settings)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from app.llm.config import PRESETS, ModelConfig
 from app.llm.engine import packed_probe
 from app.llm.kernels import build
 from app.llm.model.transformer import Transformer
-from app.services import doctor, memory
+from app.services import doctor, machine
 from tests.fakes import ByteTokenizer, eventually, scripted_runtime
 from tests.serving import app_of, served
 
@@ -73,6 +75,24 @@ def test_versions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.__version__ in found.told
     monkeypatch.setattr(doctor, "version", lambda _: "2.9.1+cpu")
     assert doctor.check_python(settings).status == "problem"
+
+
+def test_the_others_are_told_though_torch_cannot_be_imported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found = {check.name: check for check in doctor.examine(settings)}
+    assert len(found) == len(doctor.CHECKS)
+    assert found["device"].status == "problem"
+    assert "run `make install`" in found["device"].mend
+    assert "ModuleNotFoundError" in found["device"].told
+    assert found["database"].status == "ok"
+
+
+def test_a_machine_without_torch_can_be_examined() -> None:
+    """Nothing that the module itself imports needs torch."""
+    looking = "import sys; sys.modules['torch'] = None; import app.services.doctor"
+    subprocess.run([sys.executable, "-c", looking], check=True, timeout=60)
 
 
 def test_without_a_compiler_pytorch_generates(bare: Settings) -> None:
@@ -222,7 +242,7 @@ def test_cores_that_others_keep_busy(settings: Settings, monkeypatch: pytest.Mon
 
 def test_memory_beside_what_the_machine_has(settings: Settings) -> None:
     assert doctor.check_memory(settings).status == "ok"
-    assert doctor.check_memory(changed(settings, model_memory_bytes=2 * memory.machine_bytes())).status == "warning"
+    assert doctor.check_memory(changed(settings, model_memory_bytes=2 * machine.memory_bytes())).status == "warning"
     found = doctor.check_memory(changed(settings, model_memory_bytes=1 << 20))
     assert found.status == "problem"
     assert "smollm2-135m-instruct needs 0.5 GiB" in found.told
