@@ -185,16 +185,22 @@ class EngineLoop:
             self._is_retired = True
             self._wake.notify()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the thread of a retired loop has ended."""
+        with self._wake:
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Abort everything, end all streams, and wait for the thread."""
         with self._wake:
-            streams, ids, thread = set(self._open.values()), list(self._open), self._thread
+            streams, ids = set(self._open.values()), list(self._open)
         self.abort(ids)
         self.retire()
         for stream in streams:
             stream.put(None)
-        if thread is not None:
-            thread.join(timeout_s)
+        self.wait(timeout_s)
 
     def _run(self) -> None:
         try:

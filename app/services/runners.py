@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+
+class DeviceFull(NotReady):
+    """The GPU's memory does not suffice beside what it holds."""
+
+
 SMALL_PARAMETERS = 10_000_000
 """Networks below this are fast in float32; what a format saves would not be felt."""
 CHECKED_ROWS = 64
@@ -78,7 +83,8 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
     """A runner for a copy of `network` on the GPU.
 
     Raises:
-        NotReady: the format that the settings name is not served there, or the GPU's memory does not suffice.
+        NotReady: the format that the settings name is not served there.
+        DeviceFull: the GPU's memory does not suffice.
     """
     import torch
 
@@ -97,7 +103,7 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
             on_failure=lambda why: log.warning("no_cuda_graphs", why=why),
         )
     except torch.OutOfMemoryError as error:
-        raise NotReady(
+        raise DeviceFull(
             "the GPU has no memory for the model and its keys and values; a smaller INKLING_KV_CACHE_TOKENS takes "
             "less, INKLING_DEVICE=cpu none",
             param="model",

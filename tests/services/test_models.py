@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,7 @@ from app.services import models as models_service
 from app.services.loaded_model import LoadedModel
 from app.services.model_files import Place
 from app.services.models import Models
+from app.services.runners import DeviceFull
 from app.services.runtime import Runtime
 from tests.fakes import END_OF_TEXT, IM_END, ScriptedModel, eventually, scripted_runtime
 
@@ -164,6 +166,37 @@ def test_a_model_at_work_does_not_make_room(make):
     models.get("m3")  # m2 goes, though m1 was used longer ago
     assert (models.state("m1"), models.state("m2")) == ("loaded", "unloaded")
     end()
+
+
+def test_idle_models_make_room_on_a_full_device(make, monkeypatch):
+    """Nothing counts a device's memory: that it does not suffice shows when it is asked for."""
+    on_device: weakref.WeakSet[ScriptedModel] = weakref.WeakSet()
+
+    def read(reader: Reader, place: Place, tell: Tell) -> ScriptedModel:
+        if len(on_device):
+            raise DeviceFull("the GPU has no memory for the model", param="model")
+        network = ScriptedModel("x" * 300, pass_s=0.002)
+        on_device.add(network)
+        return network
+
+    monkeypatch.setattr(Reader, "__call__", read)
+    models = make()
+    keep_busy(models.get("m1"))()
+    eventually(lambda: models.get("m1").loop.is_idle)
+    end = keep_busy(models.get("m2"))
+    assert models.state("m1") == "unloaded"
+    with pytest.raises(DeviceFull) as refusal:
+        models.get("m3")
+    assert refusal.value.retry_after_s
+    end()
+    eventually(lambda: models.get("m2").loop.is_idle)
+    assert models.get("m3").name == "m3"
+    models.unload("m3")
+    rest = ScriptedModel()
+    on_device.add(rest)
+    with pytest.raises(DeviceFull) as refusal:
+        models.get("m1")
+    assert refusal.value.retry_after_s is None
 
 
 def test_all_places_at_work(make):
