@@ -5,6 +5,7 @@ A check is a small function of the settings; whoever asks gets all of them, what
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -29,6 +30,7 @@ from app.llm.model.shapes import FLOAT_BYTES
 from app.services import machine, memory
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
+from app.services.runtime import remote_of
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -153,7 +155,8 @@ def check_assets(settings: Settings) -> Check:
     missing = missing_assets(settings.assets_dir)
     if not missing:
         return Check("assets", "ok", f"whole, in {settings.assets_dir}")
-    needs_model = settings.default_model in BUILT_IN or DEFAULT_MODEL_FILE not in missing
+    is_ours = settings.default_model in BUILT_IN and settings.remote_url is None
+    needs_model = is_ours or DEFAULT_MODEL_FILE not in missing
     told = f"missing or damaged in {settings.assets_dir}: {', '.join(missing)}"
     return Check("assets", "problem" if needs_model else "warning", told, "run `make assets`; it needs a network")
 
@@ -215,6 +218,24 @@ def check_broker(settings: Settings) -> Check:
     return Check("broker", "ok", f"{told} answers")
 
 
+def check_backend(settings: Settings) -> Check:
+    """Whether the server that generates in place of this one answers, where there is one, and takes our key."""
+    remote = remote_of(settings)
+    if remote is None:
+        return Check("backend", "ok", "none; this server generates")
+
+    async def ask() -> str | None:
+        try:
+            return await remote.problem()
+        finally:
+            await remote.close()
+
+    if problem := asyncio.run(ask()):
+        mend = "correct INKLING_GENERATION_BACKEND or INKLING_GENERATION_API_KEY, or start that server"
+        return Check("backend", "problem", f"INKLING_GENERATION_BACKEND cannot be used: {problem}", mend)
+    return Check("backend", "ok", f"{settings.remote_url} answers")
+
+
 def check_threads(settings: Settings) -> Check:
     """Threads beside cores, and how busy others keep them."""
     cores, load = machine.cores(), os.getloadavg()[1]
@@ -234,7 +255,8 @@ def check_memory(settings: Settings) -> Check:
     shipped = BUILT_IN.get(settings.default_model)
     if shipped and budget < shipped.parameters * FLOAT_BYTES:
         told = f"{told}: {shipped.name} needs {_size(shipped.parameters * FLOAT_BYTES)}"
-        return Check("memory", "problem", told, "raise INKLING_MODEL_MEMORY_BYTES, or take a machine with more memory")
+        status: Status = "problem" if settings.remote_url is None else "warning"
+        return Check("memory", status, told, "raise INKLING_MODEL_MEMORY_BYTES, or take a machine with more memory")
     if budget > all_of_it:
         return Check("memory", "warning", f"{told}: more than there is", "lower INKLING_MODEL_MEMORY_BYTES")
     return Check("memory", "ok", told)
@@ -270,6 +292,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     check_data_dir,
     check_database,
     check_broker,
+    check_backend,
     check_threads,
     check_memory,
     check_port,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from starlette.responses import JSONResponse
 
 from app.config import Settings
 from app.db.migrate import migrate
@@ -22,6 +23,7 @@ from app.llm.kernels import build
 from app.llm.model.transformer import Transformer
 from app.services import doctor, machine
 from tests.fakes import ByteTokenizer, eventually, scripted_runtime
+from tests.plain_openai import PlainOpenAI
 from tests.serving import app_of, served
 
 
@@ -226,6 +228,37 @@ def test_a_broker_is_asked_only_where_there_is_one(settings: Settings) -> None:
     assert "does not answer" in found.told
     assert "secret" not in found.told
     assert doctor.check_broker(changed(settings, broker_url="pigeon://roof")).status == "problem"
+
+
+def test_the_server_that_generates_is_asked(settings: Settings) -> None:
+    assert doctor.check_backend(settings).status == "ok"
+    plain = PlainOpenAI()
+    with served(plain.app) as port:
+        there = changed(settings, generation_backend=f"http://127.0.0.1:{port}", generation_api_key="a secret")
+        found = doctor.check_backend(there)
+        assert (found.status, found.told) == ("ok", f"http://127.0.0.1:{port}/v1 answers")
+    found = doctor.check_backend(there)
+    assert (found.status, "INKLING_GENERATION_BACKEND" in found.mend) == ("problem", True)
+    assert "secret" not in found.told + found.mend
+
+
+def test_a_server_that_does_not_take_our_key(settings: Settings) -> None:
+    plain = PlainOpenAI()
+    plain.says("/v1/models", JSONResponse({"error": {"message": "no"}}, 401))
+    with served(plain.app) as port:
+        found = doctor.check_backend(changed(settings, generation_backend=f"http://127.0.0.1:{port}"))
+    assert found.status == "problem"
+    assert "INKLING_GENERATION_API_KEY" in found.told
+
+
+def test_what_generates_elsewhere_needs_no_model_here(bare: Settings, assets: Path) -> None:
+    front = changed(bare, generation_backend="http://127.0.0.1:9", model_memory_bytes=1 << 20)
+    (front.assets_dir / "tiktoken").mkdir(parents=True)
+    for file in (assets / "tiktoken").iterdir():
+        (front.assets_dir / "tiktoken" / file.name).write_bytes(file.read_bytes())
+    assert doctor.check_assets(front).status == doctor.check_memory(front).status == "warning"
+    alone = changed(front, generation_backend="local")
+    assert doctor.check_assets(alone).status == doctor.check_memory(alone).status == "problem"
 
 
 def test_more_threads_than_cores(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
