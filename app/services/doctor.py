@@ -30,7 +30,6 @@ from app.llm.model.shapes import FLOAT_BYTES
 from app.services import machine, memory
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
-from app.services.runtime import remote_of
 
 Status = Literal["ok", "warning", "problem"]
 
@@ -220,6 +219,8 @@ def check_broker(settings: Settings) -> Check:
 
 def check_backend(settings: Settings) -> Check:
     """Whether the server that generates in place of this one answers, where there is one, and takes our key."""
+    from app.services.runtime import remote_of  # late: without torch it cannot be had
+
     remote = remote_of(settings)
     if remote is None:
         return Check("backend", "ok", "none; this server generates")

@@ -190,6 +190,7 @@ def test_idle_models_make_room_on_a_full_device(make, monkeypatch):
     assert refusal.value.retry_after_s
     end()
     eventually(lambda: models.get("m2").loop.is_idle)
+    del end  # holds the model
     assert models.get("m3").name == "m3"
     models.unload("m3")
     rest = ScriptedModel()
