@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     loaded_models: int = Field(2, ge=1)
     """Models kept in memory at once; the least recently used one makes room."""
     model_memory_bytes: int = Field(0, ge=0)
-    """What the weights of all models in memory may take together; 0: three quarters of the machine's memory."""
+    """What the weights of all models in memory may take together; 0: three quarters of what this process may take."""
     model_wait_s: float = Field(60.0, ge=0)
     """How long a request waits for a model that is being loaded before it gets a 503."""
 
@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     """How weights lie in memory while text is generated. `auto`: 4 bits where they came in 4 bits, 8 for other large
     networks, float32 for small ones; on a GPU bfloat16 in place of 4 and 8 bits."""
     threads: int = Field(0, ge=0)
-    """Threads for generation; 0: as many as there are cores."""
+    """Threads for generation; 0: one for each core that this process may use."""
     train_threads: int = Field(0, ge=0)
     """Threads for a training job; 0: as many as there are cores."""
     worker_devices: Literal["auto", "cpu", "cuda"] = "auto"

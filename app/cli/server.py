@@ -16,7 +16,7 @@ LOOK_EVERY_S = 0.05
 class DrainingServer(uvicorn.Server):
     """Told to end, it answers new requests with 503, and waits up to `drain_s` for those that are being written.
 
-    A second signal ends the waiting.
+    Those that are not done by then end with what they have, as aborted. A second signal ends the waiting.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, drain_s: float, on_start: Callable[[], None]) -> None:
@@ -33,4 +33,8 @@ class DrainingServer(uvicorn.Server):
         until = time.monotonic() + self._drain_s
         while time.monotonic() < until and not self.force_exit and not self._app.state.runtime.is_idle:
             await asyncio.sleep(LOOK_EVERY_S)
+        if not self.force_exit:
+            await (
+                self._app.state.runtime.end_generations()
+            )  # else their tasks are cancelled, and nobody hears of an end
         await super().shutdown(sockets)

@@ -5,6 +5,7 @@ A check is a small function of the settings; whoever asks gets all of them, what
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ from app.db.migrate import revisions
 from app.db.session import Database
 from app.errors import NotReady
 from app.llm.model.shapes import FLOAT_BYTES
-from app.services import memory
+from app.services import machine, memory
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
 
@@ -52,7 +53,17 @@ class Check:
 
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which what they look at is needed."""
-    return [check(settings) for check in CHECKS]
+    return [_looked(check, settings) for check in CHECKS]
+
+
+def _looked(check: Callable[[Settings], Check], settings: Settings) -> Check:
+    """What a check finds, or that it breaks: a broken library is what most are here for."""
+    try:
+        return check(settings)
+    except Exception as error:  # noqa: BLE001 - told in its place, beside what the others find
+        name = check.__name__.removeprefix("check_").removesuffix("_dir")
+        told = f"cannot be looked at: {type(error).__name__}: {error}"
+        return Check(name, "problem", told, "run `make install`; if that does not help, report it")
 
 
 def check_settings(_: Settings) -> Check:
@@ -143,7 +154,8 @@ def check_assets(settings: Settings) -> Check:
     missing = missing_assets(settings.assets_dir)
     if not missing:
         return Check("assets", "ok", f"whole, in {settings.assets_dir}")
-    needs_model = settings.default_model in BUILT_IN or DEFAULT_MODEL_FILE not in missing
+    is_ours = settings.default_model in BUILT_IN and settings.remote_url is None
+    needs_model = is_ours or DEFAULT_MODEL_FILE not in missing
     told = f"missing or damaged in {settings.assets_dir}: {', '.join(missing)}"
     return Check("assets", "problem" if needs_model else "warning", told, "run `make assets`; it needs a network")
 
@@ -205,10 +217,30 @@ def check_broker(settings: Settings) -> Check:
     return Check("broker", "ok", f"{told} answers")
 
 
+def check_backend(settings: Settings) -> Check:
+    """Whether the server that generates in place of this one answers, where there is one, and takes our key."""
+    from app.services.runtime import remote_of  # late: without torch it cannot be had
+
+    remote = remote_of(settings)
+    if remote is None:
+        return Check("backend", "ok", "none; this server generates")
+
+    async def ask() -> str | None:
+        try:
+            return await remote.problem()
+        finally:
+            await remote.close()
+
+    if problem := asyncio.run(ask()):
+        mend = "correct INKLING_GENERATION_BACKEND or INKLING_GENERATION_API_KEY, or start that server"
+        return Check("backend", "problem", f"INKLING_GENERATION_BACKEND cannot be used: {problem}", mend)
+    return Check("backend", "ok", f"{settings.remote_url} answers")
+
+
 def check_threads(settings: Settings) -> Check:
     """Threads beside cores, and how busy others keep them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads, load = settings.threads or os.cpu_count() or 1, os.getloadavg()[1]
+    cores, load = machine.cores(), os.getloadavg()[1]
+    threads = settings.threads or cores
     told = f"{threads} threads, {cores} cores, load {load:.1f}"
     if threads > cores:
         return Check("threads", "warning", f"{told}: threads wait for each other", f"set INKLING_THREADS={cores}")
@@ -218,13 +250,14 @@ def check_threads(settings: Settings) -> Check:
 
 
 def check_memory(settings: Settings) -> Check:
-    """What models may take, beside what the machine has and the default model needs."""
-    budget, all_of_it = settings.model_memory_bytes or memory.default_budget(), memory.machine_bytes()
+    """What models may take, beside what this process may take and the default model needs."""
+    budget, all_of_it = settings.model_memory_bytes or memory.default_budget(), machine.memory_bytes()
     told = f"{_size(budget)} for models, of {_size(all_of_it)}"
     shipped = BUILT_IN.get(settings.default_model)
     if shipped and budget < shipped.parameters * FLOAT_BYTES:
         told = f"{told}: {shipped.name} needs {_size(shipped.parameters * FLOAT_BYTES)}"
-        return Check("memory", "problem", told, "raise INKLING_MODEL_MEMORY_BYTES, or take a machine with more memory")
+        status: Status = "problem" if settings.remote_url is None else "warning"
+        return Check("memory", status, told, "raise INKLING_MODEL_MEMORY_BYTES, or take a machine with more memory")
     if budget > all_of_it:
         return Check("memory", "warning", f"{told}: more than there is", "lower INKLING_MODEL_MEMORY_BYTES")
     return Check("memory", "ok", told)
@@ -260,6 +293,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     check_data_dir,
     check_database,
     check_broker,
+    check_backend,
     check_threads,
     check_memory,
     check_port,

@@ -161,12 +161,13 @@ class EngineLoop:
         stream = EventStream()
         with self._wake:
             self.check_room(len(requests))
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=f"engine {self._name}", daemon=True)
+                thread.start()  # where the system has no thread left, nothing was taken yet
+                self._thread = thread
             self._open |= {request.id: stream for request in requests}
             self._inbox += requests
             self._watch.taken(requests)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=f"engine {self._name}", daemon=True)
-                self._thread.start()
             self._wake.notify()
         return stream
 
@@ -184,20 +185,29 @@ class EngineLoop:
             self._is_retired = True
             self._wake.notify()
 
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the thread of a retired loop has ended."""
+        with self._wake:
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_s)
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Abort everything, end all streams, and wait for the thread."""
         with self._wake:
-            streams, ids, thread = set(self._open.values()), list(self._open), self._thread
+            streams, ids = set(self._open.values()), list(self._open)
         self.abort(ids)
         self.retire()
         for stream in streams:
             stream.put(None)
-        if thread is not None:
-            thread.join(timeout_s)
+        self.wait(timeout_s)
 
     def _run(self) -> None:
-        if self._on_start is not None:
-            self._on_start()
+        try:
+            if self._on_start is not None:
+                self._on_start()
+        except Exception as error:  # noqa: BLE001 - as below; and another thread would fare no better
+            self._fail(error, is_dead=True)
         while (inbox := self._next_inbox()) is not None:
             try:
                 self._take(inbox)
@@ -263,10 +273,9 @@ class EngineLoop:
         self.abort([request_id for request_id, its in list(self._open.items()) if its is stream])
         stream.put(GenerationFailed("the events of this answer were not read; it was ended"))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, *, is_dead: bool = False) -> None:
         """The engine broke in the middle of a step: end everything, and go on if its books are still right."""
         log.error("engine_failed", model=self._name, exc_info=error)
-        is_dead = False
         try:
             for request_id in self._held:
                 self._engine.abort(request_id)

@@ -11,7 +11,7 @@ from app.llm.config import Word2VecConfig
 from app.llm.train.footprint import PROCESS_BYTES, learning_parameters, parameters
 from app.schemas.estimate import EstimateOut
 from app.schemas.job import JobCreate
-from app.services import job_checks, job_fit, job_size, jobs, memory, trial_process, webhooks
+from app.services import job_checks, job_fit, job_size, jobs, machine, trial_process, webhooks
 from app.services.corpus import Encoder
 from app.services.job_checks import Plan
 from app.services.job_fit import Checkpoints
@@ -47,7 +47,7 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
     needed = job_fit.memory_of(plan)
     there = trial.device_bytes
     if there is None and job_fit.runs_here(runtime.settings, body.device):
-        there = memory.usable_bytes()
+        there = machine.memory_bytes()
     asked = plan.asked
     return EstimateOut.model_validate(
         {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 
 from app.errors import Conflict, HubUnreachable, InvalidRequest, ModelNotFound, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.log import get_logger
-from app.services.hub_files import TIMEOUT_S, Entry, fetch
+from app.services.hub_files import TIMEOUT_S, Entry, arrived, fetch
 from app.services.import_files import HOW_TO_CONVERT, INDEX, PICKLED, WEIGHTS, Files, is_readable
 from app.services.storage import NAME, Storage
 
@@ -28,6 +29,7 @@ BY_HAND = (
     'import directory (INKLING_IMPORT_DIR), and import that with {"source": {"folder": …}}'
 )
 RETRY_AFTER_S = 60
+SPARE_DISK_BYTES = 64 * 1024 * 1024
 SHORT_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
 _REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
@@ -62,12 +64,27 @@ class _About:
     entries: list[Entry]
 
 
+@contextmanager
+def turn() -> Iterator[None]:
+    """One pull at a time, for as long as somebody needs the files: another one would meet them half written or gone.
+
+    Raises:
+        Conflict: another pull is under way.
+    """
+    if not _PULLING.acquire(blocking=False):
+        raise Conflict("source.hub: another pull is under way; try again when it is done", param="source.hub")
+    try:
+        yield
+    finally:
+        _PULLING.release()
+
+
 Judge = Callable[[Pulled], None]
 """Looks at the files beside the weights, before those are fetched; what it raises ends the pull."""
 
 
 def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, judge: Judge | None = None) -> Pulled:
-    """Fetch what makes a model of a repository.
+    """Fetch what makes a model of a repository. Called within a `turn`.
 
     Args:
         judge: asked before the weights are fetched.
@@ -80,31 +97,38 @@ def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, jud
         UnsupportedFormat: its weights are pickled.
         TooLarge: its files are more than `max_bytes`.
         NoDiskSpace: there is no room for them.
-        Conflict: another pull is under way.
     """
     repository = SHORT_NAMES.get(source.repository, source.repository)
     if not all(NAME.fullmatch(part) for part in repository.split("/")) or repository.count("/") > 1:
         raise InvalidRequest(f"source.hub: {repository[:200]!r} is no name of a repository", param="source.hub")
     if not _REVISION.fullmatch(source.revision):
         raise InvalidRequest("source.revision: a branch, a tag or a commit is expected", param="source.revision")
-    if not _PULLING.acquire(blocking=False):
-        raise Conflict("source.hub: another pull is under way; try again when it is done", param="source.hub")
-    try:
-        about = _ask(endpoint, repository, source.revision)
-        wanted = choose(about.entries, source.file)
-        if (total := sum(entry.size for entry in wanted)) > max_bytes:
-            raise TooLarge(f"source.hub: its {total:,} bytes are more than {max_bytes:,}", param="source.hub")
-        folder = storage.pulled(repository, about.commit)
-        log.info("pulling", repository=repository, commit=about.commit, bytes=total)
-        weights = [entry for entry in wanted if entry.name.endswith(WEIGHTS)]
-        beside = [entry for entry in wanted if entry not in weights]
-        files = {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in beside}
-        if judge is not None:
-            judge(Pulled(folder, files, about.commit, about.licence))
-        files |= {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in weights}
-    finally:
-        _PULLING.release()
+    about = _ask(endpoint, repository, source.revision)
+    wanted = choose(about.entries, source.file)
+    if (total := sum(entry.size for entry in wanted)) > max_bytes:
+        raise TooLarge(f"source.hub: its {total:,} bytes are more than {max_bytes:,}", param="source.hub")
+    folder = storage.pulled(repository, about.commit)
+    check_room(storage.import_dir, total - sum(arrived(entry, folder) for entry in wanted))
+    log.info("pulling", repository=repository, commit=about.commit, bytes=total)
+    weights = [entry for entry in wanted if entry.name.endswith(WEIGHTS)]
+    beside = [entry for entry in wanted if entry not in weights]
+    files = {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in beside}
+    if judge is not None:
+        judge(Pulled(folder, files, about.commit, about.licence))
+    files |= {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in weights}
     return Pulled(folder, files, about.commit, about.licence)
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """See that so many bytes more can lie in `folder`, and leave some to spare for whatever else writes there.
+
+    Raises:
+        NoDiskSpace: they cannot.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed + SPARE_DISK_BYTES > free:
+        told = f"source.hub: {needed:,} bytes are to be fetched, {free:,} are free on the disk"
+        raise NoDiskSpace(told, param="source.hub")
 
 
 def choose(entries: Sequence[Entry], file: str | None) -> list[Entry]:

@@ -6,6 +6,7 @@ how a refusal of the hub is told, is `hub`'s business.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ def fetch(url: str, entry: Entry, folder: Path) -> Path:
 
     Raises:
         InvalidFile: what came is not what the hub says it is, and is gone again.
-        httpx2.HTTPError, HfHubHTTPError, OSError: it did not come whole; what did is there for the next time.
+        httpx2.HTTPError, HfHubHTTPError, OSError: it did not come whole; what did is there for the next time, unless it
+            has filled the disk.
     """
     place, part = folder / entry.name, folder / f"{entry.name}{PART}"
     if place.exists() and _is_as_told(place, entry):
@@ -46,13 +48,24 @@ def fetch(url: str, entry: Entry, folder: Path) -> Path:
     part.touch(mode=0o600)
     if part.stat().st_size > entry.size:
         part.write_bytes(b"")
-    _complete(url, part, entry.size)
+    try:
+        _complete(url, part, entry.size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            part.unlink()  # else the disk stays full, for the database and all others too
+        raise
     if not _is_as_told(part, entry):
         part.unlink()
         told = f"{entry.name} came with other bytes than the hub says it has; try again"
         raise InvalidFile(f"source.hub: {told}", param="source.hub")
     part.replace(place)
     return place
+
+
+def arrived(entry: Entry, folder: Path) -> int:
+    """How many bytes of a file, whole or in part, are in `folder` already."""
+    places = (folder / entry.name, folder / f"{entry.name}{PART}")
+    return min(entry.size, max((place.stat().st_size for place in places if place.exists()), default=0))
 
 
 def _complete(url: str, part: Path, size: int) -> None:

@@ -68,11 +68,17 @@ def from_hub(runtime: Runtime, wanted: Wanted, source: HubSource) -> ModelRow:
     such as a name or the disk, it stays for the next try.
 
     Raises:
-        HubUnreachable, ModelNotFound, InvalidRequest, Conflict: as `hub.pull`.
+        Conflict: another pull, or the import of what it fetched, is under way.
+        HubUnreachable, ModelNotFound, InvalidRequest, NoDiskSpace: as `hub.pull`.
         AppError: as `importing.import_model`.
     """
     with runtime.database.read() as session:
         check_new(runtime, session, wanted)
+    with hub.turn():
+        return _from_hub(runtime, wanted, source)
+
+
+def _from_hub(runtime: Runtime, wanted: Wanted, source: HubSource) -> ModelRow:
     settings = runtime.settings
 
     def judge(beside: Pulled) -> None:

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.errors import AppError, DoesNotFit, NoDiskSpace
 from app.llm.config import LoopConfig
 from app.llm.train.footprint import Footprint, checkpoint_bytes, footprint
-from app.services import devices, memory
+from app.services import devices, machine
 from app.services.job_checks import Plan
 from app.services.runtime import Runtime
 
@@ -46,7 +46,7 @@ def problems(runtime: Runtime, plan: Plan, device: str) -> list[AppError]:
     """Why the job cannot fit; each names the field to change."""
     found: list[AppError | None] = [_too_little_disk(runtime, plan)]
     if runs_here(runtime.settings, device):
-        found.append(too_little_memory(plan, memory.usable_bytes()))
+        found.append(too_little_memory(plan, machine.memory_bytes()))
     return [problem for problem in found if problem is not None]
 
 

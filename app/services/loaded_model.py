@@ -64,7 +64,7 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Loader:
-    """What it takes to bring a place's model into memory. All models of a process pass one gate."""
+    """What it takes to bring a place's model into memory. All models of a process pass one gate a device."""
 
     settings: Settings
     database: Database
@@ -73,6 +73,9 @@ class Loader:
     make_runner: Callable[[Transformer, Settings, Tell], Runner]
     metrics: Metrics
     gate: ComputeGate = field(default_factory=ComputeGate)
+    """Of the device that generates."""
+    cpu_gate: ComputeGate = field(default_factory=ComputeGate)
+    """Of the CPU, where that is another one: what computes there keeps no GPU waiting."""
 
     def load(
         self, place: Place, tell: Tell, on_death: Callable[[], None], make_room: Callable[[], None]
@@ -90,6 +93,7 @@ class Loader:
         """
         import torch
 
+        from app.llm.engine.device_runner import DeviceRunner
         from app.llm.engine.engine import Engine
         from app.llm.engine.torch_threads import one_for_this_thread
 
@@ -125,7 +129,7 @@ class Loader:
                 on_death=on_death,
             ),
             request_timeout_s=self.settings.request_timeout_s,
-            gate=self.gate,
+            gate=self.cpu_gate if isinstance(runner, DeviceRunner) else self.gate,
             weight_bytes=runner.weight_bytes,
         )
 

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
-from pathlib import Path
 
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""What a container may take, as the second and the first version of control groups tell it."""
+from app.services import machine
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def default_budget() -> int:
-    """Three quarters of the machine's memory, in bytes."""
-    return machine_bytes() * 3 // 4
-
-
-def machine_bytes() -> int:
-    """The machine's memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def usable_bytes() -> int:
-    """The machine's memory, or as much of it as this container may take."""
-    return min(machine_bytes(), *(_limit(path) for path in CGROUP_LIMITS))
-
-
-def _limit(path: Path) -> int:
-    try:
-        told = path.read_text().strip()
-    except OSError:  # no container, or one of the other version
-        return machine_bytes()
-    return int(told) if told.isdigit() else machine_bytes()  # else "max"
+    """Three quarters of the memory that this process may take, in bytes."""
+    return machine.memory_bytes() * 3 // 4
 
 
 def collect() -> None:

@@ -25,6 +25,7 @@ from app.services.metrics import Metrics
 from app.services.model_files import Place, Weights
 from app.services.model_info import State
 from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
+from app.services.runners import DeviceFull
 from app.services.storage import Storage
 from app.services.tokenizers import Tokenizers
 
@@ -36,6 +37,9 @@ log = get_logger(__name__)
 
 LOOK_AGAIN_S = 2.0
 """For so long a model in memory is used before its name is looked up again: other servers may have changed it."""
+
+LET_GO_S = 5.0
+"""So long the thread of an idle engine is given to end."""
 
 
 class Loading(Future[LoadedModel]):
@@ -271,12 +275,7 @@ class Models:
 
     def _load(self, place: Place, loading: Loading) -> None:
         try:
-            model = self._loader.load(
-                place,
-                loading.tell,
-                lambda: self._load_again(place.name),
-                lambda: self._make_room_to_read(place, loading),
-            )
+            model = self._loaded(place, loading)
         except Exception as error:
             refusal = refusal_of(place, error)
             with self._lock:
@@ -287,12 +286,44 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
-                if self._in_memory.get(place.name) is loading:
+                is_kept = self._in_memory.get(place.name) is loading
+                if is_kept:
                     self._bytes[place.name] = model.weight_bytes
-                self._note_default(place.name, None)
+                    self._note_default(place.name, None)
                 loading.set_result(model)  # at once: who notes a problem in between would never hear that it is over
+                if not is_kept:  # dropped while it was being loaded; those who waited may still use it
+                    model.retire()
             log.info("model_loaded", model=place.name)
             memory.give_back()  # what only the packing needed
+
+    def _loaded(self, place: Place, loading: Loading) -> LoadedModel:
+        """The model; where its device is full, idle ones make room, as nothing counts a device's memory beforehand."""
+        while True:
+            try:
+                return self._loader.load(
+                    place,
+                    loading.tell,
+                    lambda: self._load_again(place.name),
+                    lambda: self._make_room_to_read(place, loading),
+                )
+            except DeviceFull as error:
+                if not self._let_idle_go():
+                    if self.loops():  # which are at work
+                        error.retry_after_s = RETRY_AFTER_S
+                    raise
+
+    def _let_idle_go(self) -> bool:
+        """Take all idle models out of memory; whether there were any."""
+        with self._lock:
+            idle = {name: held.result() for name, held in self._in_memory.items() if _is_idle(held)}
+            for name in idle:
+                self._let_go(name)
+        if not idle:
+            return False
+        while idle:
+            idle.popitem()[1].loop.wait(LET_GO_S)  # its thread holds the engine
+        memory.collect()
+        return True
 
     def _load_again(self, name: str) -> None:
         with self._lock:

@@ -12,6 +12,7 @@ from app.errors import NotReady
 from app.llm.config import Dtype
 from app.llm.progress import Tell, silent
 from app.log import get_logger
+from app.services import machine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from app.llm.model.transformer import Transformer
 
 log = get_logger(__name__)
+
+
+class DeviceFull(NotReady):
+    """The GPU's memory does not suffice beside what it holds."""
+
 
 SMALL_PARAMETERS = 10_000_000
 """Networks below this are fast in float32; what a format saves would not be felt."""
@@ -47,7 +53,7 @@ def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runne
         return on_cuda(network, settings)
     dtype = choose(network) if settings.dtype == "auto" else settings.dtype
     try:
-        pool = threads(kernels_folder(settings), settings.threads or os.cpu_count() or 1)
+        pool = threads(kernels_folder(settings), settings.threads or machine.cores())
     except NoKernels as error:
         log.warning("no_kernels", why=str(error), dtype=dtype)
         return without_kernels(network, dtype, settings)
@@ -77,7 +83,8 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
     """A runner for a copy of `network` on the GPU.
 
     Raises:
-        NotReady: the format that the settings name is not served there, or the GPU's memory does not suffice.
+        NotReady: the format that the settings name is not served there.
+        DeviceFull: the GPU's memory does not suffice.
     """
     import torch
 
@@ -96,7 +103,7 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
             on_failure=lambda why: log.warning("no_cuda_graphs", why=why),
         )
     except torch.OutOfMemoryError as error:
-        raise NotReady(
+        raise DeviceFull(
             "the GPU has no memory for the model and its keys and values; a smaller INKLING_KV_CACHE_TOKENS takes "
             "less, INKLING_DEVICE=cpu none",
             param="model",

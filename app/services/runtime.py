@@ -3,6 +3,7 @@ generates in place of it, where there is one. Made once, passed on."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from app.config import Settings
@@ -45,6 +46,12 @@ class Runtime:
         if self.remote is not None and not self.remote.is_idle:
             return False
         return all(loop.is_idle for loop in self.models.loops().values())
+
+    async def end_generations(self) -> None:
+        """End what is still being generated: as aborted here, as failed where another server writes it."""
+        if self.remote is not None:
+            await self.remote.close()
+        await asyncio.to_thread(self.models.close)
 
     def close(self) -> None:
         """Stop the engines and give connections back."""

@@ -69,7 +69,14 @@ def _vector(model: LoadedModel, ids: list[int]) -> NDArray[np.float32]:
     import torch
     from torch.nn import functional as F
 
-    with model.network.lent() as network, model.gate, torch.inference_mode():
-        states = network.hidden(torch.tensor([ids])).float()  # (1, T, E)
-        vector: NDArray[np.float32] = F.normalize(states[0].mean(0), dim=0).cpu().numpy()
+    from app.llm.model.piecewise import PiecewisePass
+
+    with model.network.lent() as network:
+        read = PiecewisePass(network, ids)
+        steps, is_done = read.steps(), False
+        while not is_done:
+            with model.gate:  # handed on after each step, so that no stream waits for a whole text
+                is_done = next(steps, read) is read
+    with torch.inference_mode():
+        vector: NDArray[np.float32] = F.normalize(read.states[0].float().mean(0), dim=0).cpu().numpy()
     return vector

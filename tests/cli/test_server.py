@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import uvicorn
@@ -58,13 +59,50 @@ def test_the_waiting_has_a_limit(settings, database):
         httpx.Client(timeout=30) as client,
         client.stream("POST", f"{url}/generate", json=greedy(stream=True)) as answer,
     ):
-        next(answer.iter_lines())
+        lines = answer.iter_lines()
+        next(lines)
         server.should_exit = True
         begun = time.monotonic()
+        rest = list(lines)
+        assert '"finish_reason":"abort"' in "".join(rest)
+        assert rest[-2:] == ["data: [DONE]", ""]
         thread.join(10)
         assert not thread.is_alive()
-        assert time.monotonic() - begun < 5
+        assert 0.3 <= time.monotonic() - begun < 5
     runtime.models.close()
+
+
+def test_a_whole_answer_has_what_was_written_in_time(settings, database):
+    network = ScriptedModel(ending=65, pass_s=0.05)
+    runtime, server, thread, url = started(settings, database, network, drain_s=0.3)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(httpx.post, f"{url}/generate", json=greedy(), timeout=30)
+        eventually(lambda: not runtime.is_idle)
+        server.should_exit = True
+        answer = asked.result()
+    assert answer.status_code == 200
+    assert answer.json()["choices"][0]["finish_reason"] == "abort"
+    thread.join(10)
+    assert not thread.is_alive()
+    runtime.models.close()
+
+
+def test_what_another_server_writes_beyond_the_limit_is_told_as_failed(settings, database):
+    plain = PlainOpenAI()
+    plain.streams_for_ever("/v1/completions", text_chunk("a"))
+    with served(plain.app) as port:
+        fields = settings.model_copy(update={"generation_backend": f"http://127.0.0.1:{port}"})
+        runtime, server, thread, url = started(fields, database, ScriptedModel(), drain_s=0.3)
+        body = {"prompt": "a", "model": "m", "stream": True}
+        with httpx.Client(timeout=30) as client, client.stream("POST", f"{url}/generate", json=body) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            server.should_exit = True
+            rest = list(lines)
+        assert "hung up" in "".join(rest)
+        thread.join(10)
+        assert not thread.is_alive()
+        runtime.models.close()
 
 
 def test_what_another_server_writes_is_waited_for(settings, database):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from starlette.responses import JSONResponse
 
 from app.config import Settings
 from app.db.migrate import migrate
@@ -18,8 +21,9 @@ from app.llm.config import PRESETS, ModelConfig
 from app.llm.engine import packed_probe
 from app.llm.kernels import build
 from app.llm.model.transformer import Transformer
-from app.services import doctor, memory
+from app.services import doctor, machine
 from tests.fakes import ByteTokenizer, eventually, scripted_runtime
+from tests.plain_openai import PlainOpenAI
 from tests.serving import app_of, served
 
 
@@ -73,6 +77,24 @@ def test_versions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.__version__ in found.told
     monkeypatch.setattr(doctor, "version", lambda _: "2.9.1+cpu")
     assert doctor.check_python(settings).status == "problem"
+
+
+def test_the_others_are_told_though_torch_cannot_be_imported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found = {check.name: check for check in doctor.examine(settings)}
+    assert len(found) == len(doctor.CHECKS)
+    assert found["device"].status == "problem"
+    assert "run `make install`" in found["device"].mend
+    assert "ModuleNotFoundError" in found["device"].told
+    assert found["database"].status == "ok"
+
+
+def test_a_machine_without_torch_can_be_examined() -> None:
+    """Nothing that the module itself imports needs torch."""
+    looking = "import sys; sys.modules['torch'] = None; import app.services.doctor"
+    subprocess.run([sys.executable, "-c", looking], check=True, timeout=60)
 
 
 def test_without_a_compiler_pytorch_generates(bare: Settings) -> None:
@@ -208,6 +230,37 @@ def test_a_broker_is_asked_only_where_there_is_one(settings: Settings) -> None:
     assert doctor.check_broker(changed(settings, broker_url="pigeon://roof")).status == "problem"
 
 
+def test_the_server_that_generates_is_asked(settings: Settings) -> None:
+    assert doctor.check_backend(settings).status == "ok"
+    plain = PlainOpenAI()
+    with served(plain.app) as port:
+        there = changed(settings, generation_backend=f"http://127.0.0.1:{port}", generation_api_key="a secret")
+        found = doctor.check_backend(there)
+        assert (found.status, found.told) == ("ok", f"http://127.0.0.1:{port}/v1 answers")
+    found = doctor.check_backend(there)
+    assert (found.status, "INKLING_GENERATION_BACKEND" in found.mend) == ("problem", True)
+    assert "secret" not in found.told + found.mend
+
+
+def test_a_server_that_does_not_take_our_key(settings: Settings) -> None:
+    plain = PlainOpenAI()
+    plain.says("/v1/models", JSONResponse({"error": {"message": "no"}}, 401))
+    with served(plain.app) as port:
+        found = doctor.check_backend(changed(settings, generation_backend=f"http://127.0.0.1:{port}"))
+    assert found.status == "problem"
+    assert "INKLING_GENERATION_API_KEY" in found.told
+
+
+def test_what_generates_elsewhere_needs_no_model_here(bare: Settings, assets: Path) -> None:
+    front = changed(bare, generation_backend="http://127.0.0.1:9", model_memory_bytes=1 << 20)
+    (front.assets_dir / "tiktoken").mkdir(parents=True)
+    for file in (assets / "tiktoken").iterdir():
+        (front.assets_dir / "tiktoken" / file.name).write_bytes(file.read_bytes())
+    assert doctor.check_assets(front).status == doctor.check_memory(front).status == "warning"
+    alone = changed(front, generation_backend="local")
+    assert doctor.check_assets(alone).status == doctor.check_memory(alone).status == "problem"
+
+
 def test_more_threads_than_cores(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     assert doctor.check_threads(changed(settings, threads=1)).status == "ok"
@@ -222,7 +275,7 @@ def test_cores_that_others_keep_busy(settings: Settings, monkeypatch: pytest.Mon
 
 def test_memory_beside_what_the_machine_has(settings: Settings) -> None:
     assert doctor.check_memory(settings).status == "ok"
-    assert doctor.check_memory(changed(settings, model_memory_bytes=2 * memory.machine_bytes())).status == "warning"
+    assert doctor.check_memory(changed(settings, model_memory_bytes=2 * machine.memory_bytes())).status == "warning"
     found = doctor.check_memory(changed(settings, model_memory_bytes=1 << 20))
     assert found.status == "problem"
     assert "smollm2-135m-instruct needs 0.5 GiB" in found.told

@@ -185,6 +185,43 @@ def test_an_engine_whose_books_are_wrong_takes_no_more():
     asyncio.run(scenario())
 
 
+def test_a_thread_that_cannot_be_prepared_ends_what_waits_for_it():
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    deaths = []
+    engine = Engine(ScriptedRunner(ScriptedModel(), kv_cache_tokens=100))
+    loop = EngineLoop(engine, ComputeGate(), 8, on_start=fail, on_death=lambda: deaths.append(1))
+
+    async def scenario() -> None:
+        with pytest.raises(GenerationFailed, match="the log says why"):
+            await asyncio.wait_for(read(loop.submit([a_request("a")])), 5)
+        eventually(lambda: deaths == [1])
+        assert loop.is_dead
+        with pytest.raises(NotReady):
+            loop.submit([a_request("b")])
+
+    asyncio.run(scenario())
+
+
+def test_a_thread_that_cannot_be_started_leaves_nobody_waiting(monkeypatch):
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    loop = a_loop()
+
+    async def scenario() -> dict[str, list[int]]:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", fail)
+            with pytest.raises(RuntimeError):
+                loop.submit([a_request("a")])
+        assert loop.is_idle
+        return await asyncio.wait_for(read(loop.submit([a_request("b")])), 5)
+
+    assert asyncio.run(scenario()) == {"b": [*b"hello", IM_END]}
+    loop.close()
+
+
 def test_closing_ends_every_stream():
     loop = a_loop(ScriptedModel("x" * 400, pass_s=0.002), kv_cache_tokens=450)
 

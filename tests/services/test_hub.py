@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from app.errors import Conflict, HubUnreachable, InvalidFile, InvalidRequest, ModelNotFound, TooLarge, UnsupportedFormat
+from app.errors import (
+    Conflict,
+    HubUnreachable,
+    InvalidFile,
+    InvalidRequest,
+    ModelNotFound,
+    NoDiskSpace,
+    TooLarge,
+    UnsupportedFormat,
+)
 from app.llm.weights.safetensors_file import write_safetensors
-from app.services import hub
+from app.services import hub, hub_files
 from app.services.hub import HubSource, Pulled, choose, pull
 from app.services.hub_files import Entry
 from app.services.storage import Storage
@@ -149,9 +160,39 @@ def test_offline_is_told_at_once_with_a_way_by_hand(storage: Storage) -> None:
     assert "kept" not in refusal.value.message  # as nothing arrived
 
 
-def test_one_pull_at_a_time(storage: Storage, endpoint: str) -> None:
-    with hub._PULLING, pytest.raises(Conflict):
+def test_what_there_is_no_room_for_is_not_fetched(
+    storage: Storage, broken_off: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing counts, and something is left for the database and whatever else writes."""
+    missing = sum(path.stat().st_size for path in broken_off.folder.iterdir()) - sum(
+        path.stat().st_size for path in storage.import_dir.rglob("*") if path.is_file()
+    )
+    free = missing + hub.SPARE_DISK_BYTES - 1
+    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(NoDiskSpace, match=f"{missing:,} bytes are to be fetched, {free:,} are free"):
         pull(storage, endpoint, TINY, BIG)
+    assert broken_off.asked == [0]
+    free += 1
+    pull(storage, endpoint, TINY, BIG)
+
+
+def test_what_filled_the_disk_goes_again(
+    storage: Storage, broken_off: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(url: str, part: Path, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hub_files, "_complete", fill)
+    with pytest.raises(NoDiskSpace):
+        pull(storage, endpoint, TINY, BIG)
+    assert not list(storage.import_dir.rglob("*.part"))
+
+
+def test_one_pull_at_a_time() -> None:
+    with hub.turn(), pytest.raises(Conflict), hub.turn():
+        raise AssertionError("it is taken")
+    with hub.turn():
+        pass
 
 
 @pytest.mark.parametrize("name", ["", "/", "a/b/c", "../x", "a b", "a/../b", "http://x/y", "a" * 200])

@@ -6,19 +6,20 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.config import Settings
 from app.db.migrate import migrate
-from app.errors import AppError, InvalidFile, InvalidRequest, NoDiskSpace, TokenizerNotFound
+from app.db.tables.model import ModelRow
+from app.errors import AppError, Conflict, InvalidFile, InvalidRequest, NoDiskSpace, TokenizerNotFound
 from app.llm.weights.export import write_gguf
-from app.services import import_checks
+from app.services import import_checks, import_sources
 from app.services.hub import HubSource
 from app.services.import_checks import Wanted
 from app.services.import_sources import from_folder, from_hub
+from app.services.importing import import_model
 from app.services.runtime import Runtime
 from tests.fake_hub import FakeHub
 from tests.serving import served
@@ -107,13 +108,29 @@ def test_what_was_fetched_stays_where_the_disk_is_full(
     runtime: Runtime, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(import_checks.shutil, "disk_usage", lambda _path: SimpleNamespace(free=1000))
+        patched.setattr(import_checks, "SPARE_DISK_BYTES", 1 << 60)
         with pytest.raises(NoDiskSpace):
             from_hub(runtime, WANTED, TINY)
     assert hub.asked == [0]
     from_hub(runtime, WANTED, TINY)
     assert hub.asked == [0]
     assert not [path for path in left_behind(runtime) if "import" in path.parts]
+
+
+def test_what_is_being_imported_is_nobody_elses_to_pull(
+    runtime: Runtime, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two imports of one repository share its folder, which goes when the first has ended."""
+
+    def second_meanwhile(*arguments: Any) -> ModelRow:
+        with pytest.raises(Conflict):
+            from_hub(runtime, Wanted("second", None, None, "source.hub"), TINY)
+        return import_model(*arguments)
+
+    monkeypatch.setattr(import_sources, "import_model", second_meanwhile)
+    assert from_hub(runtime, WANTED, TINY).name == "tiny"
+    monkeypatch.undo()
+    assert from_hub(runtime, Wanted("second", None, None, "source.hub"), TINY).name == "second"
 
 
 def test_a_tokenizer_that_does_not_fit_costs_no_download(runtime: Runtime, hub: FakeHub) -> None:

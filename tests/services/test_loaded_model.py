@@ -15,6 +15,7 @@ from app.db.session import Database
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta
 from app.llm.config import PRESETS, ModelConfig
+from app.llm.engine.device_runner import DeviceRunner
 from app.llm.engine.torch_runner import TorchRunner
 from app.llm.model.transformer import Transformer
 from app.services import memory, model_files, runners
@@ -100,3 +101,15 @@ def test_a_folder_is_mapped_and_takes_no_memory_of_its_own(load, folder) -> None
     with model.network.lent() as network, torch.inference_mode():
         assert network is weights.network
         assert network(torch.arange(8)[None]).isfinite().all()
+
+
+def test_what_computes_on_the_cpu_keeps_no_gpu_waiting(load, folder: Place) -> None:
+    """The engine of a device and the network that is lent, which lies in the machine's memory, pass two gates."""
+
+    def on_a_device(network: Transformer, *_: object) -> DeviceRunner:
+        return DeviceRunner(network, "float32", device=torch.device("cpu"), kv_cache_tokens=64)
+
+    model = load(folder, read_afresh, on_a_device)
+    assert model.gate is not model.loop._gate
+    model = load(folder, read_afresh, lambda network, *_: TorchRunner(network, kv_cache_tokens=64))
+    assert model.gate is model.loop._gate

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,7 @@ from app.services import models as models_service
 from app.services.loaded_model import LoadedModel
 from app.services.model_files import Place
 from app.services.models import Models
+from app.services.runners import DeviceFull
 from app.services.runtime import Runtime
 from tests.fakes import END_OF_TEXT, IM_END, ScriptedModel, eventually, scripted_runtime
 
@@ -166,6 +168,38 @@ def test_a_model_at_work_does_not_make_room(make):
     end()
 
 
+def test_idle_models_make_room_on_a_full_device(make, monkeypatch):
+    """Nothing counts a device's memory: that it does not suffice shows when it is asked for."""
+    on_device: weakref.WeakSet[ScriptedModel] = weakref.WeakSet()
+
+    def read(reader: Reader, place: Place, tell: Tell) -> ScriptedModel:
+        if len(on_device):
+            raise DeviceFull("the GPU has no memory for the model", param="model")
+        network = ScriptedModel("x" * 300, pass_s=0.002)
+        on_device.add(network)
+        return network
+
+    monkeypatch.setattr(Reader, "__call__", read)
+    models = make()
+    keep_busy(models.get("m1"))()
+    eventually(lambda: models.get("m1").loop.is_idle)
+    end = keep_busy(models.get("m2"))
+    assert models.state("m1") == "unloaded"
+    with pytest.raises(DeviceFull) as refusal:
+        models.get("m3")
+    assert refusal.value.retry_after_s
+    end()
+    eventually(lambda: models.get("m2").loop.is_idle)
+    del end  # holds the model
+    assert models.get("m3").name == "m3"
+    models.unload("m3")
+    rest = ScriptedModel()
+    on_device.add(rest)
+    with pytest.raises(DeviceFull) as refusal:
+        models.get("m1")
+    assert refusal.value.retry_after_s is None
+
+
 def test_all_places_at_work(make):
     models = make(loaded_models=1)
     end = keep_busy(models.get("m1"))
@@ -210,6 +244,28 @@ def test_weights_that_took_the_name_are_loaded_instead(make, reader, database, m
     with pytest.raises(ModelNotFound):
         models.get("m1")
     assert models.state("m1") == "unloaded"
+
+
+def test_a_model_that_is_deleted_while_it_loads_ends_with_its_last_request(make, reader):
+    models = make()
+    reader.may_read.clear()
+
+    async def scenario() -> LoadedModel:
+        waiting = asyncio.ensure_future(models.wait_for())
+        while reader.names != [DEFAULT]:
+            await asyncio.sleep(0.005)
+        models.forget(DEFAULT)
+        reader.may_read.set()
+        model = await waiting
+        stream = model.loop.submit([Request("r", (1,), SamplingParams(2, temperature=0.0))])
+        assert await stream.next()
+        return model
+
+    model = asyncio.run(scenario())
+    eventually(lambda: model.loop._thread is None)
+    assert model.loop.is_idle
+    assert models.state(DEFAULT) == "unloaded"
+    assert models.default_problem == "is being loaded"
 
 
 def test_a_model_in_memory_is_used_though_the_database_is_away(make, monkeypatch):

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,12 @@ def test_it_ends_with_who_asks(templates):
     child = templates._child
     child.stdin.close()
     assert child.wait(10) == 0
+
+
+def test_it_is_not_told_our_secrets(templates, monkeypatch):
+    monkeypatch.setenv("INKLING_GENERATION_API_KEY", "a key of the backend")
+    monkeypatch.setenv("DATABASE_PASSWORD", "not our name, and not its business either")
+    templates.answer(CHATML, MESSAGES)
+    environment = Path(f"/proc/{templates._child.pid}/environ").read_bytes().decode()
+    names = {pair.partition("=")[0] for pair in environment.split("\0") if pair}
+    assert names <= {"PATH", "PYTHONPATH", "LANG"}

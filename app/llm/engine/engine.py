@@ -167,7 +167,7 @@ class Engine:
         # Not before the exception is gone, and with it what the pass had made.
         return [pair for work in works for pair in self._rows([work])]
 
-    def _advance(self, work: Work, rows: Tensor, drawn: Draw | LLMError | None) -> list[Answer]:
+    def _advance(self, work: Work, rows: Tensor, drawn: Draw | Exception | None) -> list[Answer]:
         """Note that the work was done, and what comes of its logits and of the token that was drawn from the last."""
         running = work.running
         answers: list[Answer] = []
@@ -182,7 +182,7 @@ class Engine:
         if running.scores:
             answers.append(PromptScored(running.request.id, tuple(running.scores), None if has_room else "length"))
             running.scores = []
-        if isinstance(drawn, LLMError):
+        if isinstance(drawn, Exception):
             raise drawn
         if drawn is not None:
             answers.append(_token(running, drawn))
@@ -219,8 +219,8 @@ def _score(work: Work, rows: Tensor, count: int) -> None:
         running.scores.append(ScoredToken(token_id, own[token_id].item(), top))
 
 
-def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw | LLMError]:
-    """The next tokens of all requests that draw one in this step, by their ids."""
+def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw | Exception]:
+    """The next tokens of all requests that draw one in this step, by their ids; or why one has none."""
     last = {
         work.running: rows[-1]
         for work, rows in pairs
@@ -228,8 +228,18 @@ def _draws(pairs: Sequence[tuple[Work, Tensor | Exception]]) -> dict[str, Draw |
     }
     if not last:
         return {}
-    found = draw_all(torch.stack(list(last.values())), [running.sampler for running in last])
+    try:
+        found = draw_all(torch.stack(list(last.values())), [running.sampler for running in last])
+    except OF_ONE_REQUEST:  # memory, which is asked for before anything is drawn
+        return {running.request.id: _draw(running, logits) for running, logits in last.items()}
     return {running.request.id: drawn for running, drawn in zip(last, found, strict=True)}
+
+
+def _draw(running: RunningRequest, logits: Tensor) -> Draw | Exception:
+    try:
+        return draw_all(logits[None], [running.sampler])[0]
+    except OF_ONE_REQUEST as error:
+        return error
 
 
 def _token(running: RunningRequest, drawn: Draw) -> TokenEvent:

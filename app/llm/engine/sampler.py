@@ -27,6 +27,10 @@ class BadLogits(LLMError):
     """The network gave something that is no distribution."""
 
 
+class DrawFailed(LLMError):
+    """What only this request does to its logits broke."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draw:
     """A token, its log-probability by the model and in what it was drawn from, and the model's likeliest tokens."""
@@ -109,8 +113,8 @@ def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMErro
         try:
             samplers[row].note(token_id)
             draws.append(Draw(token_id, logprobs[row], after, tops[row]))
-        except LLMError as error:
-            draws.append(error)
+        except Exception as error:  # noqa: BLE001 - a constraint is a library of its own
+            draws.append(_of_one_row(error))
     return draws
 
 
@@ -137,9 +141,13 @@ def _adjusted(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict
     for row in rows:
         try:
             changed[row] = samplers[row].adjusted(logits[row])
-        except LLMError as error:
-            refused[row] = error
+        except Exception as error:  # noqa: BLE001 - a constraint is a library of its own
+            refused[row] = _of_one_row(error)
     return changed, refused
+
+
+def _of_one_row(error: Exception) -> LLMError:
+    return error if isinstance(error, LLMError) else DrawFailed(f"no token could be drawn: {error!r}")
 
 
 def _choose(changed: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict[int, Tensor]]:

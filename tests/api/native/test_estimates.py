@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.llm.config import ModelConfig, TrainConfig
 from app.llm.train.footprint import footprint
-from app.services import job_size, memory, trial_process
+from app.services import job_size, machine, trial_process
 from app.services.trial_process import Step, Trial
 from tests.api.native.conftest import TIDE, ask, refusal
 
@@ -105,7 +105,7 @@ def total(client: TestClient, train: TrainConfig) -> int:
 
 def test_too_large_a_batch_is_refused_with_one_that_fits(client, tried, monkeypatch):
     there = total(client, TrainConfig(batch_size=12))
-    monkeypatch.setattr(memory, "usable_bytes", lambda: there)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: there)
     response = ask(client, model=LARGE, train={"batch_size": 64})
     assert refusal(response) == (422, "does_not_fit", "train.batch_size")
     assert "12 would fit" in response.json()["error"]["message"]
@@ -121,10 +121,10 @@ def test_too_large_a_batch_is_refused_with_one_that_fits(client, tried, monkeypa
 
 def test_too_long_windows_and_too_large_a_network_are_refused(client, monkeypatch):
     there = total(client, TrainConfig(batch_size=1, context_length=32))
-    monkeypatch.setattr(memory, "usable_bytes", lambda: there)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: there)
     assert refusal(ask(client, model=LARGE)) == (422, "does_not_fit", "train.context_length")
     assert ask(client, model=LARGE, train={"batch_size": 1, "context_length": 32}).status_code == 202
-    monkeypatch.setattr(memory, "usable_bytes", lambda: 400_000_000)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 400_000_000)
     assert refusal(ask(client, model=LARGE)) == (422, "does_not_fit", "model")
 
 

@@ -6,6 +6,7 @@ import gc
 import random
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from app.llm.config import PRESETS, ModelConfig, SamplingParams
+from app.llm.engine import engine as engine_module
 from app.llm.engine.engine import Engine
 from app.llm.engine.request import Event, PromptScored, Request, RequestFailed, TokenEvent
 from app.llm.engine.runner import Chunk
+from app.llm.engine.sampler import Sampler, draw_all
 from app.llm.engine.torch_runner import TorchRunner
 from app.llm.errors import ContextOverflow, LLMError, TokenIdOutOfRange
 from app.llm.model.kv_cache import KVCache
@@ -250,6 +253,50 @@ def test_a_pass_that_failed_is_gone_when_its_requests_pass_one_by_one(model: Tra
         gc.enable()
     assert events["bad"] == [RequestFailed("bad", "no room")]
     assert ids_of(events["a"]) == ids_of(events["b"]) == ids_of(alone)
+
+
+class BreakingConstraint:
+    """A constraint that allows everything but id 0, and breaks where it is told to."""
+
+    def __init__(self, place: str, error: Exception) -> None:
+        self._place, self._error, self._drawn = place, error, 0
+
+    def allowed(self) -> Tensor:
+        if self._place == "allowed" and self._drawn == 2:
+            raise self._error
+        return torch.arange(97) > 0
+
+    def accept(self, token_id: int) -> None:
+        self._drawn += 1
+        if self._place == "accept" and self._drawn == 2:
+            raise self._error
+
+
+@pytest.mark.parametrize("place", ["allowed", "accept"])
+@pytest.mark.parametrize("error", [RuntimeError("a native library's own"), MemoryError("no room")])
+def test_a_constraint_that_breaks_fails_one_request(model: Transformer, place: str, error: Exception) -> None:
+    healthy = [a_request(f"healthy {seed}", seed=seed) for seed in range(2)]
+    alone = [ids_of(run(Engine(TorchRunner(model, kv_cache_tokens=512)), each)[each.id]) for each in healthy]
+    broken = replace(a_request("broken"), constraint=BreakingConstraint(place, error))
+    events = run(Engine(TorchRunner(model, kv_cache_tokens=512)), healthy[0], broken, healthy[1])
+    assert [ids_of(events[each.id]) for each in healthy] == alone
+    last = events["broken"][-1]
+    assert isinstance(last, RequestFailed)
+    assert str(error) in last.message
+
+
+def test_a_draw_of_all_that_fails_is_made_one_by_one(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room_for_two(logits: Tensor, samplers: Sequence[Sampler]) -> object:
+        if len(samplers) > 1 or samplers[0].params.seed == 1:
+            raise MemoryError("no room")
+        return draw_all(logits, samplers)
+
+    requests = [a_request(str(seed), seed=seed) for seed in range(3)]
+    alone = [ids_of(run(Engine(TorchRunner(model, kv_cache_tokens=512)), each)[each.id]) for each in requests]
+    monkeypatch.setattr(engine_module, "draw_all", no_room_for_two)
+    events = run(Engine(TorchRunner(model, kv_cache_tokens=512)), *requests)
+    assert [ids_of(events[each.id]) for each in requests] == [alone[0], [], alone[2]]
+    assert events["1"] == [RequestFailed("1", "no room")]
 
 
 def test_whatever_else_breaks_is_passed_on_and_the_books_balance(model: Transformer) -> None:
