@@ -43,8 +43,9 @@ def test_four_classes_of_equal_size() -> None:
 
 def test_instructions_and_preferences() -> None:
     tasks, answers = records("small-tasks.jsonl"), records("better-answers.jsonl")
-    assert len(tasks) == 100 and all(list(task) == ["instruction", "input", "output"] for task in tasks)
-    assert len(answers) == 60 and all(list(answer) == ["prompt", "chosen", "rejected"] for answer in answers)
+    assert (len(tasks), len(answers)) == (100, 60)
+    assert all(list(task) == ["instruction", "input", "output"] for task in tasks)
+    assert all(list(answer) == ["prompt", "chosen", "rejected"] for answer in answers)
     assert all(answer["chosen"] != answer["rejected"] for answer in answers)
     assert all(task["instruction"] and task["output"] for task in tasks)
 
