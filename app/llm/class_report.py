@@ -104,9 +104,8 @@ def class_report(
 
 def verdicts(probabilities: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.int64]:
     """The class (N,) that is told of each row of probabilities (N, C)."""
-    if threshold is None:
-        return probabilities.argmax(1)
-    return (probabilities[:, 1] >= threshold).astype(np.int64)
+    told = probabilities.argmax(1) if threshold is None else probabilities[:, 1] >= threshold
+    return np.asarray(told, dtype=np.int64)
 
 
 def best_threshold(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
