@@ -29,7 +29,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Bin:
-    """Verdicts of like confidence, in one of `BINS` of equal width: the mean confidence, and the share that is right."""
+    """Verdicts of like confidence, in one of `BINS` of equal width: their mean confidence, and how many are right."""
 
     low: float
     high: float
