@@ -24,8 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.llm.config import ModelConfig, NetworkConfig, network_config
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
+from app.llm.model.classifier import Classifier
 from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
@@ -39,7 +40,7 @@ MANIFEST = "manifest.json"
 WEIGHTS, MODEL = "model.safetensors", "model.json"
 TRAINER_TENSORS, TRAINER = "trainer.safetensors", "trainer.json"
 
-Network = Transformer | WordVectors
+Network = Transformer | WordVectors | Classifier
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,11 @@ def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
     tell(Progress("checking the file of weights", 1, 1))
     meta = _read_meta(folder / MODEL)
     tensors = _read_tensors(folder / WEIGHTS)
-    if isinstance(meta.config, ModelConfig) and meta.config.n_layers > len(tensors):  # before a million are made
-        raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {meta.config.n_layers} layers")
+    body = meta.config.body if isinstance(meta.config, ClassifierConfig) else meta.config
+    if isinstance(body, ModelConfig) and body.n_layers > len(tensors):  # before a million are made
+        raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {body.n_layers} layers")
     with without_weights():
-        model: Network = Transformer(meta.config) if isinstance(meta.config, ModelConfig) else WordVectors(meta.config)
+        model = _network(meta.config)
     wanted = {name: (parameter.dtype, parameter.shape) for name, parameter in model.named_parameters()}
     found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
     if found != wanted:
@@ -116,6 +118,14 @@ def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
         raise BadCheckpoint(f"{folder.name}: the weights are not those of the configuration: {', '.join(odd[:5])}")
     model.load_state_dict(tensors, assign=True)
     return model.eval(), meta
+
+
+def _network(config: NetworkConfig) -> Network:
+    if isinstance(config, Word2VecConfig):
+        return WordVectors(config)
+    if isinstance(config, ClassifierConfig):
+        return Classifier(Transformer(config.body), len(config.classes))
+    return Transformer(config)
 
 
 def load_meta(folder: Path) -> ModelMeta:

@@ -18,6 +18,11 @@ Dtype = Literal["float32", "bfloat16", "int8", "int4"]
 Precision = Literal["float32", "bfloat16"]
 """In what matrix products are taken while a network learns."""
 
+Reads = Literal["last_token", "last_place", "first_token"]
+"""Off which token's state a classifier reads the classes."""
+
+MAX_CLASSES = 1000
+
 MAX_DIM = 1 << 20  # bounds absurd configurations before anything is allocated
 
 
@@ -290,6 +295,35 @@ class TrainConfig(LoopConfig):
 
 
 @dataclass(frozen=True)
+class ClassifyConfig(LoopConfig):
+    """One run on labelled texts (chapter 6).
+
+    `trainable`: the class head alone, with it the last block and the final norm (the book's choice), or all weights.
+    `reads`: the token whose state the classes are read off. `last_place` is the book's: the last one of texts that are
+    all filled up to one length, `last_token` the last one that is the text's own, `first_token` exercise 6.3's.
+    """
+
+    default_epochs: ClassVar[int] = 5
+
+    learning_rate: float = 5e-5
+    min_learning_rate: float = 5e-5
+    grad_clip: float | None = None
+    eval_every: int = 50
+    eval_batches: int = 1000  # all of what is kept back, nearly always
+    sample_every: int = 100
+    sample_prompt: str = ""  # no text is written
+    trainable: Literal["head", "last_block", "all"] = "last_block"
+    reads: Reads = "last_token"
+    max_tokens: int | None = None  # what is longer is cut; None: the longest text to learn from, at most the context
+    balanced: bool = False  # of each class as many texts as of the smallest
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_tokens is not None:
+            _check_int("max_tokens", self.max_tokens, 1)
+
+
+@dataclass(frozen=True)
 class SkipGramConfig(LoopConfig):
     """One run of word2vec: words predict the words around them, against words drawn by chance (Mikolov et al. 2013).
 
@@ -344,7 +378,41 @@ class Word2VecConfig:
         return asdict(self)
 
 
-NetworkConfig = ModelConfig | Word2VecConfig
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The shape of a classifier: a network whose vocabulary's head gave way to one of classes, and how it reads.
+
+    `threshold`, of two classes: from which probability on the second one is told; None: the likelier one is.
+    """
+
+    body: ModelConfig
+    classes: tuple[str, ...]
+    reads: Reads
+    max_tokens: int
+    pad_id: int
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) != len(self.classes):
+            raise BadConfig("classes", f"must be 2 to {MAX_CLASSES} different names, not {len(self.classes)}")
+        _check_int("max_tokens", self.max_tokens, 1, self.body.context_length)
+        _check_int("pad_id", self.pad_id, 0, self.body.vocab_size - 1)
+        if self.threshold is not None and (len(self.classes) != 2 or not 0.0 <= self.threshold <= 1.0):
+            raise BadConfig("threshold", "is a probability, and for two classes only")
+
+    @property
+    def family(self) -> Literal["classifier"]:
+        return "classifier"
+
+    @property
+    def vocab_size(self) -> int:
+        return self.body.vocab_size
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+NetworkConfig = ModelConfig | Word2VecConfig | ClassifierConfig
 
 
 def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
@@ -354,4 +422,9 @@ def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
         TypeError: a field is missing or unknown.
         BadConfig: the values do not fit together.
     """
-    return Word2VecConfig(**fields) if family == "word2vec" else ModelConfig(**fields)
+    if family == "word2vec":
+        return Word2VecConfig(**fields)
+    if family == "classifier":
+        body, classes = ModelConfig(**fields["body"]), tuple(fields["classes"])
+        return ClassifierConfig(**{**fields, "body": body, "classes": classes})
+    return ModelConfig(**fields)

@@ -20,14 +20,16 @@ from app.db.tables import job as jobs
 from app.db.tables.dataset import DatasetRow
 from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidRequest
 from app.llm.data.rows import Row, read_rows
-from app.services.receiving import Received, receive
+from app.services.receiving import Received, Said, receive
 from app.services.storage import NAME, Storage
 
 CHUNK_BYTES = 1 << 20
 MAX_NAME_CHARACTERS = 200
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
-BUILT_IN = ("the-tide-clock",)
-"""Texts that ship; each one's id is the name of its file in samples/."""
+BUILT_IN = ("better-answers.jsonl", "ferry-messages.csv", "small-tasks.jsonl", "the-tide-clock.txt")
+"""Files of samples/ that ship: preferences, labelled messages, instructions, a story. An id is a name without its end.
+
+The last one is the first in lists."""
 
 
 def register(session: Session, storage: Storage, received: Received, name: str) -> DatasetRow:
@@ -44,17 +46,18 @@ def register(session: Session, storage: Storage, received: Received, name: str) 
 
 
 def register_builtin(session: Session, storage: Storage) -> None:
-    """See to it that the texts that ship are datasets, with the content that ships."""
+    """See to it that the files that ship are datasets, with the content that ships."""
     for name in BUILT_IN:
-        with (SAMPLES / f"{name}.txt").open("rb") as source:
-            received = receive(storage, source, max_bytes=1 << 30)
-        row = rows.get(session, name)
-        if row is not None and row.sha256 == received.sha256 and storage.dataset(name).exists():
+        with (SAMPLES / name).open("rb") as source:
+            received = receive(storage, source, 1 << 30, Said(filename=name))
+        dataset_id = name.rpartition(".")[0]
+        row = rows.get(session, dataset_id)
+        if row is not None and row.sha256 == received.sha256 and storage.dataset(dataset_id).exists():
             received.path.unlink()
             continue
-        session.merge(_row(name, f"{name}.txt", "builtin", received))
+        session.merge(_row(dataset_id, name, "builtin", received))
         session.flush()
-        _put(received.path, storage.dataset(name))
+        _put(received.path, storage.dataset(dataset_id))
 
 
 def read(session: Session, dataset_id: str, param: str | None = None) -> DatasetRow:

@@ -132,6 +132,7 @@ def _word_vectors(runtime: Runtime, name: str) -> Tables | None:
     if model_files.family(place) != "word2vec":
         return None
     from app.llm.checkpoint import load_model
+    from app.llm.model.word_vectors import WordVectors
 
     try:
         network, meta = load_model(place.path)
@@ -139,6 +140,7 @@ def _word_vectors(runtime: Runtime, name: str) -> Tables | None:
         raise DataMissing(f"model: the files of {name} cannot be used: {error}", param="model") from error
     with runtime.database.read() as session:
         tokenizer = runtime.tokenizers.get(session, meta.tokenizer, param="model")
+    assert isinstance(network, WordVectors), "its family says so"
     table = network.token_embedding.weight.detach()
     if tokenizer.vocab_size != len(table):
         sizes = f"{len(table)} vectors, but its tokenizer {meta.tokenizer} {tokenizer.vocab_size} tokens"

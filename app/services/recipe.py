@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import LoopConfig, NetworkConfig, TrainConfig
+from app.llm.config import LoopConfig, ModelConfig, TrainConfig, Word2VecConfig
 from app.llm.errors import BadConfig
 from app.schemas.job import JobCreate
 
@@ -40,7 +40,7 @@ class Asked:
     makes_tokenizer: bool  # the book's word tokenizer of the text, under that name, along with the job
     train: LoopConfig
     window: int  # tokens that a text must have, and one more
-    network: NetworkConfig  # of a tokenizer that is still to be made, with a single token
+    network: ModelConfig | Word2VecConfig  # of a tokenizer that is still to be made, with a single token
 
 
 @dataclass(frozen=True)

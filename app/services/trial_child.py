@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.llm.config import LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, network_config
+from app.llm.config import ClassifierConfig, LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, network_config
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
@@ -75,6 +75,7 @@ def main() -> None:
         return
     torch.manual_seed(0)
     network = network_config(asked["family"], asked["network"])
+    assert not isinstance(network, ClassifierConfig), "no recipe makes one"
     model = (Transformer(network) if isinstance(network, ModelConfig) else WordVectors(network)).to(device)
     config = TrainConfig(**asked["train"]) if isinstance(network, ModelConfig) else SkipGramConfig(**asked["train"])
     print(json.dumps({"device": device.type, "device_bytes": device_bytes(device)}), flush=True)

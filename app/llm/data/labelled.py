@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.llm.config import Reads
 from app.llm.data.csv_rows import fields
 from app.llm.data.examples import checked_text, pad
 from app.llm.errors import BadExample
@@ -83,6 +84,27 @@ def _sample(count: int, size: int, seed: int) -> list[int]:
     return found
 
 
+def stratified(examples: Sequence[Labelled], held_out: Sequence[float], seed: int) -> list[list[int]]:
+    """Numbers of examples to learn from, and of those in each part that is kept back, of these shares.
+
+    Of every class about the same share goes into a part, but at least one example, as long as one is left to learn
+    from. Within a part the classes are mixed.
+    """
+    random = np.random.default_rng(seed)
+    members: dict[str, list[int]] = {}
+    for number, example in enumerate(examples):
+        members.setdefault(example.label, []).append(number)
+    parts: list[list[int]] = [[] for _ in range(1 + len(held_out))]
+    for name in sorted(members):
+        order = random.permutation(members[name]).tolist()
+        for place, share in enumerate(held_out, start=1):
+            size = min(max(1, round(share * len(members[name]))), len(order) - 1) if share > 0 else 0
+            parts[place] += order[:size]
+            del order[:size]
+        parts[0] += order
+    return [random.permutation(part).tolist() if part else [] for part in parts]
+
+
 def class_names(examples: Iterable[Labelled]) -> list[str]:
     """The labels in alphabetical order: a label's number is its place."""
     return sorted(Counter(example.label for example in examples))
@@ -104,6 +126,13 @@ def encode_labelled(examples: Iterable[Labelled], tokenizer: Tokenizer, classes:
             raise BadExample(place, "the text has no token")
         found.append(LabelledIds(ids, numbers[example.label]))
     return found
+
+
+def places_read(rows: Sequence[LabelledIds], reads: Reads, length: int) -> Tensor:
+    """The place in (B, length) of the token that a classifier reads, (B,)."""
+    if reads == "last_token":
+        return torch.tensor([min(len(row.ids), length) - 1 for row in rows])
+    return torch.full((len(rows),), length - 1 if reads == "last_place" else 0)
 
 
 def longest(rows: Iterable[LabelledIds]) -> int:

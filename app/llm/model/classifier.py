@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from app.llm.model.transformer import Transformer
@@ -12,7 +13,7 @@ Learning = Literal["head", "last_block", "all"]
 
 
 class Classifier(nn.Module):
-    """Token ids to the logits of a class: those of the last token, which alone has seen all others."""
+    """Token ids to the logits of a class, read off one token: in the book the last one, which has seen all others."""
 
     def __init__(self, body: Transformer, classes: int) -> None:
         """Put a fresh head, drawn from torch's global generator, on `body`, which loses a head of its own."""
@@ -24,13 +25,21 @@ class Classifier(nn.Module):
         weight = body.token_embedding.weight
         self.head = nn.Linear(body.config.emb_dim, classes, device=weight.device, dtype=weight.dtype)
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, places: Tensor | None = None) -> Tensor:
         """Logits (B, C) of texts of ids (B, T), padded at their ends to one length.
+
+        Args:
+            places: of the token that is read, (B,); None: the last place.
 
         Raises:
             ContextOverflow: more tokens than the network's context.
         """
-        logits: Tensor = self.head(self.body.hidden(ids)[:, -1])
+        return self.classes_of(self.body.hidden(ids), places)
+
+    def classes_of(self, hidden: Tensor, places: Tensor | None = None) -> Tensor:
+        """Logits (B, C) of states (B, T, E) after the final norm."""
+        read = hidden[:, -1] if places is None else hidden[torch.arange(len(hidden), device=hidden.device), places]
+        logits: Tensor = self.head(read)
         return logits
 
     def let_learn(self, learning: Learning) -> None:
@@ -41,3 +50,6 @@ class Classifier(nn.Module):
             parts += [self.body.blocks[-1], self.body.final_norm]
         for part in parts:
             part.requires_grad_(True)
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())

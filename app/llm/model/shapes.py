@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.llm.config import ModelConfig, NetworkConfig, Word2VecConfig
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 
 Shape = tuple[int, ...]
 Part = Literal["embedding", "attention", "feed_forward", "norms", "head"]
@@ -61,6 +61,9 @@ def bytes_by_part(config: NetworkConfig) -> dict[Part, int]:
     sizes = dict.fromkeys(PARTS, 0)
     if isinstance(config, Word2VecConfig):
         return sizes | {"embedding": FLOAT_BYTES * 2 * config.vocab_size * config.emb_dim}
+    if isinstance(config, ClassifierConfig):
+        head = FLOAT_BYTES * len(config.classes) * (config.body.emb_dim + 1)
+        return bytes_by_part(replace(config.body, tied=True)) | {"head": head}
     for weight in block_shapes(config):
         sizes[weight.part] += config.n_layers * weight.size
     for weight in weight_shapes(_without_blocks(config)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.config import LoopConfig, ModelConfig, NetworkConfig, SkipGramConfig, TrainConfig, Word2VecConfig
+from app.llm.config import LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
 
 LOGITS_AT_ONCE = 1 << 23  # as `losses.LOGITS_AT_ONCE`, which comes with torch
@@ -35,7 +35,7 @@ class Footprint:
         return self.weights + self.gradients + self.optimizer + self.activations + PROCESS_BYTES
 
 
-def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footprint:
+def footprint(network: ModelConfig | Word2VecConfig, train: LoopConfig, window: int) -> Footprint:
     """What a run of `train` on windows of `window` tokens takes; float32 and AdamW, whose state is two numbers each."""
     learning = FLOAT_BYTES * learning_parameters(network, train)
     if isinstance(network, Word2VecConfig):
@@ -47,17 +47,17 @@ def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footpri
     return Footprint(FLOAT_BYTES * parameters(network), learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
 
 
-def checkpoint_bytes(network: NetworkConfig, train: LoopConfig) -> int:
+def checkpoint_bytes(network: ModelConfig | Word2VecConfig, train: LoopConfig) -> int:
     """A checkpoint on disk: the weights, and the optimizer's state of those that learn; all else is kilobytes."""
     return FLOAT_BYTES * (parameters(network) + 2 * learning_parameters(network, train))
 
 
-def parameters(network: NetworkConfig) -> int:
+def parameters(network: ModelConfig | Word2VecConfig) -> int:
     """All weights, a tied head counted once."""
     return sum(bytes_by_part(network).values()) // FLOAT_BYTES
 
 
-def learning_parameters(network: NetworkConfig, train: LoopConfig) -> int:
+def learning_parameters(network: ModelConfig | Word2VecConfig, train: LoopConfig) -> int:
     """Those that `train.trainable` names, as `pretrain.choose_trainable` chooses them."""
     if isinstance(network, Word2VecConfig) or not isinstance(train, TrainConfig) or train.trainable == "all":
         return parameters(network)
