@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,10 +25,12 @@ from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
 from app.services.leases import Claim, Loss
+from workers.descendants import started_by
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 FORCED_EXIT = 70  # of a trainer that had to end itself by force
 POLL_S = 0.2
 SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
@@ -72,7 +75,9 @@ class Supervisor:
         log.info("job_claimed", job_id=claim.job_id, fence=claim.fence, attempt=claim.attempt)
         # Its input is a pipe whose other end is ours alone: it ends when we do, whichever way that is.
         trainer = subprocess.Popen(
-            [*self._command, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
+            [*_on_devices(self._command, claim.devices), claim.job_id, str(claim.fence)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         self._running = True
         try:
@@ -143,11 +148,26 @@ class _Wait:
             _kill(self._trainer)
 
 
+def _on_devices(command: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """A trainer's command, which runs Python, for so many processes that train one job."""
+    if count == 1:
+        return command
+    python, *rest = command
+    grace = str(int(SHUTDOWN_GRACE_S) - 5)
+    return (python, *TORCHRUN, "--nproc-per-node", str(count), "--shutdown-timeout", grace, *rest)
+
+
 def _kill(trainer: subprocess.Popen[bytes]) -> None:
     """End the trainer and all it started, if it is still there."""
-    if trainer.poll() is None:
-        os.killpg(trainer.pid, signal.SIGKILL)
-        trainer.wait()
+    if trainer.poll() is not None:
+        return
+    # What torchrun starts are sessions of their own.
+    others = started_by(trainer.pid)
+    os.killpg(trainer.pid, signal.SIGKILL)
+    for pid in others:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    trainer.wait()
 
 
 def _loss(status: int) -> Loss:

@@ -26,6 +26,7 @@ class Claim:
     job_id: str
     fence: int
     attempt: int
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def claim(database: Database, worker_id: str, lease_s: float, devices: Devices |
             return None
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
         add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
-        return Claim(row.id, row.fence, row.attempt)
+        return Claim(row.id, row.fence, row.attempt, row.devices)
 
 
 def is_held(database: Database, held: Claim) -> bool:
