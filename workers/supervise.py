@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,15 +24,14 @@ from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
 from app.services.leases import Claim, Loss
-from workers.descendants import started_by
+from workers import launch
+from workers.launch import SHUTDOWN_GRACE_S
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
 FORCED_EXIT = 70  # of a trainer that had to end itself by force
 POLL_S = 0.2
-SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
 LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
 
@@ -73,18 +71,13 @@ class Supervisor:
 
     def _run(self, claim: Claim) -> None:
         log.info("job_claimed", job_id=claim.job_id, fence=claim.fence, attempt=claim.attempt)
-        # Its input is a pipe whose other end is ours alone: it ends when we do, whichever way that is.
-        trainer = subprocess.Popen(
-            [*_on_devices(self._command, claim.devices), claim.job_id, str(claim.fence)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        trainer = launch.start(self._command, claim)
         self._running = True
         try:
             status = _Wait(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
-            _kill(trainer)
+            launch.kill(trainer)
             if trainer.stdin:
                 trainer.stdin.close()
         self._settle(claim, status)
@@ -145,29 +138,7 @@ class _Wait:
             if not self._supervisor.holds(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:
-            _kill(self._trainer)
-
-
-def _on_devices(command: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """A trainer's command, which runs Python, for so many processes that train one job."""
-    if count == 1:
-        return command
-    python, *rest = command
-    grace = str(int(SHUTDOWN_GRACE_S) - 5)
-    return (python, *TORCHRUN, "--nproc-per-node", str(count), "--shutdown-timeout", grace, *rest)
-
-
-def _kill(trainer: subprocess.Popen[bytes]) -> None:
-    """End the trainer and all it started, if it is still there."""
-    if trainer.poll() is not None:
-        return
-    # What torchrun starts are sessions of their own.
-    others = started_by(trainer.pid)
-    os.killpg(trainer.pid, signal.SIGKILL)
-    for pid in others:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    trainer.wait()
+            launch.kill(self._trainer)
 
 
 def _loss(status: int) -> Loss:

@@ -53,6 +53,5 @@ def _lacking(there: list[Devices], job: JobRow) -> str | None:
         return None
     if job.devices == 1:
         return f"no live worker has {'a device for it' if job.device == 'auto' else job.device}"
-    kind = "devices for it" if job.device == "auto" else f"{job.device} devices for one job"
-    setting = "" if job.device == "cuda" else "; INKLING_CPU_DEVICES says how many processes a worker runs on the CPU"
-    return f"no live worker has {job.devices} {kind}{setting}"
+    setting = "" if job.device == "cuda" else "; on the CPU, INKLING_CPU_DEVICES says how many"
+    return f"no live worker has {job.devices} devices for it{setting}"
