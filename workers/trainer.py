@@ -55,6 +55,7 @@ def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
     ranks = ALONE if rank is None else Together.joined()
     try:
         training.run(runtime, job_id, fence, should_stop=held.should_stop, ranks=ranks)
+        ranks.leave()
     finally:
         held.end()
         runtime.close()
@@ -71,7 +72,9 @@ def _follow(job_id: str, rank: Rank) -> int:
 
     runtime = Runtime.open(get_settings())
     try:
-        following.follow(runtime, job_id, Together.joined(), rank.on_this_machine)
+        ranks = Together.joined()
+        following.follow(runtime, job_id, ranks, rank.on_this_machine)
+        ranks.leave()
     finally:
         runtime.close()
     return 0

@@ -66,8 +66,11 @@ class Ranks(Protocol):
         """This process's, of all that were gathered.
 
         Raises:
-            BadCheckpoint: they were gathered of fewer processes.
+            BadCheckpoint: they were gathered of another number of processes.
         """
+
+    def leave(self) -> None:
+        """The last thing that a process does with the others."""
 
 
 class Alone:
@@ -94,6 +97,8 @@ class Alone:
     def own(self, generators: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return dict(generators)
 
+    def leave(self) -> None: ...
+
 
 ALONE = Alone()
 
@@ -114,7 +119,6 @@ class Together:
         return cls()
 
     def leave(self) -> None:
-        """The last thing that a process does with the others."""
         self._parallel = None
         dist.destroy_process_group()
 

@@ -94,7 +94,7 @@ def test_the_parts_of_a_batch_are_together_the_batch():
     parts = [batches.part(number, 3) for number in range(3)]
     for step in (0, 5, 11):
         whole = batches[step]
-        assert sum((part.indices(step) for part in parts), []) == batches.indices(step)
+        assert [index for part in parts for index in part.indices(step)] == batches.indices(step)
         for which in (0, 1):
             assert torch.equal(torch.cat([part[step][which] for part in parts]), whole[which])
     assert {len(part) for part in parts} == {len(batches)}
