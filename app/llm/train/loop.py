@@ -59,7 +59,7 @@ class TrainState:
     report: Report
     optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
     rng: Mapping[str, Tensor]
-    """The generators' states, by device, and by name those of the task; with ".1" and so on those of other processes."""
+    """The generators' states, by device, and by name those of the task; with ".1" and so on other processes'."""
     best: Best = field(default_factory=Best)
 
 
