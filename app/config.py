@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+MAX_DEVICES = 64  # of one job
 EVERY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 - to be told apart, not to be bound
 
 
@@ -108,6 +110,8 @@ class Settings(BaseSettings):
     """Threads for a training job; 0: as many as there are cores."""
     worker_devices: Literal["auto", "cpu", "cuda"] = "auto"
     """What a worker trains on; `auto`: all that torch finds. Jobs that ask for another device are left to others."""
+    cpu_devices: int = Field(1, ge=1, le=MAX_DEVICES)
+    """Processes that a worker may train one job with on the CPU: what `devices` of such a job goes up to."""
     lease_s: float = Field(30.0, ge=1)
     """A running job whose worker was silent for this long is taken back."""
     job_attempts: int = Field(3, ge=1)
@@ -166,6 +170,21 @@ def get_settings(**chosen: Any) -> Settings:
         raise BadSetting("; ".join(_told(one["loc"], one["msg"], one["input"]) for one in error.errors())) from None
     except (OSError, UnicodeError) as error:
         raise BadSetting(f"the file .env of the working directory cannot be read: {error}") from None
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of the processes that `torchrun` started this one is."""
+
+    number: int  # from 0
+    on_this_machine: int  # from 0
+
+
+def rank_of_torchrun() -> Rank | None:
+    """This process among those that train one job; None where it trains alone."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    return Rank(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]))
 
 
 def unknown_settings() -> dict[str, str | None]:

@@ -1,14 +1,18 @@
-"""Who started whom, by Linux's /proc."""
+"""What is asked of processes in tests, by Linux's /proc."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from workers.descendants import started_by, stat
+
+__all__ = ["command", "is_alive", "started_by"]
+
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; one that ended and was not waited for does not."""
     try:
-        return _stat(pid)[0] != "Z"
+        return stat(pid)[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -28,23 +32,3 @@ def running(words: str) -> list[int]:
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it ended meanwhile
     return sorted(found)
-
-
-def started_by(pid: int) -> list[int]:
-    """The processes that `pid` started, and those that they started, and so on."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parents[int(folder.name)] = int(_stat(int(folder.name))[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
-
-
-def _stat(pid: int) -> list[str]:
-    """State, parent and so on: what comes after the name, which may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.config import BadSetting, Settings, export, get_settings
+from app.config import BadSetting, Rank, Settings, export, get_settings, rank_of_torchrun
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -98,3 +98,12 @@ def test_child_processes_get_the_same_settings(monkeypatch: pytest.MonkeyPatch, 
     export(settings)
     assert os.environ["INKLING_PORT"] == "9125"
     assert Settings(_env_file=None) == settings
+
+
+def test_a_process_of_torchrun_knows_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "5")  # of some other launcher
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    assert rank_of_torchrun() is None
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a-job")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert rank_of_torchrun() == Rank(number=5, on_this_machine=1)

@@ -1,21 +1,12 @@
-"""The end of a trainer: made, and understood."""
+"""What the end of a trainer says."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 
 from app.services.leases import Loss
 
 FORCED_EXIT = 70  # of a trainer that had to end itself by force
-
-
-def kill(trainer: subprocess.Popen[bytes]) -> None:
-    """End the trainer and all it started, if it is still there."""
-    if trainer.poll() is None:
-        os.killpg(trainer.pid, signal.SIGKILL)
-        trainer.wait()
 
 
 def loss(status: int) -> Loss:

@@ -23,13 +23,14 @@ from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
 from app.services.leases import Claim
-from workers.ending import kill, loss
+from workers import launch
+from workers.ending import loss
+from workers.launch import SHUTDOWN_GRACE_S
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
 POLL_S = 0.2
-SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
 START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
 LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
@@ -70,16 +71,13 @@ class Supervisor:
 
     def _run(self, claim: Claim) -> None:
         log.info("job_claimed", job_id=claim.job_id, fence=claim.fence, attempt=claim.attempt)
-        # Its input is a pipe whose other end is ours alone: it ends when we do, whichever way that is.
-        trainer = subprocess.Popen(
-            [*self._command, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
-        )
+        trainer = launch.start(self._command, claim)
         self._running = True
         try:
             status = _Wait(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
-            kill(trainer)
+            launch.kill(trainer)
             if trainer.stdin:
                 trainer.stdin.close()
         self._settle(claim, status)
@@ -152,4 +150,4 @@ class _Wait:
             if not self._supervisor.holds(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:
-            kill(self._trainer)
+            launch.kill(self._trainer)

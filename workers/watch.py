@@ -26,6 +26,23 @@ STALL_S = 1800.0  # encoding a large dataset before the first step takes minutes
 LEASE_SHARE = 0.8  # of the lease; without a renewal for so long, the job may soon be another's
 
 
+def end_after_the_worker() -> None:
+    """Watch the pipe of standard input for a process that only follows another, and leave signals to that one.
+
+    It ends with the first process of its job; only where that cannot be, some time after the worker, by force.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after_input, name="stdin", daemon=True).start()
+
+
+def _end_after_input() -> None:
+    while os.read(0, 4096):
+        pass
+    time.sleep(GRACE_S["orphaned"])
+    os._exit(FORCED_EXIT)
+
+
 class Watch:
     """Renews the lease of one attempt and knows whether, and why, it should stop."""
 

@@ -102,6 +102,7 @@ def train(
         str | None, typer.Option(help="An idempotency key: the same command again gives the same job.")
     ] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Tell what it would take, and start nothing.")] = False,
+    devices: Annotated[int, typer.Option(help="Divide each step among so many devices.", min=1)] = 1,
     follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
     as_json: Json = False,
     url: Url = None,
@@ -116,6 +117,7 @@ def train(
         body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
         body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
         body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
+        body |= {"devices": devices} if devices > 1 else {}
         if estimate:
             answer = _ask(client, "POST", "/jobs/estimate", json=body)
             return show.as_json(answer) if as_json else estimates.show_estimate(answer)

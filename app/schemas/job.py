@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
+from app.config import MAX_DEVICES
 from app.schemas.base import In, Out, StoredText, an_example
 
 MAX_MIXED = 16
@@ -171,7 +172,7 @@ class JobCreate(In):
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1, le=1)
+    devices: int = Field(1, ge=1, le=MAX_DEVICES, description="That one step is divided among.")
     priority: int = Field(0, ge=-100, le=100, description="Higher ones run first.")
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: by chance, and in the answer.")
     webhook: WebhookSpec | None = Field(None, description="Told when the job has ended, however it did.")
@@ -189,7 +190,7 @@ class JobChanges(In):
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out; omitted: made up.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = Field(1, ge=1, le=1)
+    devices: int = Field(1, ge=1, le=MAX_DEVICES, description="That one step is divided among.")
     priority: int = Field(0, ge=-100, le=100)
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Omitted: the other's; null: by chance.")
 

@@ -12,7 +12,7 @@ from app.log import get_logger
 log = get_logger(__name__)
 
 Devices = dict[str, int]
-"""How many of each kind: `cpu` is one, whatever its cores."""
+"""How many of each kind; of `cpu`, whatever its cores, so many processes as the settings allow for one job."""
 
 NVIDIA = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # the driver's, on Linux and in WSL
 ASK = (sys.executable, "-c", "import torch; print(torch.cuda.device_count())")
@@ -24,7 +24,7 @@ def found(settings: Settings) -> Devices:
     wanted = settings.worker_devices
     cards = 0 if wanted == "cpu" else _cards()
     devices = {"cuda": cards} if cards else {}
-    return devices if wanted == "cuda" else {"cpu": 1} | devices
+    return devices if wanted == "cuda" else {"cpu": settings.cpu_devices} | devices
 
 
 def can_run(devices: Devices, device: str, count: int) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from app.errors import AppError
+from app.errors import AppError, InvalidRequest
 from app.llm.config import Word2VecConfig
 from app.llm.train.footprint import PROCESS_BYTES, learning_parameters, parameters
 from app.schemas.estimate import EstimateOut
@@ -29,7 +29,10 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
 
     Raises:
         AppError: what is wrong with the job, as `jobs.create`; but one that does not fit is told so in the answer.
+        InvalidRequest: it asks for several devices.
     """
+    if body.devices > 1:
+        raise InvalidRequest("devices: estimates are of one device; leave this out", param="devices")
     if body.webhook is not None:
         webhooks.check(runtime.settings, body.webhook)
     with runtime.database.read() as session:

@@ -80,6 +80,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
     if not isinstance(body.validation, float):
         validation = _held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
+    _check_devices(body, asked)
     if asked.train.compile:
         compiling.check_workers(runtime.settings)
     for field in ("patience", "max_rise"):
@@ -159,6 +160,21 @@ RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
 }
+DIVISIBLE = {"pretrain"}
+"""Recipes in which every part of a batch counts as much as its share: the mean of the parts' losses is the batch's."""
+
+
+def _check_devices(body: JobCreate, asked: Asked) -> None:
+    """Pass a job whose batches are divided evenly among its devices, by a recipe that can."""
+    if body.devices == 1:
+        return
+    if body.recipe not in DIVISIBLE:
+        raise InvalidRequest(f"devices: recipe {body.recipe} trains on one device; leave this out", param="devices")
+    if getattr(asked.train, "order", "") == "book":
+        raise InvalidRequest("devices: the book's order is that of one device; leave this out", param="devices")
+    if asked.train.batch_size % body.devices:
+        told = f"a batch of {asked.train.batch_size} cannot be divided evenly among {body.devices} devices"
+        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
 
 
 def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[ModelConfig, str]:

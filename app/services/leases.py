@@ -27,6 +27,7 @@ class Claim:
     fence: int
     attempt: int
     lease_until: float  # by the database's clock, as long as nobody renews it
+    devices: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def claim(database: Database, worker_id: str, lease_s: float, devices: Devices |
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
         add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
         assert row.lease_until is not None, "a claim comes with a lease"
-        return Claim(row.id, row.fence, row.attempt, row.lease_until)
+        return Claim(row.id, row.fence, row.attempt, row.lease_until, row.devices)
 
 
 def is_held(database: Database, held: Claim) -> bool:

@@ -51,5 +51,7 @@ def _lacking(there: list[Devices], job: JobRow) -> str | None:
         return "no worker is alive; `inkling worker` starts one"
     if any(devices.can_run(each, job.device, job.devices) for each in there):
         return None
-    kind = "a device for it" if job.device == "auto" else job.device
-    return f"no live worker has {kind}" if job.devices == 1 else f"no live worker has {job.devices} devices for it"
+    if job.devices == 1:
+        return f"no live worker has {'a device for it' if job.device == 'auto' else job.device}"
+    setting = "" if job.device == "cuda" else "; on the CPU, INKLING_CPU_DEVICES says how many"
+    return f"no live worker has {job.devices} devices for it{setting}"

@@ -5,6 +5,7 @@ Knows no lease, metric or checkpoint.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,10 +82,18 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     config = config.with_steps(config.steps(len(data.train)))
     if config.order == "book":
         data = book_data(data, config)
-    task = _make_task(network, config, data, encoder, meta.eos_id)
+    batches = data.train
+    make_task = partial(_make_task, network, config, data.validation, encoder, meta.eos_id)
     # Of frozen blocks a part is computed once, and remembered: there is no one number.
     flops = flops_per_token(network.config, length) if config.trainable == "all" else None
-    return Run(task, config, counted, tokens_a_window=length, flops_per_token=flops)
+    return Run(
+        make_task(batches),
+        config,
+        counted,
+        tokens_a_window=length,
+        flops_per_token=flops,
+        part=None if isinstance(batches, BookBatches) else lambda n, count: make_task(batches.part(n, count)),
+    )
 
 
 def book_data(data: Data, config: TrainConfig) -> Data:
@@ -104,7 +113,12 @@ def book_data(data: Data, config: TrainConfig) -> Data:
 
 
 def _make_task(
-    model: Transformer, config: TrainConfig, data: Data, encoder: Encoder, eos_id: int | None
+    model: Transformer,
+    config: TrainConfig,
+    validation: Batches | None,
+    encoder: Encoder,
+    eos_id: int | None,
+    train: Batches,
 ) -> Pretraining:
     tokenizer = encoder.tokenizer
     prompt = tokenizer.encode(config.sample_prompt)
@@ -115,4 +129,4 @@ def _make_task(
         written = write_greedily(model, prompt, config.sample_tokens, stop_id=eos_id, check=check)
         return tokenizer.decode([*prompt, *written])
 
-    return Pretraining(model, config, data.train, data.validation, write)
+    return Pretraining(model, config, train, validation, write)

@@ -52,6 +52,8 @@ class Run:
     batches: Batches
     tokens_a_window: int  # that a window predicts
     flops_per_token: int | None = None  # of the network's products; None where they are not most of the work
+    part: Callable[[int, int], Task] | None = None
+    """The task on part n of m of every batch, the parts' mean loss that of the batch; None: on whole ones alone."""
 
 
 class Recipe(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,10 +23,11 @@ from app.llm import progress as encoding
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadConfig, LLMError, TrainingDiverged, TrainingStopped, UnknownToken
 from app.llm.train.early_stop import Best
-from app.llm.train.loop import Report, TrainState, train
+from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
+from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import batch_rows, compiling, job_data, made_models, pretraining, word2vec
+from app.services import batch_rows, compiling, job_data, made_models, pretraining, train_devices, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -47,14 +49,6 @@ REPORT_AT_LEAST_EVERY_S = 2.0
 ENCODING_TOLD_EVERY_S = 5.0
 
 
-class DeviceUnavailable(AppError):
-    """The job asks for a device that this worker does not have."""
-
-    status = 409
-    code = "device_unavailable"
-    type = "conflict_error"
-
-
 class Diverged(AppError):
     """The loss or the gradient is no number any more, or the validation loss rose too far."""
 
@@ -63,7 +57,9 @@ class Diverged(AppError):
     type = "conflict_error"
 
 
-def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], str | None]) -> None:
+def run(
+    runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], str | None], ranks: Ranks = ALONE
+) -> None:
     """Train, or go on training, the job that is held under `fence`; its row says afterwards how it ended.
 
     It succeeds with a registered model, fails with an error to act upon, is cancelled, is paused, or goes back to the
@@ -71,21 +67,22 @@ def run(runtime: Runtime, job_id: str, fence: int, *, should_stop: Callable[[], 
 
     Args:
         should_stop: asked often; why to end soon (`cancelled`, `paused`, `lost`, `shutdown`), or None.
+        ranks: this process, the first, among those that train the job; the others run `following.follow`.
 
     Raises:
         Exception: something that is no fault of the job; the caller's worker tries again.
     """
     progress = Progress(runtime.database, job_id, fence, patience_s=runtime.settings.lease_s)
     try:
-        _run(runtime, progress, should_stop)
+        _run(runtime, progress, should_stop, ranks)
     except TrainingStopped as stopped:  # while it was being ended, too
         log.warning("job_lost", job_id=job_id, fence=fence, reason=stopped.reason)
 
 
-def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
+def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None], ranks: Ranks) -> None:
     try:
         try:
-            _Attempt(runtime, progress, should_stop).run()
+            _Attempt(runtime, progress, should_stop, ranks).run()
         except TrainingStopped as stopped:
             if stopped.reason == "cancelled":
                 _cancel(runtime, progress)
@@ -104,20 +101,26 @@ def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | N
             progress.fail(*failure)
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """An attempt that can begin."""
+
+    run: Run
+    task: Task
+    meta: ModelMeta
+    resume: TrainState | None
+
+
 class _Attempt:
     """One attempt at one job; what the loop calls back."""
 
-    def __init__(self, runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None]) -> None:
-        self._runtime, self._progress, self._should_stop = runtime, progress, should_stop
-        with runtime.database.read() as session:
-            row = job_table.get(session, progress.job_id)
-            if row is None:
-                raise TrainingStopped("lost")
-            tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
-            self._encoder = Encoder.of(session, row.tokenizer, tokenizer, self._tell_encoding)
-        self._job: JobRow = row
-        self._recipe = RECIPES[row.recipe]
-        self._config = self._recipe.read_config(row.train)
+    def __init__(
+        self, runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None], ranks: Ranks
+    ) -> None:
+        self._runtime, self._progress, self._should_stop, self._ranks = runtime, progress, should_stop, ranks
+        self._job, self._encoder = opened(runtime, progress.job_id, self._tell_encoding)
+        self._recipe = RECIPES[self._job.recipe]
+        self._config = self._recipe.read_config(self._job.train)
         self._checkpoints = Checkpoints(runtime.database, runtime.storage, progress, self._config)
         self._network: tuple[Network, ModelMeta] | None = None
         self._reported_at = 0.0
@@ -126,11 +129,26 @@ class _Attempt:
 
     def run(self) -> None:
         """Train to the end and register the model."""
-        device = choose_device(self._job.device, self._runtime.settings.worker_devices)
+        prepared: list[_Prepared] = []
+
+        def prepare() -> float | None:
+            prepared.append(self._prepare())
+            resume = prepared[0].resume
+            return resume.report.step if resume else None
+
+        self._ranks.led(prepare)  # the others come after, from the same step, and find the texts encoded
+        run, resume = prepared[0].run, prepared[0].resume
+        try:
+            report = train(prepared[0].task, run.config, self, resume=resume, ranks=self._ranks)
+        except TrainingDiverged as error:
+            raise self._told(error, run) from error
+        self._tell_end(run, report)
+        self._finish(prepared[0].meta)
+
+    def _prepare(self) -> _Prepared:
+        device = train_devices.take(self._job, self._runtime.settings)
         if self._config.compile:
             compiling.check(device.type)
-        if self._runtime.settings.train_threads:
-            torch.set_num_threads(self._runtime.settings.train_threads)
         self.check()
         resumed = self._checkpoints.resume()
         if resumed is None:
@@ -141,16 +159,13 @@ class _Attempt:
         model.to(device)
         self._network = (model, meta)
         run = self._recipe.make_run(self._runtime, self._job, self._encoder, model, meta, self.check)
+        task = train_devices.part_of(run, self._ranks)
         flops = run.flops_per_token
-        peak = None if flops is None else matrix_product_peak(device, run.config.precision)
+        peak = None if flops is None else self._ranks.count * matrix_product_peak(device, run.config.precision)
         self._gauge = Gauge(device, flops, peak)
-        self._tell_start(run, model, device, resumed[2] if resumed else None)
-        try:
-            report = train(run.task, run.config, self, resume=resumed[2] if resumed else None)
-        except TrainingDiverged as error:
-            raise self._told(error, run) from error
-        self._tell_end(run, report)
-        self._finish(meta)
+        resume = resumed[2] if resumed else None
+        self._tell_start(run, model, device, resume)
+        return _Prepared(run, task, meta, resume)
 
     def check(self) -> None:
         reason = self._should_stop()
@@ -189,12 +204,14 @@ class _Attempt:
         learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         begin = "training" if resume is None else f"going on from step {resume.report.step}, training"
         sources = self._sources(run, steps)
+        many = "" if self._ranks.count == 1 else f"{self._ranks.count} × "
         self._progress.message(
-            f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {device.type}",
+            f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {many}{device.type}",
             data={
                 "weights": weights,
                 "learning": learning,
                 "device": device.type,
+                "devices": self._ranks.count,
                 "sources": sources,
                 "flops_per_token": self._gauge.flops_per_token,
                 "peak_flops": self._gauge.peak_flops,
@@ -252,16 +269,19 @@ def _cancel(runtime: Runtime, progress: Progress) -> None:
         made_models.put_in_place(runtime.storage, job, made)
 
 
-def choose_device(wanted: str, to_use: str = "auto") -> torch.device:
-    """The device for `auto`, `cpu` or `cuda`, among those that the worker is to use.
+def opened(runtime: Runtime, job_id: str, tell: encoding.Tell = encoding.silent) -> tuple[JobRow, Encoder]:
+    """The job, and what encodes its texts.
 
     Raises:
-        DeviceUnavailable: there is none of that kind.
+        TrainingStopped: it was deleted.
+        AppError: its tokenizer is not there any more.
     """
-    has_cuda = to_use != "cpu" and torch.cuda.is_available()
-    if wanted == "cuda" and not has_cuda:
-        raise DeviceUnavailable("this worker has no CUDA device; `auto` or `cpu` would run here", param="device")
-    return torch.device("cuda" if has_cuda and wanted != "cpu" else "cpu")
+    with runtime.database.read() as session:
+        row = job_table.get(session, job_id)
+        if row is None:
+            raise TrainingStopped("lost")
+        tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
+        return row, Encoder.of(session, row.tokenizer, tokenizer, tell)
 
 
 def _failure(error: Exception) -> tuple[str, str, str | None] | None:

@@ -28,7 +28,8 @@ from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.pretrain import Pretraining
 from app.llm.train.word2vec import SkipGrams
-from app.services.training import DeviceUnavailable, choose_device
+from app.services import train_devices
+from app.services.train_devices import DeviceUnavailable
 
 NICE = 10  # as a trainer's: answers to people go before
 SINGLE_STEPS, STEPS = 2, 5  # of one window, of whole batches; the first of each also makes things ready
@@ -69,7 +70,7 @@ def main() -> None:
     if asked["threads"]:
         torch.set_num_threads(asked["threads"])
     try:
-        device = choose_device(asked["device"], asked["devices"])
+        device = train_devices.choose(asked["device"], asked["devices"])
     except DeviceUnavailable as error:
         print(json.dumps({"why_not": error.message}), flush=True)
         return

@@ -24,6 +24,7 @@ const FIELDS = {
   model: "model",
   name: "name",
   seed: "job-seed",
+  devices: "devices",
   "train.sample_prompt": "sample-prompt",
   ...Object.fromEntries(Object.entries(TRAIN_NUMBERS).map(([name, id]) => [`train.${name}`, id])),
 };
@@ -137,6 +138,8 @@ class JobForm {
     if (name) body.name = name;
     const seed = numberIn("job-seed");
     if (seed !== undefined) body.seed = seed;
+    const devices = numberIn("devices");
+    if (devices !== undefined && devices !== 1) body.devices = devices;
     return { ...body, train };
   }
 

@@ -34,6 +34,11 @@ def test_where_there_is_no_driver_nobody_is_asked(settings: Settings, monkeypatc
     assert devices.found(settings) == {"cpu": 1}
 
 
+def test_on_the_cpu_there_are_as_many_as_the_settings_say(settings: Settings):
+    chosen = settings.model_copy(update={"worker_devices": "cpu", "cpu_devices": 3})
+    assert devices.found(chosen) == {"cpu": 3}
+
+
 @pytest.mark.parametrize(
     ("device", "count", "runs"),
     [("auto", 1, True), ("cpu", 1, True), ("cuda", 2, True), ("cuda", 3, False), ("cpu", 2, False)],

@@ -25,15 +25,19 @@ def lacking(database: Database, job_id: str, lease_s: float = 30) -> str | None:
 def test_a_queued_job_says_what_it_waits_for(any_database: Database) -> None:
     anywhere, card = queued(any_database), queued(any_database, device="cuda")
     pair = queued(any_database, device="cuda", devices=2)
+    processes = queued(any_database, device="cpu", devices=2)
     assert lacking(any_database, anywhere) == "no worker is alive; `inkling worker` starts one"
     small = a_worker(any_database, "w1", {"cpu": 1})
     small.tell()
     assert lacking(any_database, anywhere) is None
     assert lacking(any_database, card) == "no live worker has cuda"
     assert lacking(any_database, pair) == "no live worker has 2 devices for it"
-    large = a_worker(any_database, "w2", {"cpu": 1, "cuda": 1})
+    told = "no live worker has 2 devices for it; on the CPU, INKLING_CPU_DEVICES says how many"
+    assert lacking(any_database, processes) == told
+    large = a_worker(any_database, "w2", {"cpu": 2, "cuda": 1})
     large.tell()
     assert lacking(any_database, card) is None
+    assert lacking(any_database, processes) is None
     assert lacking(any_database, pair) == "no live worker has 2 devices for it"
     large.leave()
     assert lacking(any_database, card) == "no live worker has cuda"

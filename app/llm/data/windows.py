@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from copy import copy
 from itertools import accumulate
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from app.llm.data.order import EpochOrder
-from app.llm.errors import DatasetTooShort
+from app.llm.errors import BadConfig, DatasetTooShort
 
 Ids = Tensor | npt.NDArray[Any]
 """Token ids in order, one dimension; a memory-mapped array costs no memory until a window is read."""
@@ -105,6 +106,19 @@ class Batches(Sequence[tuple[Tensor, Tensor]]):
         self.batch_size = min(batch_size, len(windows))
         self.drop_last = drop_last
         self.order = EpochOrder(len(windows), seed)
+        self._part = (0, 1)
+
+    def part(self, number: int, count: int) -> Batches:
+        """Part `number` of `count` equal ones of every batch: together they are the batches.
+
+        Raises:
+            BadConfig: they cannot be divided so.
+        """
+        if self.batch_size % count or not self.drop_last:
+            raise BadConfig("batch_size", f"batches of {self.batch_size} windows cannot be divided into {count} parts")
+        part = copy(self)
+        part._part = (number, count)
+        return part
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -112,11 +126,13 @@ class Batches(Sequence[tuple[Tensor, Tensor]]):
         return whole if self.drop_last or not left else whole + 1
 
     def indices(self, step: int) -> list[int]:
-        """Numbers of the windows in the batch of `step`; any step from 0 on, however many epochs that is."""
+        """Numbers of the windows in the batch of `step`, or in its part; any step from 0 on, in whatever epoch."""
         epoch, batch = divmod(step, len(self))
         start = batch * self.batch_size
         found: list[int] = self.order.numbers(epoch, start, start + self.batch_size).tolist()
-        return found
+        number, count = self._part
+        size = len(found) // count
+        return found if count == 1 else found[number * size : (number + 1) * size]
 
     def __getitem__(self, step: Any) -> Any:
         """Inputs and targets of `step`, (B, T) each, int64."""

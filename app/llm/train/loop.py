@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from app.llm.errors import BadCheckpoint, TrainingStopped
 from app.llm.train.divergence import check_validation, clipped, mean_loss_of
 from app.llm.train.early_stop import Best
 from app.llm.train.pace import Pace, times_due
+from app.llm.train.ranks import ALONE, Ranks
 from app.llm.train.schedule import learning_rate
 
 
@@ -57,7 +58,8 @@ class TrainState:
 
     report: Report
     optimizer: Mapping[str, Tensor]  # "<parameter>.exp_avg", "….exp_avg_sq", "….step"
-    rng: Mapping[str, Tensor]  # the generators' states, by device, and by name those of the task
+    rng: Mapping[str, Tensor]
+    """The generators' states, by device, and by name those of the task; with ".1" and so on other processes'."""
     best: Best = field(default_factory=Best)
 
 
@@ -111,6 +113,7 @@ def train(
     callbacks: Callbacks,
     resume: TrainState | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    ranks: Ranks = ALONE,
 ) -> Report:
     """Run `config.max_steps` updates of the weights that require a gradient, or what is left of them.
 
@@ -123,6 +126,8 @@ def train(
         config: with `max_steps` set.
         resume: of a checkpoint of the same run.
         clock: seconds, for the times reported.
+        ranks: this process among those that train together. Each has a task whose batches are its part of the run's;
+            only those of the first, which leads, are asked to measure and to sample, and only its callbacks are called.
 
     Returns:
         The last report.
@@ -134,14 +139,14 @@ def train(
             validation loss is none, or rose by more than `config.max_rise`.
         BadCheckpoint: `resume` does not fit the model.
     """
-    run = _Run(task, config, callbacks, clock)
+    run = _Run(task, config, callbacks, clock, ranks)
     if resume is not None:
         run.restore(resume)
     try:
         run.go()
     except TrainingStopped as stopped:
         if stopped.reason in ("shutdown", "paused"):
-            callbacks.on_checkpoint(run.state())
+            run.save()
         raise
     return run.report
 
@@ -154,11 +159,14 @@ def make_optimizer(parameters: list[nn.Parameter], config: LoopConfig) -> torch.
 class _Run:
     """One call of `train`."""
 
-    def __init__(self, task: Task, config: LoopConfig, callbacks: Callbacks, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, task: Task, config: LoopConfig, callbacks: Callbacks, clock: Callable[[], float], ranks: Ranks
+    ) -> None:
         if config.max_steps is None:
             raise ValueError("the loop counts steps: give config.max_steps")
         self._task, self._config, self._callbacks = task, config, callbacks
         self._pace = Pace(clock)
+        self._ranks, self._loss = ranks, ranks.loss_of(task)
         self._total = config.max_steps
         self._learning = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
         self._device = next(iter(self._learning.values())).device
@@ -185,7 +193,12 @@ class _Run:
             for key, tensor in self._optimizer.state[parameter].items()
         }
         own = {name: generator.get_state() for name, generator in self._task.generators.items()}
-        return TrainState(self.report, tensors, _rng_states(self._device) | own, self._best)
+        generators = self._ranks.gathered(_rng_states(self._device) | own)
+        return TrainState(self.report, tensors, generators, self._best)
+
+    def save(self) -> None:
+        state = self.state()
+        self._ranks.led(lambda: self._callbacks.on_checkpoint(state))
 
     def restore(self, resume: TrainState) -> None:
         """Take over step, optimizer and generators of a checkpoint.
@@ -194,11 +207,12 @@ class _Run:
             BadCheckpoint: the optimizer's tensors are not those of the weights that learn, or a generator is missing.
         """
         self.report, self._best = resume.report, resume.best
-        _restore_rng(resume.rng, self._device)
+        rng = self._ranks.own(resume.rng)
+        _restore_rng(rng, self._device)
         for name, generator in self._task.generators.items():
-            if name not in resume.rng:
+            if name not in rng:
                 raise BadCheckpoint(f"the state of the generator {name!r} is missing")
-            generator.set_state(resume.rng[name])
+            generator.set_state(rng[name])
         if resume.report.step == 0:
             return  # the optimizer has nothing to remember yet
         found: dict[str, dict[str, Tensor]] = {name: {} for name in self._learning}
@@ -277,12 +291,14 @@ class _Run:
                     raise
             with self._pace.timing("data"):
                 batch = self._task.batch(number)
-            with self._autocast():
-                loss, read = self._task.loss(batch)
-            (loss / len(numbers)).backward()  # type: ignore[no-untyped-call]
+            is_last = len(losses) + 1 == len(numbers)
+            with nullcontext() if is_last else self._ranks.apart():
+                with self._autocast():
+                    loss, read = self._loss(batch)
+                (loss / len(numbers)).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             tokens += read
-        return losses, tokens
+        return self._ranks.of_all(losses, tokens)
 
     def _autocast(self) -> torch.autocast:
         """In which the network runs; weights, their gradients and the optimizer know nothing of it."""
@@ -298,27 +314,30 @@ class _Run:
         )
         value = self._evaluate() if is_due else None
         with self._pace.timing("report"):
-            self._callbacks.on_report(self.report)
+            self._ranks.led(lambda: self._callbacks.on_report(self.report))
         if value is not None:
             check_validation(value, self._best, config.max_rise, step)
         if step > 0 and self._is_due(config.sample_every):
             with self._pace.timing("sample"):
-                with _evaluating(self._task.model):
-                    text = self._task.sample(self._callbacks.check)
-                self._callbacks.on_sample(step, text)
+                self._ranks.led(self._sample)
         if step > 0 and self._is_due(config.checkpoint_every):
             with self._pace.timing("checkpoint"):
-                self._callbacks.on_checkpoint(self.state())
+                self.save()
 
     def _check(self) -> None:
         with self._pace.timing("report"):
-            self._callbacks.check()
+            self._ranks.led(self._callbacks.check)
+
+    def _sample(self) -> None:
+        with _evaluating(self._task.model):
+            text = self._task.sample(self._callbacks.check)
+        self._callbacks.on_sample(self.report.step, text)
 
     def _evaluate(self) -> float | None:
         """Measure, and count what came out; it may be what ends the run."""
         with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
-            train_value = self._task.training_loss(self._callbacks.check)
-            value = self._task.validation_loss(self._callbacks.check)
+            train_value = self._ranks.led(lambda: self._task.training_loss(self._callbacks.check))
+            value = self._ranks.led(lambda: self._task.validation_loss(self._callbacks.check))
         self.report = replace(self.report, train_loss=train_value)
         if value is None:
             return None
@@ -326,7 +345,7 @@ class _Run:
         was_over = self._is_over
         self._best = self._best.after(self.report.step, value, self._config.min_improvement)
         if self._is_over and not was_over:
-            self._callbacks.on_early_stop(self._best)
+            self._ranks.led(lambda: self._callbacks.on_early_stop(self._best))
         return value
 
     def _is_due(self, every: int, offset: int = 0) -> bool:

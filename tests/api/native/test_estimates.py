@@ -90,6 +90,7 @@ def test_word_vectors_are_estimated(client, tried):
 def test_what_a_job_refuses_an_estimate_refuses(client, tried):
     assert refusal(estimate(client, dataset="ds_none")) == (404, "dataset_not_found", "dataset")
     assert refusal(estimate(client, train={"batch_size": 0})) == (422, "invalid_value", "train.batch_size")
+    assert refusal(estimate(client, devices=2)) == (422, "invalid_value", "devices")
     assert ask(client, name="mine").status_code == 202
     assert refusal(estimate(client, name="mine")) == (409, "name_taken", "name")
     assert tried == []

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from app.llm.data.windows import Batches, Mixture, Windows, window_count
-from app.llm.errors import DatasetTooShort
+from app.llm.errors import BadConfig, DatasetTooShort
 from app.llm.tokenizer.tiktoken_data import load
 
 
@@ -87,6 +87,22 @@ def test_a_batch_depends_on_seed_and_step_alone():
     expected = [straight.indices(step) for step in range(40)]
     assert [jumping.indices(step) for step in reversed(range(40))] == expected[::-1]
     assert expected != [Batches(windows, 3, seed=2).indices(step) for step in range(40)]
+
+
+def test_the_parts_of_a_batch_are_together_the_batch():
+    batches = Batches(Windows(torch.arange(101), 2, 2), 6, 7)
+    parts = [batches.part(number, 3) for number in range(3)]
+    for step in (0, 5, 11):
+        whole = batches[step]
+        assert [index for part in parts for index in part.indices(step)] == batches.indices(step)
+        for which in (0, 1):
+            assert torch.equal(torch.cat([part[step][which] for part in parts]), whole[which])
+    assert {len(part) for part in parts} == {len(batches)}
+
+
+def test_batches_that_do_not_divide_evenly_have_no_parts():
+    with pytest.raises(BadConfig, match="batches of 6 windows cannot be divided into 4 parts"):
+        Batches(Windows(torch.arange(101), 2, 2), 6, 7).part(0, 4)
 
 
 def test_fewer_windows_than_a_batch_make_one_smaller_batch():

@@ -1,0 +1,51 @@
+"""How trainers are started and ended: by commands that only wait."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from app.services.leases import Claim
+from tests.process_tree import command, is_alive, started_by
+from workers import launch
+
+WAITS = "import time; time.sleep(600)"
+STARTS_OTHERS = f"""
+import subprocess, sys
+for _ in range(2):
+    subprocess.Popen([sys.executable, "-c", {WAITS!r}], start_new_session=True)
+{WAITS}
+"""
+
+
+def test_killing_a_trainer_ends_what_it_started_in_sessions_of_their_own() -> None:
+    trainer = launch.start((sys.executable, "-c", STARTS_OTHERS), Claim("job_1", 1, 1))
+    deadline = time.monotonic() + 30
+    while len(others := started_by(trainer.pid)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    launch.kill(trainer)
+    assert trainer.returncode == -9
+    while any(is_alive(pid) for pid in others):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    launch.kill(trainer)  # that it ended already is no error
+    assert trainer.stdin is not None
+    trainer.stdin.close()
+
+
+@pytest.mark.parametrize("devices", [1, 3])
+def test_torchrun_starts_the_trainers_of_several_devices(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
+    monkeypatch.setattr(launch, "TORCHRUN", ("-c", WAITS))
+    trainer = launch.start((sys.executable, "-c", WAITS), Claim("job_1", 7, 1, devices))
+    deadline = time.monotonic() + 30
+    while "job_1" not in (told := command(trainer.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert told.endswith("job_1 7")
+    assert ("--nproc-per-node 3" in told) is (devices == 3)
+    launch.kill(trainer)
+    assert trainer.stdin is not None
+    trainer.stdin.close()
