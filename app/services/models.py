@@ -10,7 +10,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from app.config import Settings
@@ -21,6 +20,7 @@ from app.log import get_logger
 from app.services import memory, model_files, runners
 from app.services.engine_loop import EngineLoop
 from app.services.loaded_model import LoadedModel, Loader
+from app.services.loading import Loading, is_dead, is_idle, is_loaded, retire
 from app.services.metrics import Metrics
 from app.services.model_files import Place, Weights
 from app.services.model_info import State
@@ -40,21 +40,6 @@ LOOK_AGAIN_S = 2.0
 
 LET_GO_S = 5.0
 """So long the thread of an idle engine is given to end."""
-
-
-class Loading(Future[LoadedModel]):
-    """A model that is being brought into memory, or is there."""
-
-    progress: Progress | None = None
-    """How far that has come; written by the thread that loads, read by any."""
-
-    def __init__(self, version: str) -> None:
-        super().__init__()
-        self.version = version
-        self.seen_at = time.monotonic()  # when the name was last known to mean these weights
-
-    def tell(self, progress: Progress) -> None:
-        self.progress = progress
 
 
 class Models:
@@ -117,10 +102,10 @@ class Models:
         """
         with self._lock:
             held = self._in_memory.get(name)
-            if held is None or _is_dead(held):
-                _retire(self._drop(name))
+            if held is None or is_dead(held):
+                retire(self._drop(name))
                 return
-            if not _is_idle(held):
+            if not is_idle(held):
                 doing = "is at work" if held.done() else "is being loaded"
                 raise Conflict(f"name: {name} {doing}; try again when it is idle", param="name")
             self._let_go(name)
@@ -130,7 +115,7 @@ class Models:
     def forget(self, name: str) -> None:
         """Let go of a model that was deleted; a request that uses it still may end."""
         with self._lock:
-            _retire(self._drop(name))
+            retire(self._drop(name))
 
     def preload(self, name: str) -> None:
         """Begin to load in the background; never raises, never waits."""
@@ -153,7 +138,7 @@ class Models:
         """Whether a model, or a checkpoint, is in memory."""
         with self._lock:
             loading = self._in_memory.get(name)
-        if loading is None or _is_dead(loading):
+        if loading is None or is_dead(loading):
             return "unloaded"
         return "loaded" if loading.done() else "loading"
 
@@ -165,7 +150,7 @@ class Models:
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name."""
         with self._lock:
-            return {name: held.result().loop for name, held in self._in_memory.items() if _is_loaded(held)}
+            return {name: held.result().loop for name, held in self._in_memory.items() if is_loaded(held)}
 
     def close(self) -> None:
         """Stop all engines; streams that are open end as aborted."""
@@ -173,7 +158,7 @@ class Models:
             held = list(self._in_memory.values())
             self._in_memory.clear()
             self._bytes.clear()
-        for loading in filter(_is_loaded, held):
+        for loading in filter(is_loaded, held):
             loading.result().close()
 
     def _loading(self, name: str) -> Loading:
@@ -193,11 +178,11 @@ class Models:
             return found
         with self._lock:
             found = self._in_memory.get(place.name)
-            if found is not None and not _is_dead(found) and found.version == place.version:
+            if found is not None and not is_dead(found) and found.version == place.version:
                 found.seen_at = time.monotonic()
                 self._in_memory.move_to_end(place.name)
                 return found
-            _retire(self._drop(place.name))
+            retire(self._drop(place.name))
             self._make_room(place)
             loading = self._in_memory[place.name] = Loading(place.version)
             self._bytes[place.name] = place.memory_bytes
@@ -207,7 +192,7 @@ class Models:
     def _recall(self, name: str) -> Loading | None:
         with self._lock:
             found = self._in_memory.get(name)
-            if found is None or _is_dead(found):
+            if found is None or is_dead(found):
                 return None
             self._in_memory.move_to_end(name)
             return found
@@ -237,9 +222,9 @@ class Models:
             raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
         if self._in_the_way(wanted, []) is None:
             return
-        for held in filter(_is_loaded, self._in_memory.values()):
+        for held in filter(is_loaded, self._in_memory.values()):
             held.result().network.let_go()
-        idle = [name for name, held in self._in_memory.items() if name != wanted.name and _is_idle(held)]
+        idle = [name for name, held in self._in_memory.items() if name != wanted.name and is_idle(held)]
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
             if in_the_way is None:
@@ -261,13 +246,13 @@ class Models:
 
     def _sizes(self) -> dict[str, int]:
         """What each model in memory takes now, with what was read again of it. The lock is held."""
-        loaded = {name: held.result() for name, held in self._in_memory.items() if _is_loaded(held)}
+        loaded = {name: held.result() for name, held in self._in_memory.items() if is_loaded(held)}
         again = {name: model.network.read_back_bytes for name, model in loaded.items()}
         return {name: size + again.get(name, 0) for name, size in self._bytes.items()}
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
-        _retire(self._drop(name))
+        retire(self._drop(name))
 
     def _drop(self, name: str) -> Loading | None:
         self._bytes.pop(name, None)
@@ -315,7 +300,7 @@ class Models:
     def _let_idle_go(self) -> bool:
         """Take all idle models out of memory; whether there were any."""
         with self._lock:
-            idle = {name: held.result() for name, held in self._in_memory.items() if _is_idle(held)}
+            idle = {name: held.result() for name, held in self._in_memory.items() if is_idle(held)}
             for name in idle:
                 self._let_go(name)
         if not idle:
@@ -333,7 +318,7 @@ class Models:
     def _preload(self, name: str) -> None:
         try:
             loading = self._loading(name)
-            if _is_loaded(loading):  # somebody else was faster, and nobody will say so any more
+            if is_loaded(loading):  # somebody else was faster, and nobody will say so any more
                 with self._lock:
                     self._note_default(name, None)
         except AppError as error:
@@ -344,21 +329,3 @@ class Models:
     def _note_default(self, name: str, problem: str | None) -> None:
         if name == self._settings.default_model:
             self._default_problem = problem
-
-
-def _retire(held: Loading | None) -> None:
-    """Let the engine of one that was dropped end once it has nothing to do."""
-    if held is not None and _is_loaded(held):
-        held.result().retire()
-
-
-def _is_loaded(loading: Loading) -> bool:
-    return loading.done() and loading.exception() is None
-
-
-def _is_idle(loading: Loading) -> bool:
-    return _is_loaded(loading) and loading.result().is_idle
-
-
-def _is_dead(loading: Loading) -> bool:
-    return loading.done() and (loading.exception() is not None or loading.result().loop.is_dead)
