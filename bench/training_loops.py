@@ -85,8 +85,9 @@ class Gate:
 
 
 def inkling(gate: Gate, setting: Setting, precision: str, compiled: bool) -> None:
-    from app.llm.config import ModelConfig, TrainConfig
+    from app.llm.config import ModelConfig
     from app.llm.model.transformer import Transformer
+    from app.llm.train.config import TrainConfig
     from app.llm.train.loop import train
     from app.llm.train.pretrain import Pretraining
     from app.services.memory import keep_freed

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import LoRAConfig, ModelConfig, TrainConfig
+from app.llm.config import LoRAConfig, ModelConfig
 from app.llm.data.examples import cut
 from app.llm.data.instructions import encode_instructions, join_instructions, read_instructions
 from app.llm.data.labelled import balanced, encode_labelled, join_labelled, longest, read_labelled, shuffled
@@ -27,6 +27,7 @@ from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import load
 from app.llm.train import loop
+from app.llm.train.config import TrainConfig
 from app.llm.train.losses import class_loss, next_token_loss
 from tests.book_gpt import BatchTask, LoadedBatches, Trace
 

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from app.llm.config import TrainConfig
 from app.llm.data.windows import Batches, Windows
 from app.llm.evaluate import write_greedily
 from app.llm.model.book_start import book_network
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.tiktoken_data import load
+from app.llm.train.config import TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.pretrain import Pretraining

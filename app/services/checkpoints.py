@@ -13,8 +13,8 @@ from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta, Network
-from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingStopped
+from app.llm.train.config import LoopConfig
 from app.llm.train.loop import TrainState
 from app.services import job_needs
 from app.services.progress import Progress

@@ -47,7 +47,6 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
     if trial.device_bytes is not None and (more := job_fit.too_little_memory(plan, trial.device_bytes)):
         problems.append(more)
     kept = job_fit.checkpoints_of(runtime, plan, size.steps)
-    needed = job_fit.memory_of(plan)
     there = trial.device_bytes
     if there is None and job_fit.runs_here(runtime.settings, body.device):
         there = machine.memory_bytes()
@@ -58,14 +57,7 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
                 "all": parameters(asked.network),
                 "learning": learning_parameters(asked.network, asked.train),
             },
-            "memory": asdict(needed)
-            | {
-                "process": PROCESS_BYTES,
-                "total": needed.total,
-                "measured_peak": max((step.peak_bytes for step in trial.steps), default=None),
-                "there": there,
-                "fits": None if there is None else needed.total <= there,
-            },
+            "memory": _memory(plan, trial, there),
             "disk": {
                 "checkpoint": kept.size_bytes,
                 "copies": kept.copies,
@@ -104,6 +96,17 @@ def _try(runtime: Runtime, plan: Plan, device: str, problems: list[AppError]) ->
             threads=settings.train_threads,
         )
     )
+
+
+def _memory(plan: Plan, trial: Trial, there: int | None) -> dict[str, Any]:
+    needed = job_fit.memory_of(plan)
+    return asdict(needed) | {
+        "process": PROCESS_BYTES,
+        "total": needed.total,
+        "measured_peak": max((step.peak_bytes for step in trial.steps), default=None),
+        "there": there,
+        "fits": None if there is None else needed.total <= there,
+    }
 
 
 def _size(size: Size) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest
-from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.config import PRESETS, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
+from app.llm.train.config import TrainConfig
 from app.schemas.job import HeldOut, JobCreate, NetworkSpec
 from app.services import compiling, datasets, model_files, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point

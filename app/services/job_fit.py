@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from app.config import Settings
 from app.errors import AppError, DoesNotFit, NoDiskSpace
-from app.llm.config import LoopConfig
+from app.llm.train.config import LoopConfig
 from app.llm.train.footprint import Footprint, checkpoint_bytes, footprint
 from app.services import devices, machine
 from app.services.job_checks import Plan

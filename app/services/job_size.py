@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.config import TrainConfig
+from app.llm.train.config import TrainConfig
 from app.services import tokens
 from app.services.corpus import Encoder, known_count, split_point
 from app.services.dataset_texts import Source

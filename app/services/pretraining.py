@@ -13,12 +13,13 @@ import torch
 from app.db.tables.job import JobRow
 from app.errors import InvalidRequest
 from app.llm.checkpoint import ModelMeta, Network
-from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.config import PRESETS, ModelConfig
 from app.llm.data.book_order import LOADER_DRAWS, BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import write_greedily
 from app.llm.model.book_start import book_network
 from app.llm.model.transformer import Transformer
+from app.llm.train.config import TrainConfig
 from app.llm.train.peak import flops_per_token
 from app.llm.train.pretrain import Pretraining
 from app.services import model_files

@@ -10,8 +10,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import LoopConfig, ModelConfig, TrainConfig, Word2VecConfig
+from app.llm.config import ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig
+from app.llm.train.config import LoopConfig, TrainConfig
 from app.schemas.job import JobCreate
 
 if TYPE_CHECKING:  # torch, which a server needs only once it computes

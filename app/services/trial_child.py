@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.llm.config import ClassifierConfig, LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, network_config
+from app.llm.config import ClassifierConfig, ModelConfig, network_config
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
+from app.llm.train.config import LoopConfig, SkipGramConfig, TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.pretrain import Pretraining

@@ -8,8 +8,9 @@ import torch
 
 from app.db.tables.job import JobRow
 from app.llm.checkpoint import ModelMeta, Network
-from app.llm.config import SkipGramConfig, Word2VecConfig
+from app.llm.config import Word2VecConfig
 from app.llm.model.word_vectors import WordVectors
+from app.llm.train.config import SkipGramConfig
 from app.llm.train.word2vec import SkipGrams, shares_of_words
 from app.services import tokens
 from app.services.corpus import Encoder

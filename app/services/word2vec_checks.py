@@ -6,8 +6,9 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import tokenizer as tokenizer_table
 from app.errors import InvalidRequest
-from app.llm.config import SkipGramConfig, Word2VecConfig
+from app.llm.config import Word2VecConfig
 from app.llm.errors import BadConfig
+from app.llm.train.config import SkipGramConfig
 from app.schemas.job import JobCreate
 from app.services import datasets
 from app.services.recipe import MAX_BATCH_TOKENS, Asked, refuse_others, train_config

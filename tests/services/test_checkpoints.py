@@ -10,9 +10,10 @@ from app.db.session import Database
 from app.db.tables import checkpoint, job
 from app.db.tables.job import Ending
 from app.llm.checkpoint import ModelMeta
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import ModelConfig
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
+from app.llm.train.config import TrainConfig
 from app.llm.train.loop import Report, TrainState
 from app.services import leases
 from app.services.checkpoints import Checkpoints

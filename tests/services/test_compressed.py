@@ -31,12 +31,12 @@ def read(content: bytes, max_bytes: int = 1 << 30) -> bytes:
     "sent",
     [
         CONTENT,
-        gzip.compress(CONTENT),
-        gzip.compress(CONTENT[:7]) + gzip.compress(CONTENT[7:]),
-        gzip.compress(CONTENT) + bytes(512),
+        gzip.compress(CONTENT, mtime=0),
+        gzip.compress(CONTENT[:7], mtime=0) + gzip.compress(CONTENT[7:], mtime=0),
+        gzip.compress(CONTENT, mtime=0) + bytes(512),
         zstd(CONTENT),
         zstd(CONTENT[:7]) + zstd(CONTENT[7:]),
-        gzip.compress(b""),
+        gzip.compress(b"", mtime=0),
         b"",
     ],
 )
@@ -56,10 +56,10 @@ def test_a_bomb_is_refused_before_it_is_unpacked(compress) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        gzip.compress(CONTENT)[:-9],
-        gzip.compress(CONTENT)[:50_000],
-        gzip.compress(CONTENT) + b"and more",
-        gzip.compress(CONTENT)[:-8] + bytes(8),
+        gzip.compress(CONTENT, mtime=0)[:-9],
+        gzip.compress(CONTENT, mtime=0)[:50_000],
+        gzip.compress(CONTENT, mtime=0) + b"and more",
+        gzip.compress(CONTENT, mtime=0)[:-8] + bytes(8),
         b"\x1f\x8b" + bytes(100),
         zstd(CONTENT)[:50_000],
         zstd(CONTENT)[:6] + bytes(100),

@@ -10,11 +10,12 @@ import torch
 
 from app.config import Settings
 from app.db.session import Database
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import ModelConfig
 from app.llm.data.windows import Windows
 from app.llm.model.book_start import book_network
 from app.llm.model.transformer import Transformer
 from app.llm.train import loop
+from app.llm.train.config import TrainConfig
 from app.llm.train.losses import next_token_loss
 from tests.book_gpt import BatchTask, LoadedBatches, Trace
 from tests.services.test_training import TEXT, House, after, equal, house_on

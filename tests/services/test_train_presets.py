@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.config import PRESETS, ModelConfig
+from app.llm.train.config import TrainConfig
 from app.schemas.job import JobCreate
 from app.services.train_presets import BOOK_GPT, TRAIN_PRESETS, filled
 from tests.book_gpt import GPT_124M

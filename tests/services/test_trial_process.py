@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from app.llm.config import PRESETS, ModelConfig, SkipGramConfig, TrainConfig, Word2VecConfig
+from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
+from app.llm.train.config import SkipGramConfig, TrainConfig
 from app.services import trial_process
 from app.services.trial_process import Asked, measure
 

@@ -14,8 +14,8 @@ from app.config import Settings
 from app.db.session import Database
 from app.errors import WrongModel
 from app.llm.checkpoint import load_model
-from app.llm.config import SkipGramConfig
 from app.llm.model.word_vectors import WordVectors
+from app.llm.train.config import SkipGramConfig
 from app.llm.vectors import nearest
 from app.services import model_files
 from app.services.tokenizer_making import Made, register

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.llm.class_report import verdicts
-from app.llm.config import ClassifierConfig, ClassifyConfig
+from app.llm.config import ClassifierConfig
 from app.llm.data.examples import ExampleBatches, pad
 from app.llm.data.labelled import LabelledIds, longest, places_read
 from app.llm.model.classifier import Classifier
+from app.llm.train.config import ClassifyConfig
 from app.llm.train.frozen import FrozenStates
 from app.llm.train.losses import class_loss
 

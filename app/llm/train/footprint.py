@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.config import LoopConfig, ModelConfig, SkipGramConfig, TrainConfig, Word2VecConfig
+from app.llm.config import ModelConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
+from app.llm.train.config import LoopConfig, SkipGramConfig, TrainConfig
 
 LOGITS_AT_ONCE = 1 << 23  # as `losses.LOGITS_AT_ONCE`, which comes with torch
 LOGIT_COPIES = 3  # the logits of a piece, their log softmax, their gradient

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import LoopConfig
 from app.llm.errors import BadCheckpoint, TrainingStopped
+from app.llm.train.config import LoopConfig
 from app.llm.train.divergence import check_validation, clipped, mean_loss_of
 from app.llm.train.early_stop import Best
+from app.llm.train.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from app.llm.train.pace import Pace, times_due
 from app.llm.train.ranks import ALONE, Ranks
 from app.llm.train.schedule import learning_rate
@@ -151,11 +152,6 @@ def train(
     return run.report
 
 
-def make_optimizer(parameters: list[nn.Parameter], config: LoopConfig) -> torch.optim.AdamW:
-    """AdamW as the book makes it: one group, decay on every weight that learns (chapter 5)."""
-    return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
-
-
 class _Run:
     """One call of `train`."""
 
@@ -187,11 +183,7 @@ class _Run:
         return step == self._total or (step > 0 and self._best.is_enough(self._config.patience))
 
     def state(self) -> TrainState:
-        tensors = {
-            f"{name}.{key}": tensor
-            for name, parameter in self._learning.items()
-            for key, tensor in self._optimizer.state[parameter].items()
-        }
+        tensors = optimizer_state(self._optimizer, self._learning)
         own = {name: generator.get_state() for name, generator in self._task.generators.items()}
         generators = self._ranks.gathered(_rng_states(self._device) | own)
         return TrainState(self.report, tensors, generators, self._best)
@@ -215,20 +207,7 @@ class _Run:
             generator.set_state(rng[name])
         if resume.report.step == 0:
             return  # the optimizer has nothing to remember yet
-        found: dict[str, dict[str, Tensor]] = {name: {} for name in self._learning}
-        for full_name, tensor in resume.optimizer.items():
-            name, _, key = full_name.rpartition(".")
-            found.setdefault(name, {})[key] = tensor
-        shapes = {name: {key: tuple(t.shape) for key, t in state.items()} for name, state in found.items()}
-        wanted = {
-            name: {"step": (), "exp_avg": tuple(p.shape), "exp_avg_sq": tuple(p.shape)}
-            for name, p in self._learning.items()
-        }
-        if shapes != wanted:
-            odd = sorted(name for name in shapes if shapes[name] != wanted.get(name))
-            raise BadCheckpoint(f"the optimizer's state does not fit these weights: {', '.join(odd[:5])}")
-        for name, parameter in self._learning.items():
-            self._optimizer.state[parameter] = {key: t.to(parameter.device) for key, t in found[name].items()}
+        restore_optimizer(self._optimizer, self._learning, resume.optimizer)
 
     def _update(self) -> None:
         """One step of the optimizer."""

@@ -6,7 +6,8 @@ import time
 
 import torch
 
-from app.llm.config import ModelConfig, Precision
+from app.llm.config import ModelConfig
+from app.llm.train.config import Precision
 
 MEASURED_S = 0.3
 _SIZES = (512, 1024, 2048, 4096, 8192)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from app.llm.config import TrainConfig
 from app.llm.data.book_order import BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import mean_loss
 from app.llm.model.transformer import Transformer
+from app.llm.train.config import TrainConfig
 from app.llm.train.losses import next_token_loss
 
 REMEMBERED_BYTES = 256 * 1024 * 1024

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from app.llm.config import SkipGramConfig
 from app.llm.data.windows import Batches, Ids, Mixture, Windows
 from app.llm.evaluate import mean_loss
 from app.llm.model.word_vectors import WordVectors
+from app.llm.train.config import SkipGramConfig
 from app.llm.vectors import nearest
 
 NOISE_POWER = 0.75

@@ -9,7 +9,8 @@ from collections import namedtuple
 import pytest
 from fastapi.testclient import TestClient
 
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import ModelConfig
+from app.llm.train.config import TrainConfig
 from app.llm.train.footprint import footprint
 from app.services import job_size, machine, trial_process
 from app.services.trial_process import Step, Trial

@@ -12,7 +12,8 @@ from fastapi.testclient import TestClient
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import JobRow
 from app.db.tables.model import ModelRow
-from app.llm.config import ModelConfig, SkipGramConfig, TrainConfig
+from app.llm.config import ModelConfig
+from app.llm.train.config import SkipGramConfig, TrainConfig
 from app.services import compiling, leases
 from app.services.progress import Progress
 from tests.api.native.conftest import TIDE, ask, refusal

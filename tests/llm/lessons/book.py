@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import TrainConfig
 from app.llm.lessons.gpt import GPT
+from app.llm.train.config import TrainConfig
 from app.llm.train.loop import Report, TrainState, train
 from tests.golden_facts import FACTS
 

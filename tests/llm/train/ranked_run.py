@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from app.llm.config import ModelConfig, TrainConfig
+from app.llm.config import ModelConfig
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
+from app.llm.train.config import TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.pretrain import Pretraining

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from app.llm.config import PRESETS, ClassifierConfig, ClassifyConfig, ModelConfig
+from app.llm.config import PRESETS, ClassifierConfig, ModelConfig
 from app.llm.data.labelled import LabelledIds
 from app.llm.model.classifier import Classifier
 from app.llm.model.transformer import Transformer
 from app.llm.train.classify import Classification
+from app.llm.train.config import ClassifyConfig
 from app.llm.train.loop import train
 from tests.llm.train.test_loop import Recorder
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from app.llm.checkpoint import ModelMeta, save_checkpoint
-from app.llm.config import PRESETS, ModelConfig, SkipGramConfig, TrainConfig, Word2VecConfig
+from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
 from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train import losses
+from app.llm.train.config import SkipGramConfig, TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.footprint import (
     LOGITS_AT_ONCE,

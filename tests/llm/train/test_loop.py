@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from app.llm.config import TrainConfig
 from app.llm.errors import BadCheckpoint, TrainingDiverged, TrainingStopped
+from app.llm.train.config import TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.llm.checkpoint import ModelMeta, load_checkpoint, save_checkpoint
-from app.llm.config import PRESETS, ModelConfig, TrainConfig
+from app.llm.config import PRESETS, ModelConfig
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.transformer import Transformer
+from app.llm.train.config import TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.pretrain import Pretraining

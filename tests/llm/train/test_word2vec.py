@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from app.llm.config import SkipGramConfig, Word2VecConfig
+from app.llm.config import Word2VecConfig
 from app.llm.data.windows import Batches, Mixture, Windows
 from app.llm.model.word_vectors import WordVectors
 from app.llm.tokenizer.word import WordTokenizer
+from app.llm.train.config import SkipGramConfig
 from app.llm.train.word2vec import SkipGrams, shares_of_words
 from app.llm.vectors import nearest
 
