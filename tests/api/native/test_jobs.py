@@ -289,7 +289,12 @@ REFUSED = [
     ({"devices": 65}, 422, "invalid_value", "devices"),
     ({"devices": 3}, 422, "invalid_value", "train.batch_size"),
     ({"devices": 2, "recipe": "word2vec"}, 422, "invalid_value", "devices"),
-    ({"devices": 2, "train": {"order": "book"}}, 422, "invalid_value", "devices"),
+    (
+        {"devices": 2, "model": {"preset": "gpt-tiny", "tied": False}, "train": {"order": "book"}},
+        422,
+        "invalid_value",
+        "devices",
+    ),
     ({"devices": 2, "sharding": "full"}, 422, "unknown_field", "sharding"),
     ({"device": "tpu"}, 422, "invalid_value", "device"),
     ({"priority": 101}, 422, "invalid_value", "priority"),
