@@ -55,7 +55,7 @@ def in_the_lessons_way(house: House) -> Trace:
 
 def token_loss(model: Transformer, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     hidden = model.hidden(batch[0])
-    return next_token_loss(hidden, batch[1], model.head, [model.output.weight], model.config.vocab_size)
+    return next_token_loss(hidden, batch[1], model.output.weight)
 
 
 def test_a_job_has_the_losses_of_the_lessons_code_to_the_bit(house: House) -> None:

@@ -33,6 +33,7 @@ from app.llm.errors import BadCheckpoint
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train import pretrain as pretrain_recipe
+from app.llm.train.ranks import ALONE
 from app.services import compiling, job_control, leases, made_models, training
 from app.services.leases import Loss
 from app.services.runtime import Runtime
@@ -725,7 +726,7 @@ def test_many_steps_are_recorded_thinly(house: House, tmp_path: Path):
     job_id = house.job()
     claim = house.claim()
     progress = training.Progress(house.database, job_id, claim.fence)
-    attempt = training._Attempt(house.runtime, progress, lambda: None)
+    attempt = training._Attempt(house.runtime, progress, lambda: None, ALONE)
     for step in range(200):
         attempt.on_report(Report(step=step, total_steps=100_000, loss=1.0, val_loss=2.0 if step == 33 else None))
     progress.flush()

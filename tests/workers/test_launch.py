@@ -21,7 +21,7 @@ for _ in range(2):
 
 
 def test_killing_a_trainer_ends_what_it_started_in_sessions_of_their_own() -> None:
-    trainer = launch.start((sys.executable, "-c", STARTS_OTHERS), Claim("job_1", 1, 1))
+    trainer = launch.start((sys.executable, "-c", STARTS_OTHERS), Claim("job_1", 1, 1, lease_until=0.0))
     deadline = time.monotonic() + 30
     while len(others := started_by(trainer.pid)) < 2:
         assert time.monotonic() < deadline
@@ -39,7 +39,7 @@ def test_killing_a_trainer_ends_what_it_started_in_sessions_of_their_own() -> No
 @pytest.mark.parametrize("devices", [1, 3])
 def test_torchrun_starts_the_trainers_of_several_devices(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
     monkeypatch.setattr(launch, "TORCHRUN", ("-c", WAITS))
-    trainer = launch.start((sys.executable, "-c", WAITS), Claim("job_1", 7, 1, devices))
+    trainer = launch.start((sys.executable, "-c", WAITS), Claim("job_1", 7, 1, lease_until=0.0, devices=devices))
     deadline = time.monotonic() + 30
     while "job_1" not in (told := command(trainer.pid)):
         assert time.monotonic() < deadline

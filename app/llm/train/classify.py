@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,10 @@ class Classification:
             self._learnt, self._joined, config.batch_size, seed
         )
 
+    @property
+    def generators(self) -> Mapping[str, torch.Generator]:
+        return {}
+
     def batch(self, number: int) -> TextsOfClasses:
         found: TextsOfClasses = self.batches[number]
         return found
@@ -78,6 +82,9 @@ class Classification:
         chances = self.probabilities(rows, check)
         of_own = chances[np.arange(len(rows)), [row.label for row in rows]]
         return float(-np.log(of_own).mean())
+
+    def training_loss(self, _check: Callable[[], None]) -> float | None:
+        return None  # only the book's order measures on what is learnt from
 
     def sample(self, check: Callable[[], None]) -> str:
         """How many of the texts that are kept back are told rightly, and the first of them with their verdicts."""

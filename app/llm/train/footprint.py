@@ -12,9 +12,8 @@ from app.llm.config import ModelConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
 from app.llm.train.config import LoopConfig, SkipGramConfig, TrainConfig
 
-LOGITS_AT_ONCE = 1 << 23  # as `losses.LOGITS_AT_ONCE`, which comes with torch
-LOGIT_COPIES = 3  # the logits of a piece, their log softmax, their gradient
-HEAD_COPIES = 2  # gradients of the head: of the piece at hand, and the sum of those before
+LOGITS_AT_ONCE = 1 << 26  # as `losses.LOGITS_AT_ONCE`, which comes with torch; logits become their gradient in place
+HEAD_COPIES = 1  # the head's gradient as the loss makes it, before it is added to what the table's rows got
 SPLIT_UP = 1.15
 """How much more the allocator takes after some steps than after the first, measured: what it has is split up."""
 PROCESS_BYTES = 350_000_000
@@ -73,7 +72,7 @@ def _decoder(network: ModelConfig, train: TrainConfig, window: int) -> int:
     is_all = train.trainable == "all"
     blocks = (network.n_layers if is_all else 1) * tokens * _block(network, window)
     states = tokens * network.emb_dim * 4  # embedded, normed at the end, and the gradients of both
-    logits = LOGIT_COPIES * min(LOGITS_AT_ONCE, tokens * network.vocab_size)
+    logits = min(LOGITS_AT_ONCE, tokens * network.vocab_size)
     head = HEAD_COPIES * network.vocab_size * network.emb_dim if is_all or not network.tied else 0
     widest = 2 * tokens * network.mlp_dim  # gradients on their way through a block
     return blocks + states + logits + head + widest
