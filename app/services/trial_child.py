@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from app.services.train_devices import DeviceUnavailable
 
 NICE = 10  # as a trainer's: answers to people go before
 SINGLE_STEPS, STEPS = 2, 5  # of one window, of whole batches; the first of each also makes things ready
+STATUS = Path("/proc/self/status")
 NEVER = 1 << 20
 
 
@@ -112,7 +114,11 @@ def peak_bytes() -> int:
     """The most memory that this process, or on a GPU what it holds there, ever took."""
     if torch.cuda.is_initialized():
         return int(torch.cuda.max_memory_reserved())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+    if not STATUS.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
+    # On Linux that begins with the peak of the process that started this one, a server's or a worker's.
+    told = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(told.split()[1]) * 1024
 
 
 def device_bytes(device: torch.device) -> int | None:

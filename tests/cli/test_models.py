@@ -19,6 +19,7 @@ from app.llm.weights.gguf import load_gguf
 from app.services.runtime import Runtime
 from tests.fake_hub import COMMIT, FakeHub
 from tests.llm.weights.test_huggingface import load
+from tests.no_assets import no_assets
 from tests.serving import app_of, served
 from tests.weight_files import CONFIGS, a_folder, a_gguf, a_network
 
@@ -35,7 +36,7 @@ def run(settings: Settings, hub: FakeHub, tmp_path: Path) -> Iterator[Run]:
     """Runs `inkling models …` against a server of its own, beside a hub; gives what it prints."""
     with served(hub.app()) as hub_port:
         chosen = settings.model_copy(
-            update={"hub_url": f"http://127.0.0.1:{hub_port}", "assets_dir": tmp_path / "no-assets"}
+            update={"hub_url": f"http://127.0.0.1:{hub_port}", "assets_dir": no_assets(tmp_path / "no-assets")}
         )
         runtime = Runtime.open(chosen)
         migrate(runtime.database)

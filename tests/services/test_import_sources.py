@@ -22,6 +22,7 @@ from app.services.import_sources import from_folder, from_hub
 from app.services.importing import import_model
 from app.services.runtime import Runtime
 from tests.fake_hub import FakeHub
+from tests.no_assets import no_assets
 from tests.serving import served
 from tests.weight_files import CONFIGS, a_folder, a_gguf, a_network, exported, rewrite
 
@@ -37,7 +38,7 @@ def hub(tmp_path: Path) -> FakeHub:
 @pytest.fixture
 def runtime(settings: Settings, hub: FakeHub, tmp_path: Path) -> Iterator[Runtime]:
     with served(hub.app()) as port:
-        changes = {"hub_url": f"http://127.0.0.1:{port}", "assets_dir": tmp_path / "no-assets"}
+        changes = {"hub_url": f"http://127.0.0.1:{port}", "assets_dir": no_assets(tmp_path / "no-assets")}
         made = Runtime.open(settings.model_copy(update=changes))
         migrate(made.database)
         yield made

@@ -95,7 +95,8 @@ def test_two_processes_killed_and_shut_down_give_the_weights_of_two_left_alone(s
     assert len(killed) == 2
     assert 20 <= resumed_at[0] < row.step < 400
     assert row.status == "queued"
-    assert house.checkpoints(job_id)[0].step == row.step  # asked to end, the two came to one step, and saved it
+    # Asked to end, the two came to one step, and saved it; it is told of once the run goes on.
+    assert house.checkpoints(job_id)[0].step in (row.step, row.step + 1)
     assert ranks() == []
 
     site.supervisor = Supervisor(site.settings, house.database)

@@ -19,6 +19,7 @@ from app.llm.model.word_vectors import WordVectors
 from app.main import create_app
 from app.schemas.embeddings import EmbeddingsOut
 from app.services import embeddings
+from tests.no_assets import no_assets
 
 PLACES = {"gpt": ("gpt-tiny", "gpt2"), "llama": ("llama-tiny", "llama")}
 
@@ -28,8 +29,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """The service without assets; with a network of each family and word vectors over the shipped story's words."""
     folder = tmp_path_factory.mktemp("embeddings")
     settings = Settings(
-        _env_file=None, data_dir=folder / "data", assets_dir=folder / "no-assets", database_url="", broker_url="",
-        default_model="gpt", default_tokenizer="tides",
+        _env_file=None, data_dir=folder / "data", assets_dir=no_assets(folder / "no-assets"),
+        database_url="", broker_url="", default_model="gpt", default_tokenizer="tides",
     )  # fmt: skip
     with TestClient(create_app(settings), raise_server_exceptions=False) as made:
         new = {"name": "tides", "kind": "word", "version": 2, "dataset": "the-tide-clock"}

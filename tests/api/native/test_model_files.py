@@ -20,6 +20,7 @@ from app.config import Settings
 from app.llm.weights.gguf import load_gguf
 from app.main import create_app
 from tests.llm.weights.test_huggingface import load
+from tests.no_assets import no_assets
 from tests.weight_files import CONFIGS, TEMPLATE, VOCABULARY, a_folder, a_gguf, a_network, rewrite, rewrite_header
 
 LIMIT = 4_000_000
@@ -30,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """One service without any assets for all tests; uploads of at most four million bytes."""
     place = tmp_path_factory.mktemp("service")
     chosen = Settings(
-        _env_file=None, data_dir=place / "data", assets_dir=place / "no-assets", max_model_upload_bytes=LIMIT
+        _env_file=None, data_dir=place / "data", assets_dir=no_assets(place / "no-assets"), max_model_upload_bytes=LIMIT
     )
     with TestClient(create_app(chosen), raise_server_exceptions=False) as made:
         yield made
