@@ -13,10 +13,8 @@ from app.llm.data.windows import Batches
 from app.llm.evaluate import mean_loss
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import TrainConfig
+from app.llm.train.frozen import FrozenStates
 from app.llm.train.losses import next_token_loss
-
-REMEMBERED_BYTES = 256 * 1024 * 1024
-"""States of frozen blocks kept for later epochs: some 100,000 tokens of SmolLM2."""
 
 
 def choose_trainable(model: Transformer, config: TrainConfig) -> None:
@@ -66,9 +64,9 @@ class Pretraining:
         self._device = model.token_embedding.weight.device
         self._head = model.token_embedding.weight if model.config.tied else model.output.weight
         # Without dropout the frozen blocks give a window the same states in every epoch.
-        self._remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
-        self._states: dict[tuple[int, int], Tensor] = {}
-        self._forward: Callable[[Tensor], Tensor] = model.from_last_block if self._remembers else model.hidden
+        remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
+        self._frozen = FrozenStates(model) if remembers else None
+        self._forward: Callable[[Tensor], Tensor] = model.from_last_block if remembers else model.hidden
         # What is measured and sampled runs as it is: compiling it, too, takes longer than it saves.
         self._learnt = torch.compile(self._forward) if config.compile else self._forward
 
@@ -106,27 +104,10 @@ class Pretraining:
 
     def _batch(self, batches: Batches, number: int) -> TextBatch:
         inputs, targets = (ids.to(self._device) for ids in batches[number])  # (B, T)
-        keys = [(id(batches), index) for index in batches.indices(number)] if self._remembers else []
+        keys = [(id(batches), index) for index in batches.indices(number)] if self._frozen is not None else []
         return TextBatch(inputs, targets, keys)
 
     def _loss(self, batch: TextBatch, forward: Callable[[Tensor], Tensor]) -> Tensor:
-        states = batch.inputs
-        if self._remembers:
-            pairs = zip(batch.keys, batch.inputs, strict=True)
-            states = torch.cat([self._frozen_states(key, row) for key, row in pairs])  # (B, T, E)
+        states = batch.inputs if self._frozen is None else self._frozen.of(batch.keys, batch.inputs)  # (B, T, E)
         hidden = forward(states)  # (B, T, E)
         return next_token_loss(hidden, batch.targets, self._head)
-
-    def _frozen_states(self, key: tuple[int, int], ids: Tensor) -> Tensor:
-        """States (1, T, E) that enter the last block, taken once a window.
-
-        One window at a time: in a batch its last bits might depend on its neighbours, and a resumed run, which
-        has to take them anew, would meet other neighbours.
-        """
-        if key in self._states:
-            return self._states[key]
-        with torch.no_grad():
-            states = self.model.before_last_block(ids[None])
-        if (len(self._states) + 1) * states.nbytes <= REMEMBERED_BYTES:
-            self._states[key] = states
-        return states

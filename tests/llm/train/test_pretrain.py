@@ -108,7 +108,7 @@ def test_remembered_states_change_no_loss():
     train(recipe(model, config), config, remembering)
     model = network(config_of("llama-tiny"))
     task = recipe(model, config)
-    task._remembers, task._learnt, task._forward = False, model.hidden, model.hidden
+    task._frozen, task._learnt, task._forward = None, model.hidden, model.hidden
     train(task, config, fresh)
     for ours, theirs in zip(remembering.reports[1:], fresh.reports[1:], strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-6)
