@@ -66,19 +66,19 @@ class Unheard:
     """Callbacks that no process but the first has; the loop calls none of them here."""
 
     def check(self) -> None:
-        raise NotImplementedError
+        raise AssertionError("the first process alone is called back")
 
     def on_report(self, report: Report) -> None:
-        raise NotImplementedError
+        raise AssertionError("the first process alone is called back")
 
     def on_sample(self, step: int, text: str) -> None:
-        raise NotImplementedError
+        raise AssertionError("the first process alone is called back")
 
     def on_early_stop(self, best: Best) -> None:
-        raise NotImplementedError
+        raise AssertionError("the first process alone is called back")
 
     def on_checkpoint(self, state: TrainState) -> None:
-        raise NotImplementedError
+        raise AssertionError("the first process alone is called back")
 
 
 def _wait() -> None:
