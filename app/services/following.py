@@ -66,19 +66,19 @@ class Unheard:
     """Callbacks that no process but the first has; the loop calls none of them here."""
 
     def check(self) -> None:
-        raise AssertionError("the first process alone is called back")
+        raise NotImplementedError
 
     def on_report(self, report: Report) -> None:
-        raise AssertionError("the first process alone is called back")
+        raise NotImplementedError
 
     def on_sample(self, step: int, text: str) -> None:
-        raise AssertionError("the first process alone is called back")
+        raise NotImplementedError
 
     def on_early_stop(self, best: Best) -> None:
-        raise AssertionError("the first process alone is called back")
+        raise NotImplementedError
 
     def on_checkpoint(self, state: TrainState) -> None:
-        raise AssertionError("the first process alone is called back")
+        raise NotImplementedError
 
 
 def _wait() -> None:
