@@ -28,7 +28,7 @@ log = get_logger(__name__)
 _Channel: Any = filesystem.Channel  # kombu has no types
 
 
-class Channel(_Channel):  # type: ignore[misc]
+class Channel(_Channel):  # type: ignore[misc]  # its base is Any
     def _put(self, queue: str, payload: Any, **_options: Any) -> None:
         # Named by the clock, not by the machine's uptime, so that order survives a restart.
         name = f"{time_ns()}_{secrets.token_hex(8)}.{queue}.msg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -59,6 +60,6 @@ def _created_at(runtime: Runtime, job_id: str) -> float:
         return jobs.read(session, job_id).created_at
 
 
-def _sent(pieces: object, media_type: str, file_name: str) -> StreamingResponse:
+def _sent(pieces: Iterable[str | bytes], media_type: str, file_name: str) -> StreamingResponse:
     headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
-    return StreamingResponse(pieces, media_type=media_type, headers=headers)  # type: ignore[arg-type]
+    return StreamingResponse(pieces, media_type=media_type, headers=headers)

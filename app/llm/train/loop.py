@@ -274,7 +274,7 @@ class _Run:
             with nullcontext() if is_last else self._ranks.apart():
                 with self._autocast():
                     loss, read = self._loss(batch)
-                (loss / len(numbers)).backward()  # type: ignore[no-untyped-call]
+                (loss / len(numbers)).backward()  # type: ignore[no-untyped-call]  # torch has no types here
             losses.append(loss.detach())
             tokens += read
         return self._ranks.of_all(losses, tokens)

@@ -36,7 +36,7 @@ def next_token_loss(hidden: Tensor, targets: Tensor, weight: Tensor) -> Tensor:
     device = states.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     if torch.is_grad_enabled():
-        loss: Tensor = _PiecewiseLoss.apply(states, wanted, weight, dtype)  # type: ignore[no-untyped-call]
+        loss: Tensor = _PiecewiseLoss.apply(states, wanted, weight, dtype)  # type: ignore[no-untyped-call]  # untyped in torch
         return loss
     with torch.autocast(device, enabled=False):
         weight, total = weight.to(dtype), _zero(dtype, states)
