@@ -112,7 +112,7 @@ class Question:
                 "end": token.end,
                 "share": own,
             }
-            for token, own in zip(read, shares, strict=True)
+            for one, own in zip(read, shares, strict=True)
         ]
 
 
