@@ -106,10 +106,10 @@ class Question:
         read = self.classifier.tokenizer.tokenize(text)[: len(shares)]
         return [
             {
-                "id": token.id,
-                "text": text[token.start : token.end],
-                "start": token.start,
-                "end": token.end,
+                "id": one.id,
+                "text": text[one.start : one.end],
+                "start": one.start,
+                "end": one.end,
                 "share": own,
             }
             for one, own in zip(read, shares, strict=True)
