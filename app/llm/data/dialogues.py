@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from app.llm.data.examples import checked_text
-from app.llm.errors import BadExample, BadField
+from app.llm.errors import BadField
 
 Role = Literal["system", "user", "assistant"]
 RecordKind = Literal["alpaca", "chat", "prompted"]
@@ -125,10 +124,15 @@ def text_of(value: object, line: int, field: str) -> str:
     Raises:
         BadField: it is empty or no text.
     """
+    if not isinstance(value, str):
+        raise BadField(line, field, f"it must be text, not {type(value).__name__}")
+    if not value.strip():
+        raise BadField(line, field, "it is empty")
     try:
-        return checked_text(value, "it", line)
-    except BadExample as error:
-        raise BadField(line, field, error.reason) from None
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadField(line, field, "it holds half a surrogate pair") from None
+    return value
 
 
 def _joined(values: Mapping[str, Any], line: int, joint: str) -> str:

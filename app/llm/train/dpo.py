@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.llm.data.examples import IGNORED, ExampleBatches
-from app.llm.data.taught import TaughtIds, TaughtPair, join_taught
+from app.llm.data.taught import TaughtIds, TaughtPair
+from app.llm.data.taught_batches import join_taught
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import PreferenceConfig
 from app.llm.train.losses import LOGITS_AT_ONCE
