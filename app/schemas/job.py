@@ -133,7 +133,7 @@ class TrainSpec(In):
     )
     max_tokens: int | None = Field(
         None,
-        description="classify, instruct, dpo: what is longer is cut; omitted: the longest text's, or the model's context.",
+        description="classify, instruct, dpo: what is longer is cut; omitted: the longest text's, the model's context.",
     )
     balanced: bool = Field(False, description="classify: of each class as many texts as of the smallest.")
     template: Literal["alpaca", "phi3", "chat"] | None = Field(
