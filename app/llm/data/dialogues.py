@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from app.llm.errors import BadField
 
 Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
 RecordKind = Literal["alpaca", "chat", "prompted"]
 
 FIELDS: dict[RecordKind, tuple[str, ...]] = {
@@ -148,9 +149,10 @@ def _turn(message: object, line: int, field: str) -> Turn:
     odd = sorted(message.keys() - _OF_A_MESSAGE)
     if odd:
         raise BadField(line, f"{field}.{odd[0][:50]}", "a message has role, content and weight alone")
-    role = message.get("role")
-    if role not in get_args(Role):
-        raise BadField(line, f"{field}.role", f"it must be one of {', '.join(get_args(Role))}")
+    given = message.get("role")
+    role = next((known for known in ROLES if known == given), None)
+    if role is None:
+        raise BadField(line, f"{field}.role", f"it must be one of {', '.join(ROLES)}")
     content = _content(message, line, field)
     weight = message.get("weight")
     if weight is not None:
