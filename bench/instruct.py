@@ -1,7 +1,8 @@
-"""The book's instruction set taught to SmolLM2: validation loss before and after, and what it answers to held-out ones.
+"""The book's instruction set taught to SmolLM2: the loss, and what it answers before and after.
 
-The split is the book's, in order: 935 to learn from, 110 to measure the loss on, 55 to answer. The job's own code runs, in this
-process: `python bench/instruct.py instruction-data.json`. Prints a line of JSON a stage; answers go to `--answers`.
+The split is the book's, in order: 935 to learn from, 110 to measure the loss on, 55 to answer. The job's own code
+runs, in this process: `python bench/instruct.py instruction-data.json`. Prints a line of JSON a stage; answers go to
+`--answers`.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def main() -> None:
     tell(before=scores(before, wanted))
     model.train()
     model.requires_grad_(True)
-    task = Instructing(model, config, (learnt, measured), 123, lambda check: "")
+    task = Instructing(model, config, (learnt, measured), 123, lambda _check: "")
     heard = Told()
     train(task, config.with_steps(config.steps(len(task.batches))), heard)
     after = answers(model, tokenizer, answered)

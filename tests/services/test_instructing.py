@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,8 +17,8 @@ from app.llm.checkpoint import ModelMeta, load_model, save_model
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import InstructConfig
-from app.schemas.generate import Message
-from app.services import model_files
+from app.schemas.generate import GenerateIn, Message
+from app.services import generation, model_files
 from app.services.answer_rows import AnswerRows
 from app.services.chat import ChatTemplate
 from app.services.job_rows import Line
@@ -96,6 +97,24 @@ def test_the_model_that_comes_out_knows_its_template(house: House):
     assert losses[-1] < losses[0]
     (sample,) = house.events(job_id, "sample")
     assert sample.data["text"].count("### Response:\n") == 3
+
+
+def test_the_model_that_comes_out_answers_messages_by_it(house: House):
+    queue(house)
+    house.run()
+
+    async def answer() -> str:
+        body = GenerateIn(model="a-model", messages=[Message(role="user", content="Say it.")], max_new_tokens=3)
+        work = await generation.prepare(house.runtime, body)
+        model = await house.runtime.models.wait_for("a-model")
+        assert ByteTokenizer.eos_id in model.stop_ids
+        asked = ByteTokenizer().decode(generation.chat_ids(model, body.messages or []))
+        assert asked.endswith("request.\n\n### Instruction:\nSay it.\n\n### Response:\n")
+        work.start()
+        (choice,) = await work.collect()
+        return choice.finish_reason
+
+    assert asyncio.run(answer()) in ("length", "stop")
 
 
 def test_a_model_with_a_template_of_its_own_keeps_it(house: House):
