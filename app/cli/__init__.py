@@ -21,6 +21,7 @@ from app.cli import (
     processes,
     show,
     tokenizers,
+    train,
     train_answers,
 )
 from app.config import BadSetting
@@ -39,7 +40,9 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
-cli.add_typer(train_answers.cli, name="train")
+train.cli.command("instruct")(train_answers.instruct)
+train.cli.command("dpo")(train_answers.dpo)
+cli.add_typer(train.cli, name="train")
 cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")

@@ -19,7 +19,6 @@ from app.cli.train import (
     Seed,
     Settings,
     Steps,
-    cli,
     run,
     said,
 )
@@ -33,7 +32,6 @@ Trainable = Annotated[str | None, typer.Option(help="all or last_block.")]
 Validation = Annotated[str | None, typer.Option(help="The share of the rows to measure on, or a dataset's id.")]
 
 
-@cli.command("instruct")
 def instruct(
     dataset: Dataset,
     base: Base,
@@ -61,7 +59,6 @@ def instruct(
     run(dataset, body, Asked(key, estimate, print_curl, follow, as_json, url), HINT)
 
 
-@cli.command("dpo")
 def dpo(
     dataset: Dataset,
     base: Base,

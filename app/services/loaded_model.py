@@ -19,6 +19,7 @@ from app.services.float_network import FloatNetwork
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
 from app.services.model_files import BUILT_IN, Place, Weights, stamp
+from app.services.runners import choose_device
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Loader:
     """Of the device that generates."""
     cpu_gate: ComputeGate = field(default_factory=ComputeGate)
     """Of the CPU, where that is another one: what computes there keeps no GPU waiting."""
+
+    @property
+    def gate_of_cpu(self) -> ComputeGate:
+        """What computes on the CPU passes it: the engines' own, where they compute there, too."""
+        return self.gate if choose_device(self.settings) == "cpu" else self.cpu_gate
 
     def load(
         self, place: Place, tell: Tell, on_death: Callable[[], None], make_room: Callable[[], None]

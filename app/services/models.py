@@ -151,8 +151,7 @@ class Models:
     @property
     def cpu_gate(self) -> ComputeGate:
         """What computes on the CPU beside the engines passes it, where they compute there, too."""
-        is_apart = runners.choose_device(self._settings) != "cpu"
-        return self._loader.cpu_gate if is_apart else self._loader.gate
+        return self._loader.gate_of_cpu
 
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name."""

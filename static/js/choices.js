@@ -42,8 +42,9 @@ export async function fillTokenizers(select, note, preferred) {
 export async function fillModels(select, note, preferred, asked = null) {
   const rows = await all("/models", { key: "name" });
   const options = rows.map((row) => {
-    const writes = row.family !== "word2vec";
-    const size = writes ? compact(row.parameters) : "word vectors, which write nothing";
+    const silent = { word2vec: "word vectors, which write nothing", classifier: "a classifier, which writes nothing" }[row.family];
+    const writes = silent === undefined;
+    const size = silent ?? compact(row.parameters);
     const about = row.available ? size : "not on this machine";
     return h("option", { value: row.name, disabled: !row.available || !writes }, `${row.name} (${about})`);
   });
@@ -67,6 +68,12 @@ export async function fillRemoteModels(select, preferred, asked = null) {
 /** Columns of a dataset that may be learnt from. */
 export function textColumns(dataset) {
   return (dataset?.columns ?? []).filter((column) => ["text", "mixed"].includes(column.type)).map((column) => column.name);
+}
+
+/** Columns of a dataset that may be classes. */
+export function labelColumns(dataset) {
+  const types = ["text", "mixed", "number", "boolean"];
+  return (dataset?.columns ?? []).filter((column) => types.includes(column.type)).map((column) => column.name);
 }
 
 /** Datasets; those of rows are disabled where a whole text is wanted. */

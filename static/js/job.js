@@ -1,6 +1,8 @@
 /** The page of one job: what happened so far is fetched, what happens from now on is followed. */
 
+import { AccuracyChart } from "./accuracy_chart.js";
 import { all, call, inWords, sentence } from "./api.js";
+import { drawReport } from "./class_report.js";
 import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
 import { JobControls } from "./job_controls.js";
@@ -19,6 +21,7 @@ class JobPage {
     this.id = id;
     this.path = `/jobs/${encodeURIComponent(id)}`;
     this.chart = new LossChart();
+    this.accuracy = new AccuracyChart();
     this.newest = null;
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
@@ -42,6 +45,7 @@ class JobPage {
       this.job = await follow(this.id, since, (event) => this.take(event), (error) => this.#lost(error));
       this.draw();
       await this.checkpoints();
+      await this.#report();
     } catch (error) {
       say(byId("job-error"), inWords(error));
     } finally {
@@ -70,6 +74,7 @@ class JobPage {
     for (const event of events) this.take(event);
     const rows = (await call(`${this.path}/metrics?points=${CURVE_POINTS}`)).data;
     this.chart.add(rows);
+    this.accuracy.add(rows);
     for (const row of rows) this.#measure(row);
     this.draw();
     return events.at(-1)?.id ?? null;
@@ -89,10 +94,21 @@ class JobPage {
     await this.checkpoints();
   }
 
+  /** Of a classifier; a job that kept nothing back has none. */
+  async #report() {
+    if (this.job.recipe !== "classify" || this.job.status !== "succeeded") return;
+    try {
+      drawReport(await call(`${this.path}/report`));
+    } catch (error) {
+      if (error.code !== "report_not_found") throw error;
+    }
+  }
+
   async #setup() {
-    const { recipe, dataset, model, tokenizer, validation, train, seed } = this.job;
+    const { recipe, dataset, model, tokenizer, validation, train, seed, columns, test } = this.job;
     const changed = Object.fromEntries(Object.entries(train).filter(([, value]) => value !== null));
     const body = { recipe, dataset, model, validation, train: changed, seed };
+    if (Object.keys(columns).length) Object.assign(body, { columns, test });
     if (typeof model !== "string") body.tokenizer = tokenizer;
     byId("job-command").textContent = curl("/jobs", body);
     drawSetup(this.job, await this.#datasetName(dataset));
@@ -118,6 +134,7 @@ class JobPage {
   take(event) {
     if (event.type === "metrics") {
       this.chart.add([event.data]);
+      this.accuracy.add([event.data]);
       this.#measure(event.data);
       this.draw();
       return;

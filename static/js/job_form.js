@@ -1,7 +1,7 @@
 /** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
 
 import { call, inWords } from "./api.js";
-import { fillDatasets, fillModels, fillTokenizers, textColumns } from "./choices.js";
+import { fillDatasets, fillModels, fillTokenizers, labelColumns, textColumns } from "./choices.js";
 import { curl } from "./command.js";
 import { DatasetReport } from "./dataset_report.js";
 import { byId, h, say } from "./dom.js";
@@ -18,7 +18,10 @@ const TRAIN_NUMBERS = {
   checkpoint_every: "checkpoint-every",
 };
 const FIELDS = {
+  recipe: "recipe",
   dataset: "dataset",
+  "columns.text": "column",
+  "columns.label": "label-column",
   "model.preset": "preset",
   tokenizer: "tokenizer",
   model: "model",
@@ -109,17 +112,31 @@ class JobForm {
   #showColumns(dataset) {
     const select = byId("column");
     byId("column-field").hidden = dataset?.rows == null;
+    byId("label-field").hidden = dataset?.rows == null || !this.#tellsClasses();
     if (select.dataset.of === dataset?.id) return;
     select.dataset.of = dataset?.id ?? "";
     const names = textColumns(dataset);
     const options = names.map((name) => h("option", { value: name, selected: name.toLowerCase() === "text" }, name));
     select.replaceChildren(...options);
+    const labels = labelColumns(dataset);
+    const usual = labels.find((name) => ["label", "category", "class"].includes(name.toLowerCase()));
+    byId("label-column").replaceChildren(...labels.map((name) => h("option", { value: name, selected: name === usual }, name)));
+  }
+
+  #tellsClasses() {
+    return byId("recipe").value === "classify";
+  }
+
+  #learnt() {
+    const dataset = byId("dataset").value;
+    const column = byId("column-field").hidden ? "" : byId("column").value;
+    if (!this.#tellsClasses()) return { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
+    const columns = column ? { text: column, label: byId("label-column").value } : {};
+    return { recipe: "classify", dataset, columns };
   }
 
   #body() {
-    const dataset = byId("dataset").value;
-    const column = byId("column-field").hidden ? "" : byId("column").value;
-    const body = { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
+    const body = this.#learnt();
     const train = {};
     if (this.#kind() === "new") {
       body.model = { preset: byId("preset").value };
@@ -128,12 +145,13 @@ class JobForm {
       body.model = byId("model").value;
       if (byId("last-block").checked) train.trainable = "last_block";
     }
+    if (this.#tellsClasses()) train.trainable ??= "all";
     for (const [name, id] of Object.entries(TRAIN_NUMBERS)) {
       const value = numberIn(id);
       if (value !== undefined) train[name] = value;
     }
     const prompt = byId("sample-prompt").value;
-    if (prompt) train.sample_prompt = prompt;
+    if (prompt && !this.#tellsClasses()) train.sample_prompt = prompt;
     const name = byId("name").value.trim();
     if (name) body.name = name;
     const seed = numberIn("job-seed");
