@@ -29,7 +29,7 @@ Reference = Callable[[], AbstractContextManager[Transformer]]
 """The network that the run starts from, frozen and in evaluation mode, as long as the context is open: a copy, or the
 one that learns with its adapters off."""
 PAD = 0
-FIGURES = ("margin", "accuracy", "kl", "chosen_reward", "rejected_reward")
+FIGURES = ("margin", "val_accuracy", "kl", "chosen_reward", "rejected_reward")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Preferring:
         found = {
             "loss": loss.loss.item(),
             "margin": loss.margin.item(),
-            "accuracy": won,
+            "val_accuracy": won,
             "chosen_reward": loss.chosen_reward.mean().item(),
             "rejected_reward": loss.rejected_reward.mean().item(),
         }

@@ -95,7 +95,7 @@ def test_loss_figures_and_gradient_are_those_of_the_formula_in_float64(log_proba
     with torch.no_grad():
         assert task.validation_loss(lambda: None) == pytest.approx(expected.item(), rel=1e-9)
     assert task.figures["margin"] == pytest.approx(ahead.mean().item(), rel=1e-9)
-    assert task.figures["accuracy"] == (ahead > 0).double().mean().item()
+    assert task.figures["val_accuracy"] == (ahead > 0).double().mean().item()
     for kind, values in rewards.items():
         assert task.figures[f"{kind}_reward"] == pytest.approx(values.mean().item(), rel=1e-9)
     assert set(task.figures) == set(FIGURES)
@@ -130,7 +130,7 @@ def test_preferences_are_learnt_and_the_reference_stays():
     task = a_task((copy.deepcopy(reference), reference), pairs(64), pairs(16, seed=3), learning_rate=1e-2)
     config = PreferenceConfig(batch_size=8, learning_rate=1e-2).with_steps(30)
     train(task, config, Recorder(model=task.model))
-    assert task.figures["accuracy"] == 1.0
+    assert task.figures["val_accuracy"] == 1.0
     assert task.figures["margin"] > 1.0
     assert task.figures["kl"] > 0.0
     for name, value in reference.state_dict().items():
