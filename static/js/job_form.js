@@ -1,7 +1,7 @@
 /** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
 
 import { call, inWords } from "./api.js";
-import { fillDatasets, fillModels, fillTokenizers, labelColumns, textColumns } from "./choices.js";
+import { fillDatasets, fillModels, fillTokenizers, isTaught, labelColumns, textColumns } from "./choices.js";
 import { curl } from "./command.js";
 import { DatasetReport } from "./dataset_report.js";
 import { byId, h, say } from "./dom.js";
@@ -192,7 +192,7 @@ class JobForm {
     try {
       const dataset = await call("/datasets", { method: "POST", form });
       this.datasets = await fillDatasets(byId("dataset"), { takesRows: true });
-      const usable = dataset.rows === null || textColumns(dataset).length > 0;
+      const usable = dataset.rows === null || textColumns(dataset).length > 0 || isTaught(dataset);
       if (usable) byId("dataset").value = dataset.id;
       byId("file-note").textContent = `Uploaded: ${dataset.name}, ${contents(dataset)}. ${usable ? "It is chosen above." : "No column of it is text."}`;
     } catch (error) {
