@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -173,3 +175,61 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits():
     train(resumed, config, Recorder(model=resumed.model), resume=heard.states[-1])
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+class OurOutputs:
+    """What trl reads off a causal model with a fused head, computed by one of our networks."""
+
+    def __init__(self, network: Transformer, ids: torch.Tensor, labels: torch.Tensor) -> None:
+        logits = network(ids)[:, :-1]  # (2B, T - 1, V)
+        shares, wanted = logits.log_softmax(-1), labels[:, 1:]
+        counts = wanted != IGNORED
+        self.log_probs = shares.gather(-1, wanted.clamp(min=0)[..., None])[..., 0] * counts
+        self.entropy = -(shares.exp() * shares).sum(-1)
+        self.mean_logits = logits.mean(-1)
+        self.is_top1 = logits.argmax(-1) == wanted
+
+
+class AsCausalModel(torch.nn.Module):
+    is_gradient_checkpointing = False
+
+    def __init__(self, network: Transformer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor, **_more: object) -> OurOutputs:
+        return OurOutputs(self.network, input_ids, labels)
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.5])
+def test_loss_and_rewards_are_trls(beta):
+    """By trl's own code on our networks; it is no dependency, so that this runs where somebody has it."""
+    trainer = pytest.importorskip("trl.trainer.dpo_trainer", reason="needs trl").DPOTrainer
+    rows = pairs(4)
+    policy, reference = networks(torch.float64)
+    task = a_task((policy, reference), rows, rows, beta=beta, log_probability="sum")
+    answers = [*(row.chosen for row in rows), *(row.rejected for row in rows)]
+    longest = max(len(row.ids) for row in answers)
+    rest = [longest - len(row.ids) for row in answers]
+    inputs = {
+        "input_ids": torch.tensor([row.ids + [0] * more for row, more in zip(answers, rest, strict=True)]),
+        "completion_mask": torch.tensor([row.learnt + [False] * more for row, more in zip(answers, rest, strict=True)]),
+        "attention_mask": torch.tensor(
+            [[True] * len(row.ids) + [False] * more for row, more in zip(answers, rest, strict=True)]
+        ),
+    }
+    metrics: dict[str, dict[str, list[float]]] = {"train": defaultdict(list), "eval": defaultdict(list)}
+    asked = SimpleNamespace(
+        model=AsCausalModel(policy), ref_model=AsCausalModel(reference), beta=beta, loss_types=["sigmoid"],
+        loss_weights=[1.0], f_divergence_type="reverse_kl", ld_alpha=None, precompute_ref_logps=False,
+        aux_loss_enabled=False, use_weighting=False, label_smoothing=0.0, _metrics=metrics, _total_train_tokens=0,
+        _tp_size=1, args=SimpleNamespace(gradient_checkpointing_kwargs=None),
+        accelerator=SimpleNamespace(device=torch.device("cpu"), gather_for_metrics=lambda value: value, gather=lambda value: value),
+    )  # fmt: skip
+    expected = trainer._compute_loss(asked, asked.model, inputs, return_outputs=False)
+    assert task.validation_loss(lambda: None) == pytest.approx(expected.item(), rel=1e-9)
+    (told,) = (kind for kind in metrics.values() if kind)
+    for kind in ("chosen", "rejected"):
+        assert beta * task.figures[f"{kind}_reward"] == pytest.approx(told[f"rewards/{kind}"][0], rel=1e-6)
+    assert beta * task.figures["margin"] == pytest.approx(told["rewards/margins"][0], rel=1e-6)
+    assert task.figures["val_accuracy"] == told["rewards/accuracies"][0]
