@@ -190,6 +190,10 @@ class OurOutputs:
         self.is_top1 = logits.argmax(-1) == wanted
 
 
+def as_it_is(value: torch.Tensor) -> torch.Tensor:
+    return value
+
+
 class AsCausalModel(torch.nn.Module):
     is_gradient_checkpointing = False
 
@@ -224,7 +228,7 @@ def test_loss_and_rewards_are_trls(beta):
         loss_weights=[1.0], f_divergence_type="reverse_kl", ld_alpha=None, precompute_ref_logps=False,
         aux_loss_enabled=False, use_weighting=False, label_smoothing=0.0, _metrics=metrics, _total_train_tokens=0,
         _tp_size=1, args=SimpleNamespace(gradient_checkpointing_kwargs=None),
-        accelerator=SimpleNamespace(device=torch.device("cpu"), gather_for_metrics=lambda value: value, gather=lambda value: value),
+        accelerator=SimpleNamespace(device=torch.device("cpu"), gather_for_metrics=as_it_is, gather=as_it_is),
     )  # fmt: skip
     expected = trainer._compute_loss(asked, asked.model, inputs, return_outputs=False)
     assert task.validation_loss(lambda: None) == pytest.approx(expected.item(), rel=1e-9)
