@@ -52,6 +52,12 @@ def choose(wanted: str, to_use: str = "auto", count: int = 1) -> torch.device:
     return torch.device("cuda" if cards >= count and wanted != "cpu" else "cpu")
 
 
+def lacks_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 products are emulated there, some hundred times slower than float32 (x86 without AVX-512)."""
+    known = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)  # private: asked where it is there
+    return device.type == "cpu" and known is not None and not known()
+
+
 def part_of(run: Run, ranks: Ranks) -> Task:
     """The task of this process.
 

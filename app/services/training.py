@@ -160,6 +160,9 @@ class _Attempt:
         run = self._recipe.make_run(self._runtime, self._job, self._encoder, model, meta, self.check)
         task = train_devices.part_of(run, self._ranks)
         flops = run.flops_per_token
+        if run.config.precision == "bfloat16" and train_devices.lacks_bfloat16(device):
+            told = "this processor emulates bfloat16, which is far slower than float32: duplicate the job with that"
+            self._progress.message(told, level="warn", data={"param": "train.precision"})
         peak = None if flops is None else self._ranks.count * matrix_product_peak(device, run.config.precision)
         self._gauge = Gauge(device, flops, peak)
         resume = resumed[2] if resumed else None

@@ -63,3 +63,11 @@ def test_each_process_takes_a_card_of_its_own(cards, threads, monkeypatch, setti
         job = a_job(session, devices=2, device="cuda")
     assert train_devices.take(job, settings, local_rank=1) == torch.device("cuda", 1)
     assert taken == [torch.device("cuda", 1)]
+
+
+def test_bfloat16_is_asked_of_a_processor_alone(monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert train_devices.lacks_bfloat16(torch.device("cpu"))
+    assert not train_devices.lacks_bfloat16(torch.device("cuda"))
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    assert not train_devices.lacks_bfloat16(torch.device("cpu"))

@@ -588,6 +588,18 @@ def test_a_job_that_is_to_compile_fails_where_nothing_compiles(house: House, mon
     assert (house.row(job_id).error["code"], house.row(job_id).error["param"]) == ("compiler_missing", "train.compile")
 
 
+@pytest.mark.parametrize(
+    ("emulates", "precision", "warned"), [(True, "bfloat16", 1), (True, "float32", 0), (False, "bfloat16", 0)]
+)
+def test_a_processor_that_emulates_bfloat16_is_told_of(house: House, monkeypatch, emulates, precision, warned):
+    monkeypatch.setattr(training.train_devices, "lacks_bfloat16", lambda _device: emulates)
+    job_id = house.job(train={"precision": precision, "max_steps": 1})
+    house.run()
+    told = [event for event in house.events(job_id, "message") if event.level == "warn"]
+    assert [event.data["param"] for event in told] == ["train.precision"] * warned
+    assert house.row(job_id).status == "succeeded"
+
+
 def test_a_name_that_was_taken_meanwhile_fails_the_job(house: House):
     add_model(house, "a-model", house.tokenizer.vocab_size)
     before = house.weights()
