@@ -61,7 +61,9 @@ class Chosen:
 
     @property
     def joint(self) -> str:
-        return JOINTS[self.name]
+        """What stands between an instruction and its input: also of a model that was taught by one of ours."""
+        name = next((known for known, source in TEMPLATES.items() if source == self.source), self.name)
+        return JOINTS[name]
 
     def template(self, tokenizer: Tokenizer) -> ChatTemplate:
         """Ready to render: a model's own in a process of its own."""

@@ -54,6 +54,8 @@ def test_where_none_is_asked_for_it_is_the_models_own():
     assert chosen(None, CHATML, tokenizer).source == CHATML
     assert chosen(None, None, tokenizer).name == "alpaca"
     assert chosen("phi3", CHATML, tokenizer).source == TEMPLATES["phi3"]
+    taught = chosen(None, TEMPLATES["alpaca"], tokenizer)
+    assert (taught.name, taught.joint) == ("chat", JOINTS["alpaca"])
 
 
 def test_what_cannot_be_is_refused():
