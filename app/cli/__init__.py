@@ -9,7 +9,21 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, classify, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers, train
+from app.cli import (
+    call,
+    classify,
+    datasets,
+    doctor,
+    inspect,
+    jobs,
+    metrics,
+    models,
+    processes,
+    show,
+    tokenizers,
+    train,
+    train_answers,
+)
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -26,6 +40,8 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
+train.cli.command("instruct")(train_answers.instruct)
+train.cli.command("dpo")(train_answers.dpo)
 cli.add_typer(train.cli, name="train")
 cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)

@@ -1,4 +1,4 @@
-/** A recipe's own figures by step, from 0 to 1: the accuracy of a classifier on what it learns from and on what is kept back. */
+/** A recipe's own figures by step, from 0 to 1: the share told rightly of what is learnt from and of what is kept back. */
 
 import { byId } from "./dom.js";
 import { CONFIG, layout, trace } from "./loss_chart.js";

@@ -80,10 +80,15 @@ export function labelColumns(dataset) {
 export async function fillDatasets(select, { takesRows = false } = {}) {
   const rows = await all("/datasets");
   const options = rows.map((row) => {
-    const usable = row.kind === "text" || (takesRows && textColumns(row).length > 0);
+    const usable = row.kind === "text" || (takesRows && (textColumns(row).length > 0 || isTaught(row)));
     const about = row.kind !== "text" ? `, ${count(row.rows)} rows` : row.source === "builtin" ? ", built in" : "";
     return h("option", { value: row.id, disabled: !usable }, `${row.name} (${size(row.bytes)}${about})`);
   });
   fill(select, options);
   return rows;
+}
+
+/** Whether rows are dialogues or pairs of answers, whose columns need not be texts. */
+export function isTaught(row) {
+  return ["instructions", "chat", "preferences"].includes(row.kind);
 }

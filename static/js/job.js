@@ -10,6 +10,7 @@ import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
 import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
+import { PreferenceChart } from "./preference_chart.js";
 
 const WAITING_LONG_S = 15;
 const ASK_EVERY_S = 5;
@@ -22,6 +23,7 @@ class JobPage {
     this.path = `/jobs/${encodeURIComponent(id)}`;
     this.chart = new LossChart();
     this.accuracy = new AccuracyChart();
+    this.preference = new PreferenceChart();
     this.newest = null;
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
@@ -75,6 +77,7 @@ class JobPage {
     const rows = (await call(`${this.path}/metrics?points=${CURVE_POINTS}`)).data;
     this.chart.add(rows);
     this.accuracy.add(rows);
+    this.preference.add(rows);
     for (const row of rows) this.#measure(row);
     this.draw();
     return events.at(-1)?.id ?? null;
@@ -135,6 +138,7 @@ class JobPage {
     if (event.type === "metrics") {
       this.chart.add([event.data]);
       this.accuracy.add([event.data]);
+      this.preference.add([event.data]);
       this.#measure(event.data);
       this.draw();
       return;
