@@ -1,4 +1,4 @@
-"""How well a model foretells a text: the loss of each of its tokens, in windows (Jelinek et al. 1977). Knows no text."""
+"""How well a model foretells a text: what each token costs, in windows (Jelinek et al. 1977). Knows no text."""
 
 from __future__ import annotations
 
