@@ -40,6 +40,19 @@ class WordVectorsConfigOut(Out):
     emb_dim: int
 
 
+class ClassifierConfigOut(Out):
+    """A network that tells classes: its body, and how they are read off it."""
+
+    body: ModelConfigOut
+    classes: list[str]
+    reads: Literal["last_token", "last_place", "first_token"]
+    max_tokens: int = Field(description="Longer texts are cut.")
+    pad_id: int
+    threshold: float | None = Field(
+        description="Of two classes: from which probability on the second one is told; null: the likelier one is."
+    )
+
+
 class BytesByPartOut(Out):
     """Bytes of the weights in float32, by what they are for."""
 
@@ -98,8 +111,12 @@ class ProgressOut(Out):
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
-    family: Literal["gpt2", "llama", "word2vec"] = Field(description="`word2vec` models do not generate.")
-    config: ModelConfigOut | WordVectorsConfigOut
+    family: Literal["gpt2", "llama", "word2vec", "classifier"] = Field(
+        description="`word2vec` models and classifiers do not generate."
+    )
+    config: ClassifierConfigOut | ModelConfigOut | WordVectorsConfigOut
+    classes: list[str] | None = Field(description="That a classifier tells, in the order of its probabilities.")
+    threshold: float | None = Field(description="Of a classifier of two classes.")
     tokenizer: str
     parameters: int
     size_bytes: int

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.db.base import new_id
 from app.errors import DataMissing, InvalidRequest, NoDiskSpace, WrongModel
-from app.llm.config import ModelConfig, Word2VecConfig
+from app.llm.config import ClassifierConfig, ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig, LLMError
 from app.llm.tokenizer.vocabulary import vocabulary_of
 from app.services import model_files
@@ -82,6 +82,9 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], we
     info, place = _find(runtime, name)
     if isinstance(info.config, Word2VecConfig):
         raise WrongModel(f"name: {name} holds word vectors, which only /download takes elsewhere", param="name")
+    if isinstance(info.config, ClassifierConfig):
+        told = "is a classifier, whose classes these formats have no place for; /download gives its weights"
+        raise WrongModel(f"name: {name} {told}", param="name")
     with _refusals(name):
         model = _opened(runtime, info, place)
     if kind == "gguf" and model.vocabulary is None:

@@ -18,9 +18,9 @@ from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
-from app.llm.train.config import TrainConfig
+from app.llm.train.config import ClassifyConfig, TrainConfig
 from app.schemas.job import HeldOut, JobCreate
-from app.services import compiling, datasets, networks, tokens, train_presets, word2vec_checks
+from app.services import classify_checks, compiling, datasets, networks, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
@@ -194,8 +194,11 @@ def _check_book_parts(config: ModelConfig) -> None:
 RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
+    "classify": classify_checks.check,
 }
-ROW_RECIPES: dict[str, RowRecipe] = {}
+ROW_RECIPES: dict[str, RowRecipe] = {
+    "classify": RowRecipe(ClassifyConfig, classify_checks.count),
+}
 """Those that learn from rows."""
 DIVISIBLE = {"pretrain"}
 """Recipes in which every part of a batch counts as much as its share: the mean of the parts' losses is the batch's."""
