@@ -75,7 +75,7 @@ def losses(model: Transformer, ids: Sequence[int], span: Span) -> Tensor:
     size = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
     found = [
         F.cross_entropy(model.head(part).float(), wanted, reduction="none")
-        for part, wanted in zip(hidden.split(size), targets.split(size), strict=True)
+        for part, wanted in zip(torch.split(hidden, size), torch.split(targets, size), strict=True)
     ]
     return torch.cat(found).double().cpu()
 

@@ -48,9 +48,7 @@ def report(work: Work) -> list[dict[str, Any]]:
             failed += each.error is not None
             if each.error is None:
                 figures = each.figures
-                sums = Loss(
-                    sums.nats + figures["nats"], sums.tokens + figures["tokens"], sums.bytes + figures["bytes"]
-                )
+                sums = Loss(sums.nats + figures["nats"], sums.tokens + figures["tokens"], sums.bytes + figures["bytes"])
         if not sums.tokens and not failed:
             raise InvalidRequest("dataset: it has no text of two tokens, so nothing can be foretold", param="dataset")
         perplexity = sums.perplexity

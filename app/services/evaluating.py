@@ -54,12 +54,13 @@ def run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | No
         TrainingStopped: `should_stop` said why, or the job is lost.
     """
     job = _job(runtime, progress.job_id)
-    assert job is not None and job.evaluate is not None, "is_wanted() was asked"
+    assert job is not None, "is_wanted() was asked"
+    assert job.evaluate is not None, "and said that it is one"
     work = Work(runtime, job, progress, should_stop)
     work.check()
     kind = KINDS[job.evaluate["kind"]]
     kind.run(work)
-    report = {"kind": job.evaluate["kind"], "rows": work.steps_a_model, "models": kind.report(work)}
+    report = {"kind": job.evaluate["kind"], "dataset": work.rows.dataset.id, "models": kind.report(work)}
     with progress.writing() as session:
         row = job_table.hold(session, job.id, progress.fence)
         assert row is not None, "writing() holds it"

@@ -17,7 +17,7 @@ from app.llm.config import ClassifierConfig, ModelConfig
 from app.schemas.evaluation import EvaluateSpec, JudgeSpec
 from app.schemas.job import JobCreate
 from app.services import datasets, model_files, outgoing
-from app.services.evaluation_rows import ROLES, EvaluationRows, columns_of, question_of
+from app.services.evaluation_rows import ROLES, EvaluationRows, check_label, columns_of, question_of
 from app.services.job_checks import FROM_BYTES
 from app.services.job_rows import LOOKED_AT_BYTES
 from app.services.model_info import ModelInfo
@@ -46,7 +46,8 @@ def row_of(runtime: Runtime, body: JobCreate, job_id: str) -> JobRow:
         AppError: what is wrong with the request, and which field.
     """
     spec = _checked(body)
-    assert isinstance(body.dataset, str) and isinstance(body.model, str), "_checked() saw to it"
+    assert isinstance(body.dataset, str), "_checked() saw to it"
+    assert isinstance(body.model, str), "as well"
     seed = secrets.randbelow(DRAWN_SEEDS) if body.seed is None else body.seed
     with runtime.database.read() as session:
         infos = _models(session, runtime, body.model, spec)
@@ -60,7 +61,7 @@ def row_of(runtime: Runtime, body: JobCreate, job_id: str) -> JobRow:
         rows.check()
     if "messages" in columns:
         _check_styles(spec, infos)
-    _check_lines(runtime, spec.kind, rows)
+    _check_lines(runtime, spec.kind, rows, infos)
     steps = rows.count * len(infos) if dataset.rows is not None else None
     return JobRow(
         id=job_id,
@@ -118,8 +119,7 @@ def _models(session: Session, runtime: Runtime, first: str, spec: EvaluateSpec) 
     find = model_files.find_any if spec.kind == "accuracy" else model_files.find
     params = ["model", *(f"evaluate.against.{place}" for place in range(len(spec.against)))]
     infos = [
-        _told_of(param, lambda: _info(session, runtime, name, find))
-        for name, param in zip([first, *spec.against], params, strict=True)
+        _info(session, runtime, name, find, param) for name, param in zip([first, *spec.against], params, strict=True)
     ]
     if spec.kind == "accuracy":
         for info, param in zip(infos, params, strict=True):
@@ -128,15 +128,11 @@ def _models(session: Session, runtime: Runtime, first: str, spec: EvaluateSpec) 
     return infos
 
 
-def _info(session: Session, runtime: Runtime, name: str, find: Callable[..., Any]) -> ModelInfo:
-    find(session, runtime.storage, name)
-    return runtime.catalogue.info(session, name)
-
-
-def _told_of(param: str, look: Callable[[], ModelInfo]) -> ModelInfo:
-    """What `look` finds; a refusal is told of the field that named the model."""
+def _info(session: Session, runtime: Runtime, name: str, find: Callable[..., Any], param: str) -> ModelInfo:
+    """What is known of a model; a refusal is told of the field that named it."""
     try:
-        return look()
+        find(session, runtime.storage, name)
+        return runtime.catalogue.info(session, name)
     except AppError as error:
         raise type(error)(f"{param}: {error.message.removeprefix('model: ')}", param=param) from error
 
@@ -147,7 +143,7 @@ def _check_judge(session: Session, runtime: Runtime, judge: JudgeSpec) -> None:
             if field in judge.model_fields_set and getattr(judge, field) is not None:
                 param = f"evaluate.judge.{field}"
                 raise UnknownField(f"{param}: of a server alone; give `url` as well", param=param)
-        _told_of("evaluate.judge.model", lambda: _info(session, runtime, judge.model, model_files.find))
+        _info(session, runtime, judge.model, model_files.find, "evaluate.judge.model")
         return
     try:
         outgoing.check(judge.url, private=runtime.settings.judge_private_addresses)
@@ -189,14 +185,17 @@ def _check_styles(spec: EvaluateSpec, infos: list[ModelInfo]) -> None:
             raise NoChatTemplate(f"model: {info.name} has no chat template, and these rows are messages", param="model")
 
 
-def _check_lines(runtime: Runtime, kind: str, rows: EvaluationRows) -> None:
+def _check_lines(runtime: Runtime, kind: str, rows: EvaluationRows, infos: list[ModelInfo]) -> None:
     """Read the rows, of a large dataset its beginning: the rest is seen to before the first one is answered."""
     if not rows.columns:
         return
     is_large = rows.dataset.size_bytes > FROM_BYTES
     for line in rows.lines(runtime.storage, LOOKED_AT_BYTES if is_large else None):
-        if kind in ("answers", "judge"):
-            question_of(line, rows.columns)
+        if kind == "perplexity":
+            line.text(rows.columns["text"])
+        elif kind == "accuracy":
+            for info in infos:
+                assert isinstance(info.config, ClassifierConfig), "_models() saw to it"
+                check_label(line, rows.columns, info.name, info.config)
         else:
-            for column in rows.columns.values():
-                line.text(column)
+            question_of(line, rows.columns)

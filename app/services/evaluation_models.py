@@ -61,7 +61,9 @@ class Writer:
 
     def chat_ids(self, messages: Sequence[Message]) -> list[int]:
         if self.template is None:
-            raise NoChatTemplate(f"evaluate.prompt_style: {self.name} has no chat template", param="evaluate.prompt_style")
+            raise NoChatTemplate(
+                f"evaluate.prompt_style: {self.name} has no chat template", param="evaluate.prompt_style"
+            )
         return self.template.encode(messages)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.db.tables.dataset import DatasetRow
 from app.db.tables.job import JobRow
 from app.errors import InvalidRequest
+from app.llm.config import ClassifierConfig
 from app.llm.data.columns import roles
 from app.llm.data.dialogues import FIELDS, Turn, dialogue_of, text_of
 from app.llm.data.instructions import Instruction
@@ -18,6 +19,7 @@ from app.llm.errors import BadField
 from app.schemas.evaluation import MAX_ROWS
 from app.schemas.job import ColumnsSpec
 from app.services import datasets
+from app.services.classify_checks import label_and_text
 from app.services.dataset_texts import source_of
 from app.services.job_rows import JobRows, Line
 from app.services.storage import Storage
@@ -108,7 +110,7 @@ class EvaluationRows:
         known = self.dataset.rows or 0
         if self.count == known:
             return None
-        return set(random.Random(self.seed).sample(range(known), self.count))  # noqa: S311 - no secret
+        return set(random.Random(self.seed).sample(range(known), self.count))
 
 
 def columns_of(kind: str, dataset: DatasetRow, given: ColumnsSpec) -> dict[str, str]:
@@ -171,3 +173,14 @@ def question_of(line: Line, columns: Mapping[str, str]) -> Question:
         raise line.refused(error.reason) from error
     is_instruction = "instruction" in columns
     return Question(line.number, dialogue.turns[:-1], task, is_instruction, dialogue.turns[-1].content)
+
+
+def check_label(line: Line, columns: Mapping[str, str], name: str, shape: ClassifierConfig) -> None:
+    """Pass a row whose label is one of the classifier's.
+
+    Raises:
+        InvalidRequest: it is another, or is missing; or there is no text.
+    """
+    label, _ = label_and_text(line, columns)
+    if label not in shape.classes:
+        raise line.refused(f"the label {label[:100]!r} is none of {name}'s: {', '.join(shape.classes[:20])}")

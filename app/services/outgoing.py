@@ -88,9 +88,7 @@ class Answer:
     body: bytes
 
 
-def ask(
-    url: str, body: bytes, headers: dict[str, str], *, private: bool, total_s: float, max_bytes: int
-) -> Answer:
+def ask(url: str, body: bytes, headers: dict[str, str], *, private: bool, total_s: float, max_bytes: int) -> Answer:
     """As `post`, with what is answered.
 
     Raises:

@@ -14,6 +14,7 @@ from app.api.native import (
     model_files,
     models,
     reports,
+    results,
     tokenizers,
     tokens,
     windows,
@@ -34,6 +35,7 @@ routers = [
     estimates.router,
     jobs.router,
     reports.router,
+    results.router,
     job_metrics.router,
     job_control.router,
 ]

@@ -63,9 +63,7 @@ def side_by_side(session: Session, job_id: str, after: int, limit: int) -> list[
     wanted = list(session.scalars(numbers.order_by(ResultRow.row).limit(limit)))
     if not wanted:
         return []
-    query = select(ResultRow).where(
-        ResultRow.job_id == job_id, ResultRow.row > after, ResultRow.row <= wanted[-1]
-    )
+    query = select(ResultRow).where(ResultRow.job_id == job_id, ResultRow.row > after, ResultRow.row <= wanted[-1])
     found: dict[int, list[ResultRow]] = {number: [] for number in wanted}
     for each in session.scalars(query.order_by(ResultRow.row, ResultRow.place)):
         found.setdefault(each.row, []).append(each)
