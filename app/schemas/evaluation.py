@@ -77,3 +77,17 @@ class ResultQuery(BaseModel):
 
     after: int = Field(0, ge=0, le=2**31 - 1, description="The row that the page before ended with.")
     limit: int = Field(100, ge=1, le=1000)
+
+
+class EvaluationReportOut(Out):
+    """What all rows together say of each model. Null where there is nothing to divide by."""
+
+    object: Literal["evaluation.report"] = "evaluation.report"
+    kind: Kind
+    dataset: str
+    models: list[dict[str, Any]] = Field(
+        description="`model`, `rows`, `failed`, and the kind's figures. perplexity: `tokens`, `bytes`, "
+        "`nats_per_token`, `perplexity`, `bits_per_byte`. accuracy: as the report of a classify job. answers: "
+        "`exact_match`, `token_f1`, `answer_tokens`. judge, besides: `score`, `scored`, `unparsable`, "
+        "`judge_failed`; pairwise `against` and `verdicts`."
+    )

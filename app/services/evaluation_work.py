@@ -75,7 +75,7 @@ class Work:
 
     def add(self, row: int, **found: Any) -> None:
         """Keep what came of a row with the present model; it is written within about half a second."""
-        empty = {"prompt": None, "reference": None, "answer": None, "figures": {}, "error": None}
+        empty: dict[str, Any] = {"prompt": None, "reference": None, "answer": None, "figures": {}, "error": None}
         kept = empty | found | {"row": row, "model": self.models[self.place], "judgements": []}
         self._waiting.append(_stored(kept))
         self._step += 1

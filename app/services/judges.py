@@ -1,4 +1,4 @@
-"""Who marks answers: a model of this service, or one of an OpenAI-compatible server. Each reply is handed on as it came.
+"""Who marks answers: a model here, or one of an OpenAI-compatible server. Replies are handed on as they came.
 
 A server that fails, or does not answer in time, is asked again, a few times; then that is what came of the question.
 """
