@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import httpx
 import typer
 from typer.core import TyperGroup
@@ -24,7 +23,7 @@ DATASET_ID = "DATASET_ID"
 class Recipes(TyperGroup):
     """Without the name of a recipe, `pretrain` is meant."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, "--help"):
             args = ["pretrain", *args]
         return super().parse_args(ctx, args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.errors import InvalidRequest, TooLarge
@@ -87,7 +88,10 @@ class Question:
         from app.llm import verdict
 
         shape = self.classifier.shape
-        return {n: in_turn(lambda n=n: verdict.shares(network, shape, self.ids[n], told[n])) for n in sorted(told)}
+        found: dict[int, Shares] = {}
+        for number in sorted(told):
+            found[number] = in_turn(partial(verdict.shares, network, shape, self.ids[number], told[number]))
+        return found
 
     def _row(self, number: int, told: int, chances: list[float], shares: Shares | None) -> dict[str, Any]:
         shape, ids = self.classifier.shape, self.ids[number]
@@ -106,10 +110,10 @@ class Question:
         read = self.classifier.tokenizer.tokenize(text)[: len(shares)]
         return [
             {
-                "id": token.id,
-                "text": text[token.start : token.end],
-                "start": token.start,
-                "end": token.end,
+                "id": one.id,
+                "text": text[one.start : one.end],
+                "start": one.start,
+                "end": one.end,
                 "share": own,
             }
             for one, own in zip(read, shares, strict=True)
