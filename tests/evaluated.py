@@ -116,12 +116,17 @@ class House:
         return found
 
 
+def settings_in(folder: Path) -> Settings:
+    """For a house that several tests share."""
+    return Settings(_env_file=None, data_dir=folder / "data", database_url="", broker_url="", device="cpu")
+
+
 def no_kernels(_settings: Settings) -> Path:
     raise NoKernels("PyTorch's operators will do here")
 
 
 @contextmanager
-def house_on(settings: Settings) -> Iterator[House]:
+def house_on(settings: Settings, **chosen: Any) -> Iterator[House]:
     """A house with two models, `one` and `two`."""
     fields = {
         "assets_dir": settings.data_dir / "no-assets",
@@ -130,7 +135,7 @@ def house_on(settings: Settings) -> Iterator[House]:
     }
     with (
         pytest.MonkeyPatch.context() as patch,
-        TestClient(create_app(settings.model_copy(update=fields)), raise_server_exceptions=False) as client,
+        TestClient(create_app(settings.model_copy(update=fields | chosen)), raise_server_exceptions=False) as client,
     ):
         patch.setattr(runners, "kernels_folder", no_kernels)  # to build them takes a minute
         new = {"name": "tides", "kind": "word", "version": 2, "dataset": "the-tide-clock"}
