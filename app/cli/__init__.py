@@ -9,7 +9,21 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, classify, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers, train
+from app.cli import (
+    call,
+    classify,
+    datasets,
+    doctor,
+    evaluate,
+    inspect,
+    jobs,
+    metrics,
+    models,
+    processes,
+    show,
+    tokenizers,
+    train,
+)
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -32,6 +46,7 @@ cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
 cli.command("datasets")(datasets.datasets)
 cli.command("jobs")(jobs.jobs)
+cli.command("eval")(evaluate.evaluate)
 cli.command("metrics")(metrics.metrics)
 cli.command("doctor")(doctor.doctor)
 

@@ -62,7 +62,7 @@ def refused(house: House, evaluate: dict[str, Any] | None, **fields: Any) -> tup
         ({"kind": "judge", "judge": {"model": "nobody"}}, {}, "model_not_found", "evaluate.judge.model"),
         ({"kind": "judge", "judge": HERE | {"api_key": "k"}}, {}, "unknown_field", "evaluate.judge.api_key"),
         ({"kind": "judge", "judge": HERE, "pairwise": True}, {}, "invalid_value", "evaluate.against"),
-        ({"kind": "judge", "judge": HERE | {"url": "http://127.0.0.1:1/v1"}}, {}, "invalid_value", "evaluate.judge.url"),
+        ({"kind": "judge", "judge": HERE | {"url": "http://10.0.0.1"}}, {}, "invalid_value", "evaluate.judge.url"),
         ({"kind": "judge", "judge": HERE | {"url": "nowhere"}}, {}, "invalid_value", "evaluate.judge.url"),
         ({"kind": "perplexity", "window": 65}, {"dataset": "the-tide-clock"}, "invalid_value", "evaluate.window"),
         ({"kind": "perplexity", "stride": 65}, {"dataset": "the-tide-clock"}, "invalid_value", "evaluate.stride"),
