@@ -118,6 +118,8 @@ class Settings(BaseSettings):
     """Attempts in a row without progress after which a job fails."""
     webhook_private_addresses: bool = False
     """Whether webhooks of jobs may go to private networks and to this machine."""
+    judge_private_addresses: bool = False
+    """Whether the judges of evaluations may be servers of private networks and of this machine."""
 
     log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
     log_format: str = Field("console", pattern="^(console|json)$")

@@ -14,6 +14,7 @@ from app.cli import (
     classify,
     datasets,
     doctor,
+    evaluate,
     inspect,
     jobs,
     metrics,
@@ -48,6 +49,7 @@ cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
 cli.command("datasets")(datasets.datasets)
 cli.command("jobs")(jobs.jobs)
+cli.command("eval")(evaluate.evaluate)
 cli.command("metrics")(metrics.metrics)
 cli.command("doctor")(doctor.doctor)
 

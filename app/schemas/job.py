@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from app.config import MAX_DEVICES
 from app.schemas.base import In, Out, StoredText, an_example
+from app.schemas.evaluation import EvaluateSpec
 
 MAX_MIXED = 16
 MAX_EPOCHS = 10_000
@@ -17,7 +18,7 @@ MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**63 - 1
 LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the other
 
-Recipe = Literal["pretrain", "word2vec", "classify", "instruct", "dpo"]
+Recipe = Literal["pretrain", "word2vec", "classify", "instruct", "dpo", "evaluate"]
 Status = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
@@ -211,6 +212,7 @@ class JobCreate(In):
     )
     columns: ColumnsSpec = Field(default_factory=ColumnsSpec, description="Of recipes that learn from rows.")
     train: TrainSpec = Field(default_factory=TrainSpec)
+    evaluate: EvaluateSpec | None = Field(None, description="Of recipe evaluate: what of `model` is measured.")
     name: str | None = Field(None, description="Of the model that comes out.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = Field(1, ge=1, le=MAX_DEVICES, description="That one step is divided among.")
@@ -273,7 +275,7 @@ class JobError(Out):
 
 
 class JobResult(Out):
-    model: str
+    model: str | None = Field(description="Null of an evaluation, which makes none.")
     checkpoint: str | None = Field(description="`job_id@step` of the last one.")
 
 
@@ -293,6 +295,7 @@ class JobOut(Out):
     test: float | None = Field(description="Of rows: the share kept back for the report.")
     columns: dict[str, str] = Field(description="Of rows, by role; empty where texts are learnt from.")
     train: dict[str, Any]
+    evaluate: dict[str, Any] | None = Field(description="What an evaluation measures; its judge's key is not shown.")
     device: str
     devices: int
     priority: int

@@ -11,7 +11,7 @@ from app.llm.config import Word2VecConfig
 from app.llm.train.footprint import PROCESS_BYTES, learning_parameters, parameters
 from app.schemas.estimate import EstimateOut
 from app.schemas.job import JobCreate
-from app.services import job_checks, job_fit, job_size, jobs, machine, trial_process, webhooks
+from app.services import evaluation_checks, job_checks, job_fit, job_size, jobs, machine, trial_process, webhooks
 from app.services.corpus import Encoder
 from app.services.job_checks import Plan
 from app.services.job_fit import Checkpoints
@@ -31,6 +31,8 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
         AppError: what is wrong with the job, as `jobs.create`; but one that does not fit is told so in the answer.
         InvalidRequest: it asks for several devices.
     """
+    if body.recipe == evaluation_checks.RECIPE:
+        raise InvalidRequest("recipe: an evaluation trains nothing that could be estimated", param="recipe")
     if body.devices > 1:
         raise InvalidRequest("devices: estimates are of one device; leave this out", param="devices")
     if body.webhook is not None:

@@ -95,6 +95,8 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         AppError: they do not, or something is not there; `param` says which field.
     """
     body = train_presets.filled(body)
+    if body.evaluate is not None:
+        raise UnknownField(f"evaluate: recipe {body.recipe} measures nothing beside its own loss", param="evaluate")
     if body.recipe not in RECIPES:
         raise InvalidRequest(f"recipe: {body.recipe} cannot be run yet; there are {', '.join(RECIPES)}", param="recipe")
     reads_rows = body.recipe in ROW_RECIPES

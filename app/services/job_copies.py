@@ -25,6 +25,8 @@ def duplicate(runtime: Runtime, job_id: str, changes: JobChanges, idempotency_ke
     with runtime.database.read() as session:
         row = jobs.read(session, job_id)
     changed = changes.model_dump(exclude_unset=True)
+    if row.evaluate is not None:
+        return jobs.create(runtime, JobCreate.model_validate(evaluation_of(row) | changed), idempotency_key)
     train = changed.pop("train", {})
     columns = changed.pop("columns", {})
     asked = request_of(row)
@@ -69,6 +71,16 @@ def request_of(row: JobRow) -> dict[str, Any]:
         "priority": row.priority,
         "seed": row.seed,
     }
+
+
+def evaluation_of(row: JobRow) -> dict[str, Any]:
+    """As `request_of`, for an evaluation; its judge is the same, and so is the key that it is asked with."""
+    assert row.evaluate is not None, "the caller saw to it"
+    asked = dict(row.evaluate)
+    if row.judge_key is not None:
+        asked["judge"] = asked["judge"] | {"api_key": row.judge_key}
+    named = {name: getattr(row, name) for name in ("recipe", "columns", "device", "priority", "seed")}
+    return named | {"dataset": row.datasets[0]["dataset"], "model": row.model["name"], "evaluate": asked}
 
 
 def validation_of(row: JobRow) -> float | str | dict[str, Any]:

@@ -29,14 +29,40 @@ def hold(session: Session, row: JobRow, *, starts: bool = True) -> None:
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
     base = row.model.get("name")
-    if base is None or base in BUILT_IN or not starts:
+    if base is not None and starts:
+        hold_model(session, base, "model")
+    for param, name in other_models(row):
+        hold_model(session, name, param)
+
+
+def hold_model(session: Session, name: str, param: str) -> None:
+    """Keep a model or checkpoint there until the transaction ends.
+
+    Raises:
+        ModelNotFound, CheckpointNotFound: it is gone.
+    """
+    if name in BUILT_IN:
         return
-    if "@" in base:
+    if "@" in name:
         # Its job's row is what retention holds, too: once both are seen, it stays.
-        if rows.lock(session, base.rpartition("@")[0]) is None or checkpoint.named(session, base) is None:
-            raise CheckpointNotFound(f"model: there is no checkpoint {base!r} any more", param="model")
-    elif model.lock(session, base) is None:
-        raise ModelNotFound(f"model: there is no model {base!r} any more", param="model")
+        if rows.lock(session, name.rpartition("@")[0]) is None or checkpoint.named(session, name) is None:
+            raise CheckpointNotFound(f"{param}: there is no checkpoint {name!r} any more", param=param)
+    elif model.lock(session, name) is None:
+        raise ModelNotFound(f"{param}: there is no model {name!r} any more", param=param)
+
+
+def other_models(row: JobRow) -> list[tuple[str, str]]:
+    """What an evaluation needs beside `model`, each with the field that names it."""
+    if row.evaluate is None:
+        return []
+    found = [(f"evaluate.against.{place}", name) for place, name in enumerate(row.evaluate["against"])]
+    judge = row.evaluate.get("judge")
+    return found + ([("evaluate.judge.model", judge["model"])] if judge and judge["url"] is None else [])
+
+
+def models_of(row: JobRow) -> set[str]:
+    """Names of all models and checkpoints that a job needs."""
+    return {str(row.model.get("name", "")), *(name for _, name in other_models(row))}
 
 
 def hold_tokenizer(session: Session, name: str) -> None:
@@ -51,13 +77,13 @@ def hold_tokenizer(session: Session, name: str) -> None:
 
 def needed_of(session: Session, job_id: str) -> set[str]:
     """Ids of this job's checkpoints that unfinished jobs go on from."""
-    named = {str(row.model.get("name", "")) for row in rows.live(session) if row.id != job_id}
+    named = {name for row in rows.live(session) if row.id != job_id for name in models_of(row)}
     return {name for name in named if name.startswith(f"{job_id}@")}
 
 
 def who_goes_on_from(session: Session, job_id: str) -> JobRow | None:
     """An unfinished job that goes on from a checkpoint of this one."""
     for row in rows.live(session):
-        if row.id != job_id and str(row.model.get("name", "")).startswith(f"{job_id}@"):
+        if row.id != job_id and any(name.startswith(f"{job_id}@") for name in models_of(row)):
             return row
     return None

@@ -59,7 +59,7 @@ def delete_checkpoint(session: Session, runtime: Runtime, job_id: str, step: int
     if found is saved[0] and not row.is_final:
         raise Conflict(f"{row.id}, which is {row.status}, goes on from its last checkpoint; earlier ones can go")
     for other in rows.live(session):
-        if other.model.get("name") == found.id:
+        if found.id in job_needs.models_of(other):
             raise Conflict(f"job {other.id}, which is {other.status}, goes on from {found.id}")
     runtime.models.unload(found.id)
     checkpoint.remove(session, found.id)

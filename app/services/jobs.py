@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import (
+    evaluation_checks,
     idempotency,
     job_checks,
     job_fit,
@@ -38,6 +39,8 @@ from app.services.storage import NAME, check_name
 from app.services.thinning import thinned
 from app.services.tokenizer_making import Made
 
+Hold = Callable[[Session], None]
+"""Keeps there what a new job needs beside its texts and model, in the transaction that writes it."""
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
 
@@ -83,6 +86,27 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     job_id = new_id("job")
     if body.webhook is not None:
         webhooks.check(runtime.settings, body.webhook)
+    wanted = _evaluation if body.recipe == evaluation_checks.RECIPE else _training
+    row, hold = wanted(runtime, body, job_id)
+    if key is not None:
+        row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
+    try:
+        with runtime.database.write() as session:
+            _add(session, runtime, row)
+            session.flush()
+            hold(session)
+            if row.status == "queued":
+                row.nudged_at = db_now()
+                add_status(session, row, "queued")
+                runtime.nudger.after_commit(session, row.id)
+            else:
+                add_status(session, row, "its texts are read before it is queued")
+    except IntegrityError as error:  # somebody was faster, with the name or with the key
+        raise name_taken(row.name) from error
+    return row
+
+
+def _training(runtime: Runtime, body: JobCreate, job_id: str) -> tuple[JobRow, Hold]:
     body = train_presets.filled(body)
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
@@ -92,22 +116,12 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     job_fit.check(runtime, plan, body.device)
     row = _row(job_id, name, plan, body)
     row.status = job_validation.status_of(runtime, plan)
-    if key is not None:
-        row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
-    try:
-        with runtime.database.write() as session:
-            _add(session, runtime, row)
-            session.flush()
-            _hold_tokenizer(session, runtime, plan)
-            if row.status == "queued":
-                row.nudged_at = db_now()
-                add_status(session, row, "queued")
-                runtime.nudger.after_commit(session, row.id)
-            else:
-                add_status(session, row, "its texts are read before it is queued")
-    except IntegrityError as error:  # somebody was faster, with the name or with the key
-        raise name_taken(name) from error
-    return row
+    return row, lambda session: _hold_tokenizer(session, runtime, plan)
+
+
+def _evaluation(runtime: Runtime, body: JobCreate, job_id: str) -> tuple[JobRow, Hold]:
+    row = evaluation_checks.row_of(runtime, body, job_id)
+    return row, lambda session: job_needs.hold_tokenizer(session, row.tokenizer)
 
 
 def read(session: Session, job_id: str, param: str | None = None) -> JobRow:

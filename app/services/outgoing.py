@@ -9,7 +9,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    import httpx
 
 TOTAL_S = 15.0
 MAX_URL_CHARACTERS = 2000
@@ -72,22 +77,37 @@ def post(url: str, body: bytes, headers: dict[str, str], *, private: bool, total
         BadAddress: as `check`, judged anew.
         Unreachable: there was no answer within `total_s` seconds.
     """
-    return asyncio.run(_post(url, body, headers, private, total_s))
+    return asyncio.run(_post(url, body, headers, private, total_s, 0)).status
 
 
-async def _post(url: str, body: bytes, headers: dict[str, str], private: bool, total_s: float) -> int:
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+def ask(url: str, body: bytes, headers: dict[str, str], *, private: bool, total_s: float, max_bytes: int) -> Answer:
+    """As `post`, with what is answered.
+
+    Raises:
+        BadAddress: as `check`, judged anew.
+        Unreachable: there was no answer within `total_s` seconds, or it has more than `max_bytes` bytes.
+    """
+    return asyncio.run(_post(url, body, headers, private, total_s, max_bytes))
+
+
+async def _post(
+    url: str, body: bytes, headers: dict[str, str], private: bool, total_s: float, max_bytes: int
+) -> Answer:
     import httpx
 
     parts = parts_of(url)
     host, port = _host(parts), _port(parts)
     try:
         async with asyncio.timeout(total_s):
-            loop = asyncio.get_running_loop()
-            try:
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
-                raise Unreachable(f"{host!r} has no address ({error})") from error
-            address = _judged([entry[4][0] for entry in found], host, private)[0]
+            address = (await _resolved(host, port, private))[0]
             target = httpx.URL(url).copy_with(host=str(address), port=port)
             named = {"host": parts.netloc, "user-agent": "inkling", "content-type": "application/json"}
             async with (
@@ -96,11 +116,28 @@ async def _post(url: str, body: bytes, headers: dict[str, str], private: bool, t
                     "POST", target, content=body, headers=named | headers, extensions={"sni_hostname": host}
                 ) as answer,
             ):
-                return answer.status_code
+                return Answer(answer.status_code, await _read(answer, max_bytes) if max_bytes else b"")
     except TimeoutError as error:
         raise Unreachable(f"no answer within {total_s:g} s") from error
     except httpx.HTTPError as error:
         raise Unreachable(f"{type(error).__name__}: {error}"[:300]) from error
+
+
+async def _resolved(host: str, port: int, private: bool) -> list[Address]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Unreachable(f"{host!r} has no address ({error})") from error
+    return _judged([entry[4][0] for entry in found], host, private)
+
+
+async def _read(answer: httpx.Response, max_bytes: int) -> bytes:
+    found = bytearray()
+    async for piece in answer.aiter_bytes():
+        found += piece
+        if len(found) > max_bytes:
+            raise Unreachable(f"it answered more than {max_bytes:,} bytes")
+    return bytes(found)
 
 
 def _host(parts: SplitResult) -> str:

@@ -169,12 +169,12 @@ class Progress:
         with self.writing():
             pass
 
-    def succeed(self, session: Session, model: str, checkpoint: str | None) -> None:
+    def succeed(self, session: Session, model: str | None, checkpoint: str | None) -> None:
         """End the job well, in the `writing()` transaction that registers its model.
 
         Args:
             session: of `writing()`.
-            model: the registered name.
+            model: the registered name; None: it made none.
             checkpoint: `job_id@step` of the last one kept.
 
         Raises:
@@ -184,7 +184,8 @@ class Progress:
         if row.cancel_requested:
             raise TrainingStopped("cancelled")
         job.finish(row, Ending("succeeded", model=model, checkpoint=checkpoint))
-        add_status(session, row, f"succeeded: model {model}", data={"model": model, "checkpoint": checkpoint})
+        told = "succeeded" if model is None else f"succeeded: model {model}"
+        add_status(session, row, told, data={"model": model, "checkpoint": checkpoint})
 
     def fail(self, code: str, message: str, param: str | None = None) -> None:
         """End the job with an error that a person can act upon; one that was to be cancelled is that, and says so.

@@ -14,7 +14,7 @@ from app.db.tables import job as job_table
 from app.db.tables import model as model_table
 from app.db.tables.job import JobRow
 from app.errors import Conflict, ModelNotFound
-from app.services import imported_tokenizers
+from app.services import imported_tokenizers, job_needs
 from app.services.model_files import BUILT_IN
 from app.services.model_info import ModelInfo
 from app.services.runtime import Runtime
@@ -86,7 +86,7 @@ def _back(aside: Path, folder: Path) -> None:
 
 
 def _needs(job: JobRow, name: str) -> bool:
-    return name in (job.model.get("name"), job.name)
+    return name == job.name or name in job_needs.models_of(job)
 
 
 def _info(runtime: Runtime, name: str) -> ModelInfo:

@@ -23,7 +23,7 @@ def of_job(session: Session, job_id: str) -> dict[str, Any]:
     row = jobs.read(session, job_id)
     if row.report is None:
         told = f"{row.id} is {row.status} and has no report"
-        raise ReportNotFound(f"{told}; classify jobs that keep rows back make one when they succeed")
+        raise ReportNotFound(f"{told}; evaluations, and classify jobs that keep rows back, make one when they succeed")
     return row.report
 
 

@@ -27,7 +27,7 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import batch_rows, compiling, made_models, train_devices
+from app.services import batch_rows, compiling, evaluating, made_models, train_devices
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -81,7 +81,10 @@ def run(
 def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | None], ranks: Ranks) -> None:
     try:
         try:
-            _Attempt(runtime, progress, should_stop, ranks).run()
+            if evaluating.is_wanted(runtime, progress.job_id):
+                evaluating.run(runtime, progress, should_stop)
+            else:
+                _Attempt(runtime, progress, should_stop, ranks).run()
         except TrainingStopped as stopped:
             if stopped.reason == "cancelled":
                 _cancel(runtime, progress)

@@ -30,7 +30,7 @@ def announce(session: Session, row: JobRow) -> None:
             "total_steps": row.total_steps,
             "error": row.error,
             "result": None
-            if row.result_model is None
+            if row.result_model is None and not (row.evaluate and row.status == "succeeded")
             else {"model": row.result_model, "checkpoint": row.result_checkpoint},
         },
     }

@@ -15,6 +15,7 @@ from app.api.native import (
     model_files,
     models,
     reports,
+    results,
     tokenizers,
     tokens,
     windows,
@@ -36,6 +37,7 @@ routers = [
     job_previews.router,
     jobs.router,
     reports.router,
+    results.router,
     job_metrics.router,
     job_control.router,
 ]

@@ -42,6 +42,7 @@ def _job_out(row: JobRow, size_bytes: int, waiting_for: str | None) -> JobOut:
         test=row.validation.get("test"),
         columns=row.columns,
         train=row.train,
+        evaluate=row.evaluate,
         device=row.device,
         devices=row.devices,
         priority=row.priority,
@@ -57,7 +58,7 @@ def _job_out(row: JobRow, size_bytes: int, waiting_for: str | None) -> JobOut:
         webhook=None if row.webhook_url is None else WebhookOut(url=row.webhook_url),
         error=None if row.error is None else JobError(**row.error),
         result=None
-        if row.result_model is None
+        if row.result_model is None and not (row.evaluate and row.status == "succeeded")
         else JobResult(model=row.result_model, checkpoint=row.result_checkpoint),
     )
 

@@ -8,15 +8,19 @@ from app.api.deps import ReadSession
 from app.api.errors import refusals
 from app.errors import JobNotFound, ModelNotFound, ReportNotFound
 from app.schemas.classify import ClassReportOut
+from app.schemas.evaluation import EvaluationReportOut
 from app.services import reports
 
 router = APIRouter()
 
 
 @router.get("/jobs/{job_id}/report", tags=["jobs"], responses=refusals(JobNotFound, ReportNotFound))
-def read_job_report(job_id: str, session: ReadSession) -> ClassReportOut:
-    """Of a classify job that has succeeded: how its classifier does on the rows that were held out."""
-    return ClassReportOut.model_validate(reports.of_job(session, job_id))
+def read_job_report(job_id: str, session: ReadSession) -> ClassReportOut | EvaluationReportOut:
+    """Of a classify job that has succeeded: how its classifier does on the rows that were held out. Of an evaluation:
+    what all of its rows together say of each model."""
+    report = reports.of_job(session, job_id)
+    shape = EvaluationReportOut if "kind" in report else ClassReportOut
+    return shape.model_validate(report)
 
 
 @router.get("/models/{name}/report", tags=["models"], responses=refusals(ModelNotFound, ReportNotFound))

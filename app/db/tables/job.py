@@ -62,7 +62,9 @@ class JobRow(Base):
     tokenizer: Mapped[str]
     columns: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # of rows, by role
     validation: Mapped[dict[str, Any]]  # {"dataset": id} or {"fraction": 0.1}; of rows perhaps {"test": 0.2} as well
-    train: Mapped[dict[str, Any]]  # a whole TrainConfig
+    train: Mapped[dict[str, Any]]  # a whole TrainConfig; empty of an evaluation
+    evaluate: Mapped[dict[str, Any] | None]  # what an evaluation measures, and its settings
+    judge_key: Mapped[str | None]  # sent to its judge's server; never shown
     device: Mapped[str]
     devices: Mapped[int]
     priority: Mapped[int]
