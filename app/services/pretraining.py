@@ -18,6 +18,7 @@ from app.llm.data.book_order import LOADER_DRAWS, BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import write_greedily
 from app.llm.model.book_start import book_network
+from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import TrainConfig
 from app.llm.train.peak import flops_per_token
@@ -64,7 +65,7 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Netwo
         base_model=base,
         licence=weights.licence,
     )
-    return weights.network, meta
+    return whole(weights.network), meta
 
 
 def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, meta: ModelMeta, check: Check) -> Run:
