@@ -22,7 +22,8 @@ from app.db.session import Database
 from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
-from app.services.leases import Claim
+from app.services.hosts import are_there, hosts_of, together
+from app.services.leases import Beside, Claim
 from workers import launch
 from workers.ending import loss
 from workers.launch import SHUTDOWN_GRACE_S
@@ -44,6 +45,7 @@ class Supervisor:
         self._settings = settings
         self._database = database
         self._command = tuple(command)
+        self._hosts = hosts_of(settings)
         self._stopping = threading.Event()
         self._running = False
 
@@ -53,9 +55,18 @@ class Supervisor:
         return self._running
 
     @cached_property
-    def devices(self) -> Devices:
+    def _own(self) -> Devices:
         """What this machine trains on; looked for once."""
         return devices.found(self._settings)
+
+    @property
+    def devices(self) -> Devices:
+        """What jobs may ask for: of this machine, or of several while all of them live."""
+        own = self._own
+        if self._hosts is None:
+            return own
+        with self._database.read() as session:
+            return together(session, self._hosts, own, self._settings.lease_s)
 
     def stop(self) -> None:
         """Have the running trainer write a checkpoint and give its job back; claim nothing more."""
@@ -64,7 +75,8 @@ class Supervisor:
     def run_queued(self) -> None:
         """Run what is queued and due, until nothing is left or `stop` was called."""
         while not self._stopping.is_set():
-            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices)
+            beside = None if self._hosts is None else Beside(self._hosts, self._own)
+            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices, beside)
             if claim is None:
                 return
             self._run(claim)
@@ -111,6 +123,18 @@ class Supervisor:
             log.error("lease_not_prolonged", job_id=claim.job_id, error=str(error))
             return claim
 
+    def misses(self, claim: Claim) -> bool:
+        """Whether a machine that trains the job beside this one fell silent; no, where the database cannot be asked."""
+        if claim.hosts is None:
+            return False
+        try:
+            with self._database.read() as session:
+                taking_part = claim.hosts.taking_part(claim.devices)
+                return not are_there(session, claim.hosts, taking_part, self._settings.lease_s)
+        except SQLAlchemyError as error:
+            log.error("hosts_not_looked_for", job_id=claim.job_id, error=str(error))
+            return False
+
     @property
     def check_every_s(self) -> float:
         return self._settings.lease_s / 3
@@ -147,7 +171,7 @@ class _Wait:
             self._check_at = now + self._supervisor.check_every_s
             if self._unheard is not None and now < self._unheard_until:
                 self._unheard = self._supervisor.prolong(self._unheard)
-            if not self._supervisor.holds(self._claim):
+            if not self._supervisor.holds(self._claim) or self._supervisor.misses(self._claim):
                 self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
         if now >= self._kill_at:
             launch.kill(self._trainer)

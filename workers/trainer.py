@@ -34,7 +34,7 @@ def main() -> int:
     os.nice(NICE)
     rank = rank_of_torchrun()
     if rank is not None and rank.number > 0:
-        return _follow(wanted.job_id, rank)
+        return _follow(wanted.job_id, wanted.fence, rank)
     return _lead(wanted.job_id, wanted.fence, rank)
 
 
@@ -52,7 +52,7 @@ def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
 
     memory.keep_freed()
     runtime = Runtime.open(settings)
-    ranks = ALONE if rank is None else Together.joined()
+    ranks = ALONE if rank is None else Together.joined(f"{job_id}-{fence}", rank.here)
     try:
         training.run(runtime, job_id, fence, should_stop=held.should_stop, ranks=ranks)
         ranks.leave()
@@ -63,7 +63,7 @@ def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
     return 0
 
 
-def _follow(job_id: str, rank: Rank) -> int:
+def _follow(job_id: str, fence: int, rank: Rank) -> int:
     watch.end_after_the_worker()
 
     from app.llm.train.ranks import Together
@@ -72,7 +72,7 @@ def _follow(job_id: str, rank: Rank) -> int:
 
     runtime = Runtime.open(get_settings())
     try:
-        ranks = Together.joined()
+        ranks = Together.joined(f"{job_id}-{fence}", rank.here)
         following.follow(runtime, job_id, ranks, rank.on_this_machine)
         ranks.leave()
     finally:

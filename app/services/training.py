@@ -146,7 +146,7 @@ class _Attempt:
         self._finish(prepared[0].meta)
 
     def _prepare(self) -> _Prepared:
-        device = train_devices.take(self._job, self._runtime.settings)
+        device = train_devices.take(self._job, self._runtime.settings, self._ranks.here)
         if self._config.compile:
             compiling.check(device.type)
         self.check()
