@@ -29,7 +29,8 @@ from app.services.leases import Claim
 from app.services.presence import Presence
 from workers import launch
 from workers.launch import SHUTDOWN_GRACE_S
-from workers.supervise import LOST_GRACE_S, POLL_S, TRAINER
+from workers.supervise import TRAINER
+from workers.waiting import LOST_GRACE_S, POLL_S
 
 log = get_logger(__name__)
 

@@ -29,9 +29,8 @@ def start(command: Sequence[str], claim: Claim) -> subprocess.Popen[bytes]:
     python, *rest = command
     if claim.devices > 1:
         grace = str(int(SHUTDOWN_GRACE_S - TORCHRUN_S))
-        meeting, count = ("--standalone",), claim.devices
-        if claim.hosts is not None:
-            meeting, count = _meeting(claim, claim.hosts), claim.hosts.share(claim.devices)
+        count = claim.devices if claim.hosts is None else claim.hosts.share(claim.devices)
+        meeting = ("--standalone",) if claim.hosts is None else _meeting(claim, claim.hosts)
         rest = [*TORCHRUN, *meeting, "--nproc-per-node", str(count), "--shutdown-timeout", grace, *rest]
     return subprocess.Popen(
         [python, *rest, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True

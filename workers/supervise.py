@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -26,14 +24,11 @@ from app.services.hosts import are_there, hosts_of, together
 from app.services.leases import Beside, Claim
 from workers import launch
 from workers.ending import loss
-from workers.launch import SHUTDOWN_GRACE_S
+from workers.waiting import Waiting
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
-POLL_S = 0.2
-START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
-LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
 
 class Supervisor:
@@ -86,7 +81,7 @@ class Supervisor:
         trainer = launch.start(self._command, claim)
         self._running = True
         try:
-            status = _Wait(self, claim, trainer).until_it_ended()
+            status = Waiting(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
             launch.kill(trainer)
@@ -138,40 +133,3 @@ class Supervisor:
     @property
     def check_every_s(self) -> float:
         return self._settings.lease_s / 3
-
-
-class _Wait:
-    """The waiting for one trainer, which may have to be asked, and then made, to end."""
-
-    def __init__(self, supervisor: Supervisor, claim: Claim, trainer: subprocess.Popen[bytes]) -> None:
-        self._supervisor = supervisor
-        self._claim = claim
-        self._trainer = trainer
-        self._unheard: Claim | None = claim  # its lease is ours to renew until the trainer does it
-        self._unheard_until = time.monotonic() + START_S
-        self._check_at = time.monotonic() + supervisor.check_every_s
-        self._kill_at = float("inf")
-        self._is_asked = False
-
-    def until_it_ended(self) -> int:
-        """The trainer's exit status; negative: the signal that ended it."""
-        while True:
-            try:
-                return self._trainer.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                self._look()
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        if self._supervisor.is_stopping() and not self._is_asked:
-            self._is_asked = True
-            self._trainer.terminate()
-            self._kill_at = min(self._kill_at, now + SHUTDOWN_GRACE_S)
-        if now >= self._check_at:
-            self._check_at = now + self._supervisor.check_every_s
-            if self._unheard is not None and now < self._unheard_until:
-                self._unheard = self._supervisor.prolong(self._unheard)
-            if not self._supervisor.holds(self._claim) or self._supervisor.misses(self._claim):
-                self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
-        if now >= self._kill_at:
-            launch.kill(self._trainer)

@@ -131,7 +131,11 @@ class Together:
         store, rank, count = next(rendezvous("env://", timeout=WAIT))
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(
-            backend, store=dist.PrefixStore(attempt, store), rank=rank, world_size=count, timeout=WAIT
+            backend,
+            store=dist.PrefixStore(attempt, store),  # type: ignore[attr-defined]  # it is there, unsaid by its types
+            rank=rank,
+            world_size=count,
+            timeout=WAIT,
         )
         return cls(here)
 
