@@ -42,7 +42,7 @@ def _follow(runtime: Runtime, job_id: str, ranks: Ranks, local_rank: int) -> Non
     job, encoder = opened(runtime, job_id)
     recipe = RECIPES[job.recipe]
     step = ranks.led(_wait)
-    device = train_devices.take(job, runtime.settings, local_rank)
+    device = train_devices.take(job, runtime.settings, ranks.here, local_rank)
     if step is None:
         model, meta = recipe.make_network(runtime, job, encoder)
         torch.manual_seed(job.seed + ranks.rank)  # the weights are the same, what dropout leaves out is not

@@ -24,6 +24,7 @@ from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
     from app.llm.engine.runner import Runner
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 END_NAMES = ("<|endoftext|>", "<|im_end|>")
@@ -71,7 +72,7 @@ class Loader:
     database: Database
     tokenizers: Tokenizers
     read: Callable[[Place, Tell], Weights]
-    make_runner: Callable[[Transformer, Settings, Tell], Runner]
+    make_runner: Callable[[Transformer | StoredNetwork, Settings, Tell], Runner]
     metrics: Metrics
     gate: ComputeGate = field(default_factory=ComputeGate)
     """Of the device that generates."""
@@ -102,6 +103,7 @@ class Loader:
         from app.llm.engine.device_runner import DeviceRunner
         from app.llm.engine.engine import Engine
         from app.llm.engine.torch_threads import one_for_this_thread
+        from app.llm.model.stored import whole
 
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
@@ -115,12 +117,10 @@ class Loader:
         eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
         ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
         runner = self.make_runner(weights.network, self.settings, tell)
-        stays = runner.keeps_network or weights.is_mapped
+        stays = whole(weights.network) if weights.is_mapped else runner.network
         return LoadedModel(
             name=place.name,
-            network=FloatNetwork(
-                lambda: self._again(place, seen), make_room, network=weights.network if stays else None
-            ),
+            network=FloatNetwork(lambda: self._again(place, seen), make_room, network=stays),
             config=weights.config,
             tokenizer=tokenizer,
             chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
@@ -141,9 +141,11 @@ class Loader:
 
     def _again(self, place: Place, seen: tuple[int, int, int]) -> Transformer:
         """The network of a place, which was `seen` when the model was loaded."""
+        from app.llm.model.stored import whole
+
         try:
             if stamp(place) == seen:
-                return self.read(place, silent).network
+                return whole(self.read(place, silent).network)
         except (LLMError, OSError) as error:
             told = f"model: the float32 weights of {place.name}, which this needs, cannot be read again: {error}"
             raise DataMissing(told, param="model") from error

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # torch takes a second to import, and a server that lists mod
     from torch import Tensor
 
     from app.llm.checkpoint import ModelMeta
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 
@@ -101,7 +102,8 @@ class Place:
 class Weights:
     """What was read from a place."""
 
-    network: Transformer
+    network: Transformer | StoredNetwork
+    """A stored one is read from its file part by part by whoever makes something of it, or at once by `whole`."""
     config: ModelConfig
     tokenizer: str
     eos_id: int | None
@@ -169,17 +171,16 @@ def _size_of_weights(folder: Path) -> int:
 
 
 def read(place: Place, tell: Tell = silent) -> Weights:
-    """Read the weights, on the CPU, ready to generate.
+    """Read the weights, on the CPU, ready to generate; those of a GGUF file are left to whoever needs them.
 
     Raises:
         BadWeights, BadCheckpoint: the file or folder is not whole, or is of another kind.
         FileNotFoundError: it is gone.
     """
     if place.is_gguf:
-        from app.llm.weights.gguf import load_gguf, read_metadata
+        from app.llm.weights.gguf import stored_gguf
 
-        about = read_metadata(place.path)
-        network = load_gguf(place.path, tell)
+        about, network = stored_gguf(place.path)
         known = BUILT_IN[place.name]
         return Weights(network, network.config, known.tokenizer, about.eos_id, about.chat_template, known.licence)
     from app.llm.checkpoint import load_model

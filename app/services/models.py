@@ -32,6 +32,7 @@ from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
     from app.llm.engine.runner import Runner
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 log = get_logger(__name__)
@@ -53,7 +54,7 @@ class Models:
         storage: Storage,
         tokenizers: Tokenizers,
         read: Callable[[Place, Tell], Weights] = model_files.read,
-        make_runner: Callable[[Transformer, Settings, Tell], Runner] = runners.make,
+        make_runner: Callable[[Transformer | StoredNetwork, Settings, Tell], Runner] = runners.make,
     ) -> None:
         """Know the models of `database` and `storage`. Nothing is loaded yet.
 

@@ -10,6 +10,7 @@ import torch
 from app.db.tables.job import JobRow
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.data.taught import TaughtPair
+from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import PreferenceConfig
 from app.llm.train.dpo import Preferring, Reference
@@ -69,5 +70,5 @@ def _reference(runtime: Runtime, job: JobRow, device: torch.device) -> Reference
     """The network that the job began with, also where it goes on from a checkpoint of its own."""
     with runtime.database.read() as session:
         place = model_files.find(session, runtime.storage, job.model["name"])
-    frozen = model_files.read(place).network.to(device).eval()
+    frozen = whole(model_files.read(place).network).to(device).eval()
     return lambda: nullcontext(frozen)

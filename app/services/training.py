@@ -148,7 +148,7 @@ class _Attempt:
         self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
 
     def _prepare(self) -> _Prepared:
-        device = train_devices.take(self._job, self._runtime.settings)
+        device = train_devices.take(self._job, self._runtime.settings, self._ranks.here)
         if self._config.compile:
             compiling.check(device.type)
         self.check()

@@ -18,6 +18,7 @@ from app.llm.engine.padding import ROWS, inputs, numbers, passes
 from app.llm.engine.runner import Chunk, Wanted
 from app.llm.model.paged_kv import BLOCK_TOKENS, PagedKV
 from app.llm.model.paged_transformer import PagedTransformer
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
 
 SERVED: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -29,7 +30,7 @@ class DeviceRunner:
 
     block_tokens = BLOCK_TOKENS
     has_threads = False
-    keeps_network = False
+    network = None
     weight_bytes = 0  # of the machine's memory; the device's is not in its budget
     shares_prefixes = False
     """Matrix products choose the order of their sums by the number of rows: keys of a token that was read with 200
@@ -37,7 +38,7 @@ class DeviceRunner:
 
     def __init__(
         self,
-        network: Transformer,
+        network: Transformer | StoredNetwork,
         dtype: Dtype,
         *,
         device: torch.device,

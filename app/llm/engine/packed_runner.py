@@ -21,7 +21,9 @@ from app.llm.engine.packed_probe import Found
 from app.llm.engine.runner import Chunk, Wanted
 from app.llm.model.embedding import rotary_angles, rotate
 from app.llm.model.packed_linear import PackedLinear, PackedType, pack
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
+from app.llm.progress import Tell, counted, silent
 
 
 class PackedRunner:
@@ -30,15 +32,24 @@ class PackedRunner:
     block_tokens = 1
     has_threads = False
     shares_prefixes = False  # attention sums in another order when a text is read in other pieces
-    keeps_network = False
+    network = None
 
-    def __init__(self, network: Transformer, layers: Found, head: Found, *, kv_cache_tokens: int) -> None:
-        """Pack copies of the linear layers' weights.
+    def __init__(
+        self,
+        network: Transformer | StoredNetwork,
+        layers: Found,
+        head: Found,
+        *,
+        kv_cache_tokens: int,
+        tell: Tell = silent,
+    ) -> None:
+        """Pack copies of the linear layers' weights, of a stored network block after block.
 
         Args:
             layers: what serves the blocks' linear layers.
             head: what serves the language head, which tells tokens apart and wants more bits.
             kv_cache_tokens: room for keys and values, in tokens; float32.
+            tell: hears of each layer that is packed.
 
         Raises:
             LLMError: a weight has no place in the format.
@@ -50,8 +61,9 @@ class PackedRunner:
         self._together = layers.keeps_rows_apart and head.keeps_rows_apart
         self._token_embedding, self._final_norm = network.token_embedding, network.final_norm
         self._position_embedding = None if config.position == "rope" else network.position_embedding
-        self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in network.blocks]
-        weight = network.token_embedding.weight if config.tied else network.output.weight
+        blocks = counted(network.blocks, config.n_layers, "packing layers", tell)
+        self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in blocks]
+        weight = self._token_embedding.weight if config.tied else network.output.weight
         self._head = pack(head.kind, [weight], [None])
         self._angles = None
         if config.position == "rope":

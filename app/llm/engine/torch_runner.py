@@ -22,25 +22,24 @@ class TorchRunner:
     block_tokens = 1
     shares_prefixes = False
     has_threads = False
-    keeps_network = True
 
     def __init__(self, network: Transformer, *, kv_cache_tokens: int) -> None:
         self.config: ModelConfig = network.config
         self.weight_bytes = sum(parameter.nbytes for parameter in network.parameters())
         self.block_count = kv_cache_tokens
-        self._network = network
+        self.network = network
         self._store = KVCache(network.config, 1, kv_cache_tokens, like=network.token_embedding.weight)
 
     @torch.inference_mode()
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
-        rows = [self._network.head(self._pass(chunk)) for chunk in chunks]
+        rows = [self.network.head(self._pass(chunk)) for chunk in chunks]
         return torch.cat(rows).float().cpu()  # (R, V)
 
     def _pass(self, chunk: Chunk) -> Tensor:
         """States (R, E) of the tokens whose logits are wanted."""
-        device = self._network.token_embedding.weight.device
+        device = self.network.token_embedding.weight.device
         ids = torch.tensor([list(chunk.ids)], device=device)  # (1, T)
-        hidden = self._network.hidden(ids, _Held(self._store, chunk))[0]  # (T, E)
+        hidden = self.network.hidden(ids, _Held(self._store, chunk))[0]  # (T, E)
         first = {Wanted.NONE: len(hidden), Wanted.LAST: len(hidden) - 1, Wanted.ALL: 0}[chunk.wanted]
         return hidden[first:]
 

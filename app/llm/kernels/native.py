@@ -24,6 +24,7 @@ from app.llm.errors import LLMError
 from app.llm.kernels import build
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.layers import LayerNorm, RMSNorm
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
 from app.llm.progress import Tell, counted, silent
 
@@ -121,12 +122,18 @@ class NativeRunner:
     block_tokens = BLOCK_TOKENS
     shares_prefixes = True
     has_threads = True
-    keeps_network = False
+    network = None
 
     def __init__(
-        self, network: Transformer, dtype: Dtype, *, kv_cache_tokens: int, threads: Threads, tell: Tell = silent
+        self,
+        network: Transformer | StoredNetwork,
+        dtype: Dtype,
+        *,
+        kv_cache_tokens: int,
+        threads: Threads,
+        tell: Tell = silent,
     ) -> None:
-        """Pack `network`.
+        """Pack `network`, a stored one part after part.
 
         Args:
             dtype: of the weights. The embedding, and a head tied to it, stay at 8 bits where the rest has 4.
@@ -170,12 +177,13 @@ class NativeRunner:
             raise MemoryError("no memory for a step of the network")
         return logits  # (R, V)
 
-    def _pack(self, network: Transformer, tell: Tell) -> _Network:
+    def _pack(self, network: Transformer | StoredNetwork, tell: Tell) -> _Network:
         config = self.config
         table: Dtype = "int8" if self.dtype == "int4" else self.dtype
+        # The largest table comes first, while little else is there: it and its packed copy are in memory at once.
+        embedding = self._matrix([network.token_embedding.weight], [], table)
         blocks = counted(network.blocks, config.n_layers, "packing layers", tell)
         layers = (_Layer * config.n_layers)(*map(self._layer, blocks))
-        embedding = self._matrix([network.token_embedding.weight], [], table)
         cosines, sines = self._angles()
         is_half = self.dtype != "float32"
         kv = (
@@ -228,9 +236,12 @@ class NativeRunner:
         return self._matrix([linear.weight for linear in linears], biases, self.dtype)
 
     def _matrix(self, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: Dtype) -> _Matrix:
-        whole = torch.cat([weight.detach().float() for weight in weights]).contiguous()  # (rows, columns)
-        if dtype in ("int8", "int4") and not whole.abs().max() <= LARGEST_SCALE:
-            raise LLMError(f"weights as large as {whole.abs().max():g} have no place in {dtype}")
+        parts = [weight.detach().float() for weight in weights]
+        whole = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()  # (rows, columns)
+        least, most = whole.aminmax()
+        largest = torch.maximum(-least, most)
+        if dtype in ("int8", "int4") and not largest <= LARGEST_SCALE:  # NaN neither
+            raise LLMError(f"weights as large as {largest:g} have no place in {dtype}")
         matrix = _Matrix(FORMATS[dtype], *whole.shape)
         library = self._threads.kernels
         value_bytes = library.inkling_value_bytes(ctypes.byref(matrix))

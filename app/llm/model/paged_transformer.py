@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from app.llm.config import ModelConfig
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.paged_kv import PagedKV
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
 
 
@@ -38,7 +39,9 @@ class PagedInputs:
 class PagedTransformer:
     """A copy of a network in evaluation mode."""
 
-    def __init__(self, network: Transformer, *, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, network: Transformer | StoredNetwork, *, rows: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
         """Copy the weights; the network itself stays as it is.
 
         Args:
