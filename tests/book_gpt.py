@@ -55,6 +55,10 @@ class BatchTask:
     def generators(self) -> dict[str, torch.Generator]:
         return {}
 
+    @property
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def training_loss(self, check: Callable[[], None]) -> float | None:
         return None
 

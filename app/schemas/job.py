@@ -17,6 +17,7 @@ MAX_PROMPT_CHARACTERS = 2000
 MAX_SEED = 2**63 - 1
 LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the other
 
+Recipe = Literal["pretrain", "word2vec", "classify", "instruct", "dpo"]
 Status = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
 
 
@@ -89,6 +90,21 @@ class NetworkSpec(In):
     rope_base: float | None = Field(None, ge=1, le=1e9)
 
 
+class ColumnsSpec(In):
+    """Which column of the rows is what; what is left out is looked for by the names that are usual for it."""
+
+    text: StoredText | None = Field(None, description="classify: what is to be told apart.")
+    label: StoredText | None = Field(None, description="classify: the class.")
+    instruction: StoredText | None = None
+    input: StoredText | None = None
+    output: StoredText | None = None
+    messages: StoredText | None = None
+    prompt: StoredText | None = None
+    completion: StoredText | None = None
+    chosen: StoredText | None = None
+    rejected: StoredText | None = None
+
+
 class TrainSpec(In):
     """How to train; what is left out has the recipe's default (here: pretrain's), which the job then shows.
 
@@ -111,7 +127,12 @@ class TrainSpec(In):
         "float32", description="Of matrix products; weights and optimizer are float32 either way."
     )
     compile: bool = Field(False, description="Have torch.compile make the network faster, which takes a minute.")
-    trainable: Literal["all", "last_block"] = "all"
+    trainable: Literal["all", "last_block", "head"] = Field("all", description="`head`: classify's alone.")
+    reads: Literal["last_token", "last_place", "first_token"] = Field(
+        "last_token", description="classify: off which token the class is read; `last_place`: behind what fills it up."
+    )
+    max_tokens: int | None = Field(None, description="classify: longer texts are cut; omitted: the longest one's.")
+    balanced: bool = Field(False, description="classify: of each class as many texts as of the smallest.")
     order: Literal["seeded", "book"] = Field(
         "seeded", description="book: weights, batches and dropout are drawn from one generator, as the book does it."
     )
@@ -154,7 +175,7 @@ class JobCreate(In):
         recipe="pretrain", dataset="the-tide-clock", model={"preset": "gpt-tiny"}, train={"max_steps": 100}, seed=1
     )
 
-    recipe: Literal["pretrain", "word2vec"]
+    recipe: Recipe
     dataset: Annotated[str | list[DatasetShare], NameOr(Shares)] = Field(
         description="A dataset's id, or several with their shares."
     )
@@ -169,6 +190,10 @@ class JobCreate(In):
     validation: Annotated[float | str | HeldOut, NameOr(Fraction, HeldOut)] = Field(
         0.1, description="The share of each text that is kept back to measure on (0: none), or a dataset (its id)."
     )
+    test: Fraction | None = Field(
+        None, description="Of rows: the share that is kept back for the report at the end. classify, omitted: 0.2."
+    )
+    columns: ColumnsSpec = Field(default_factory=ColumnsSpec, description="Of recipes that learn from rows.")
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -187,6 +212,8 @@ class JobChanges(In):
     model: Annotated[str | NetworkSpec | None, NameOr(NetworkSpec)] = None
     tokenizer: str | None = None
     validation: Annotated[float | str | HeldOut | None, NameOr(Fraction, HeldOut)] = None
+    test: Fraction | None = None
+    columns: ColumnsSpec = Field(default_factory=ColumnsSpec)
     train: TrainSpec = Field(default_factory=TrainSpec)
     name: str | None = Field(None, description="Of the model that comes out; omitted: made up.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -247,6 +274,8 @@ class JobOut(Out):
     model: str | dict[str, Any] = Field(description="As asked for.")
     tokenizer: str
     validation: float | str | dict[str, Any]
+    test: float | None = Field(description="Of rows: the share kept back for the report.")
+    columns: dict[str, str] = Field(description="Of rows, by role; empty where texts are learnt from.")
     train: dict[str, Any]
     device: str
     devices: int
@@ -285,6 +314,9 @@ class MetricOut(Out):
     seconds_left: float | None = Field(description="Evaluation, samples and saving among it.")
     memory_bytes: int | None = Field(description="Of the trainer.")
     device_memory_bytes: int | None = Field(description="Of the trainer, on its GPU.")
+    figures: dict[str, float] | None = Field(
+        description="The recipe's own, by name. classify: `accuracy` on texts that are learnt from, `val_accuracy`."
+    )
 
 
 EventType = Literal["message", "metrics", "sample", "checkpoint", "status"]
@@ -319,7 +351,7 @@ class JobQuery(BaseModel):
     after: str | None = Field(None, description="The id that the page before ended with.")
     limit: int = Field(20, ge=1, le=1000)
     status: list[Status] = Field(default_factory=list, description="Repeatable: any of these.")
-    recipe: Literal["pretrain", "word2vec"] | None = None
+    recipe: Recipe | None = None
     model: StoredText | None = Field(None, description="That the job makes or goes on from.")
 
 

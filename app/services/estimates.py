@@ -40,7 +40,7 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
         if body.name is not None:
             jobs.check_free(session, runtime, body.name)
     plan = job_checks.with_tokenizer(runtime.storage, plan)
-    job_checks.check_texts(runtime.storage, plan)
+    plan = job_checks.with_data(runtime.storage, plan)
     size = job_size.of(runtime, plan, _encoder(runtime, plan))
     problems: list[AppError] = job_fit.problems(runtime, plan, body.device)
     trial = _try(runtime, plan, body.device, problems)
@@ -84,9 +84,12 @@ def _encoder(runtime: Runtime, plan: Plan) -> Encoder:
 def _try(runtime: Runtime, plan: Plan, device: str, problems: list[AppError]) -> Trial:
     if any(one.param != "train.keep_checkpoints" and one.status == 422 for one in problems):
         return Trial(why_not="it does not fit into memory")
+    if plan.recipe not in trial_process.TRIED:
+        return Trial(why_not=f"steps of {plan.recipe} are not tried before it runs")
     asked, settings = plan.asked, runtime.settings
     return trial_process.measure(
         Asked(
+            recipe=plan.recipe,
             family=asked.network.family,
             network=asked.network.to_dict(),
             train=asdict(asked.train),

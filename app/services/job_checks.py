@@ -13,24 +13,25 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
-from app.errors import InvalidRequest
-from app.llm.config import PRESETS, ModelConfig
+from app.errors import InvalidRequest, UnknownField
+from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train.config import TrainConfig
-from app.schemas.job import HeldOut, JobCreate, NetworkSpec
-from app.services import compiling, datasets, model_files, tokens, train_presets, word2vec_checks
+from app.schemas.job import HeldOut, JobCreate
+from app.services import compiling, datasets, networks, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
-from app.services.recipe import MAX_BATCH_TOKENS, Asked, train_config, window_length
+from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
+from app.services.recipe import Asked, check_batch, refuse_others, train_config, window_length
 from app.services.runtime import Runtime
 from app.services.storage import Storage
 from app.services.tokenizer_making import make_word
 
-DEFAULT_PRESET = "gpt-tiny"
-MAX_PARAMETERS = 20_000_000_000
 LOOKED_AT_CHARACTERS = 1 << 20  # a part longer than this holds a window, but for texts that only the trainer can judge
+FROM_BYTES = 16 * 1024 * 1024
+"""Larger data is read before the job is queued, when nobody waits any more; of these a report is a sample, too."""
 CHARACTERS_A_TOKEN = 16  # generous: so much text holds the tokens of a window, nearly always
 
 
@@ -61,6 +62,21 @@ class Plan:
     fraction: float  # of each text, kept back to measure on; 0 where there is a validation dataset
     asked: Asked
     tokenizer: Tokenizer | None  # None: still to be made
+    recipe: str
+    counted: Counted | None = None  # of rows, once they were read
+
+    @property
+    def rows(self) -> JobRows | None:
+        """What is read of datasets of rows; None for a recipe that learns from windows of text."""
+        if self.asked.columns is None:
+            return None
+        return JobRows(
+            learnt=tuple(share.dataset for share in self.shares),
+            held_out=self.validation.dataset if self.validation else None,
+            columns=self.asked.columns,
+            fraction=self.fraction,
+            test=self.asked.test,
+        )
 
 
 def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
@@ -70,16 +86,16 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         AppError: they do not, or something is not there; `param` says which field.
     """
     body = train_presets.filled(body)
-    if isinstance(body.dataset, str):
-        shares: tuple[Share, ...] = (_share(session, body.dataset, "dataset"),)
-    else:
-        shares = tuple(
-            replace(_share(session, share.dataset, f"dataset.{index}", share.column), weight=share.weight)
-            for index, share in enumerate(body.dataset)
-        )
+    if body.recipe not in RECIPES:
+        raise InvalidRequest(f"recipe: {body.recipe} cannot be run yet; there are {', '.join(RECIPES)}", param="recipe")
+    reads_rows = body.recipe in ROW_RECIPES
+    if not reads_rows:
+        _refuse_parts_of_rows(body)
+    shares = rows_to_learn(session, body) if reads_rows else _texts(session, body)
     validation = None
     if not isinstance(body.validation, float):
-        validation = _held_out(session, body.validation, shares[0].source.column)
+        held_out = rows_to_measure if reads_rows else _held_out
+        validation = held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
     _check_devices(body, asked)
     if asked.train.compile:
@@ -88,13 +104,17 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         if getattr(asked.train, field) is not None and not body.validation:
             told = f"train.{field}: there is no validation loss to go by; give `validation`"
             raise InvalidRequest(told, param=f"train.{field}")
-    return Plan(
+    found = Plan(
         shares=shares,
         validation=validation,
         fraction=body.validation if isinstance(body.validation, float) else 0.0,
         asked=asked,
         tokenizer=None if asked.makes_tokenizer else runtime.tokenizers.get(session, asked.tokenizer_name),
+        recipe=body.recipe,
     )
+    if found.rows is not None:
+        found.rows.check()
+    return found
 
 
 def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
@@ -111,11 +131,12 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
     return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
 
-def check_texts(storage: Storage, plan: Plan) -> None:
-    """See whether every text, and every part that is kept back, holds a window of input and target.
+def with_data(storage: Storage, plan: Plan) -> Plan:
+    """The plan, once its data was looked into: whether every text, and every part that is kept back, holds a window of
+    input and target; of rows, whether the recipe can learn from them, and how many and how long they are.
 
     Raises:
-        InvalidRequest: one is too short, or the samples' prompt has no token; `param` says which.
+        InvalidRequest: a text is too short, a row is wrong, or the samples' prompt has no token; `param` says which.
         UnknownWord: the tokenizer does not know a word of it.
         DataMissing: its file is gone.
     """
@@ -123,6 +144,8 @@ def check_texts(storage: Storage, plan: Plan) -> None:
     prompt = plan.asked.train.sample_prompt
     if prompt and not tokens.encode(plan.tokenizer, prompt, parse_special=False, param="train.sample_prompt"):
         raise InvalidRequest("train.sample_prompt: there is no token in it", param="train.sample_prompt")
+    if plan.rows is not None:
+        return _with_rows(storage, plan, plan.rows)
     for share in plan.shares:
         cut = split_point(share.source.size, plan.fraction) if plan.fraction else None
         _check_part(storage, plan, share.source, (0, cut), "dataset")
@@ -130,23 +153,32 @@ def check_texts(storage: Storage, plan: Plan) -> None:
             _check_part(storage, plan, share.source, (cut, None), "validation")
     if plan.validation is not None:
         _check_part(storage, plan, plan.validation.source, (0, None), "validation")
+    return plan
+
+
+def _with_rows(storage: Storage, plan: Plan, rows: JobRows) -> Plan:
+    asked, tokenizer = plan.asked, plan.tokenizer
+    assert tokenizer is not None, "with_tokenizer() came first"
+    assert isinstance(asked.network, ModelConfig), "recipes of rows learn with decoders"
+    is_whole = rows.size_bytes <= FROM_BYTES
+    counted = ROW_RECIPES[plan.recipe].count(
+        Reading(rows, storage, tokenizer, asked.network, asked.train, asked.window, is_whole)
+    )
+    window = min(asked.window, counted.longest)
+    check_batch(asked.train.batch_size, window, "examples")
+    asked = replace(asked, window=window, network=counted.network or asked.network)
+    return replace(plan, asked=asked, counted=counted)
 
 
 def _pretrain(session: Session, runtime: Runtime, body: JobCreate) -> Asked:
     """The request as `pretrain` understands it."""
-    config, tokenizer_name = _network(session, runtime, body)
+    config, tokenizer_name = networks.asked_for(session, runtime, body)
     train = train_config(body, TrainConfig)
     window = window_length(train, config.context_length)
     if train.order == "book" and not isinstance(body.model, str):
         _check_book_parts(config)
-    if train.batch_size * window > MAX_BATCH_TOKENS:
-        told = f"{train.batch_size} windows of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
-        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
-    if isinstance(body.model, str):
-        model, called = {"name": body.model}, body.model.partition("@")[0][:80]
-    else:
-        model = body.model.model_dump(exclude_none=True) or {"preset": DEFAULT_PRESET}
-        called = body.model.preset or "gpt"
+    check_batch(train.batch_size, window, "windows")
+    model, called = networks.named(body)
     return Asked(model, called, tokenizer_name, makes_tokenizer=False, train=train, window=window, network=config)
 
 
@@ -161,6 +193,8 @@ RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
 }
+ROW_RECIPES: dict[str, RowRecipe] = {}
+"""Those that learn from rows."""
 DIVISIBLE = {"pretrain"}
 """Recipes in which every part of a batch counts as much as its share: the mean of the parts' losses is the batch's."""
 
@@ -178,60 +212,53 @@ def _check_devices(body: JobCreate, asked: Asked) -> None:
         raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
 
 
-def _network(session: Session, runtime: Runtime, body: JobCreate) -> tuple[ModelConfig, str]:
-    """The network's configuration, and the name of its tokenizer."""
-    if isinstance(body.model, str):
-        config, tokenizer_name = _known_network(session, runtime, body.model)
-        if body.tokenizer not in (None, tokenizer_name):
-            told = f"{body.model} goes on with its own tokenizer, {tokenizer_name}; leave this out"
-            raise InvalidRequest(f"tokenizer: {told}", param="tokenizer")
-        return config, tokenizer_name
-    tokenizer_name = runtime.settings.default_tokenizer if body.tokenizer is None else body.tokenizer
-    vocab_size = runtime.tokenizers.get(session, tokenizer_name).vocab_size
-    return new_network(body.model, vocab_size, tokenizer_name), tokenizer_name
+def _refuse_parts_of_rows(body: JobCreate) -> None:
+    """Pass a request for windows of text, which says nothing of rows."""
+    refuse_others(body, "columns", body.columns.model_dump(exclude_none=True), set())
+    if body.test is not None:
+        raise UnknownField(f"test: recipe {body.recipe} makes no report at its end", param="test")
 
 
-def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[ModelConfig, str]:
-    model_files.find(session, runtime.storage, name)
-    info = runtime.catalogue.info(session, name)
-    assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
-    return info.config, info.tokenizer
+def _texts(session: Session, body: JobCreate) -> tuple[Share, ...]:
+    if isinstance(body.dataset, str):
+        return (_share(session, body.dataset, "dataset"),)
+    return tuple(
+        replace(_share(session, share.dataset, f"dataset.{index}", share.column), weight=share.weight)
+        for index, share in enumerate(body.dataset)
+    )
 
 
-def new_network(spec: NetworkSpec, vocab_size: int, tokenizer_name: str) -> ModelConfig:
-    """The configuration of a new network for a vocabulary.
+def rows_to_learn(session: Session, body: JobCreate) -> tuple[Share, ...]:
+    """Datasets of rows, each row of which counts once.
 
     Raises:
-        InvalidRequest: a field is missing, the fields do not fit together, or make an absurdly large network.
+        DatasetNotFound: one is not there.
+        UnknownField: one has a weight, or a column of its own.
     """
-    fields = spec.model_dump(exclude_none=True)
-    preset = fields.pop("preset", None if fields else DEFAULT_PRESET)
-    if preset is not None and preset not in PRESETS:
-        told = f"there is no preset {preset[:100]!r}; there are {', '.join(PRESETS)}"
-        raise InvalidRequest(f"model.preset: {told}", param="model.preset")
-    if fields.pop("vocab_size", vocab_size) != vocab_size:
-        told = f"tokenizer {tokenizer_name} has {vocab_size} tokens; leave this out"
-        raise InvalidRequest(f"model.vocab_size: {told}", param="model.vocab_size")
-    fields = (PRESETS[preset] if preset else {}) | fields
-    for name in ("context_length", "emb_dim", "n_heads", "n_layers"):
-        if name not in fields:
-            raise InvalidRequest(f"model.{name}: needed where no preset is named", param=f"model.{name}")
-    try:
-        config = ModelConfig(**fields, vocab_size=vocab_size)
-    except BadConfig as error:
-        raise InvalidRequest(f"model.{error}", param=f"model.{error.field}") from error
-    if (parameters := _parameters(config)) > MAX_PARAMETERS:
-        raise InvalidRequest(f"model: {parameters:,} weights are more than {MAX_PARAMETERS:,}", param="model")
-    return config
+    if isinstance(body.dataset, str):
+        return (Share(Source(datasets.read(session, body.dataset, "dataset")), 1.0),)
+    for index, share in enumerate(body.dataset):
+        for field, is_said in (("column", share.column is not None), ("weight", share.weight != 1.0)):
+            if is_said:
+                told = f"dataset.{index}.{field}: recipe {body.recipe} has no such setting; `columns` names columns"
+                raise UnknownField(told, param=f"dataset.{index}.{field}")
+    named = enumerate(body.dataset)
+    return tuple(Share(Source(datasets.read(session, one.dataset, f"dataset.{n}.dataset")), 1.0) for n, one in named)
 
 
-def _parameters(config: ModelConfig) -> int:
-    """About how many weights, without biases and norms."""
-    attention = 2 * config.emb_dim * (config.emb_dim + config.kv_heads * config.head_dim)
-    mlp = (3 if config.mlp == "swiglu" else 2) * config.emb_dim * config.mlp_dim
-    tables = config.vocab_size * (1 if config.tied else 2)
-    tables += config.context_length if config.position == "learned" else 0
-    return config.emb_dim * tables + config.n_layers * (attention + mlp)
+def rows_to_measure(session: Session, named: str | HeldOut, _column: str | None) -> Share:
+    """A validation dataset of rows.
+
+    Raises:
+        DatasetNotFound: it is not there.
+        UnknownField: it has a column of its own.
+    """
+    if isinstance(named, str):
+        return Share(Source(datasets.read(session, named, "validation")), 1.0)
+    if named.column is not None:
+        told = "validation.column: rows have the columns of `columns`; leave this out"
+        raise UnknownField(told, param="validation.column")
+    return Share(Source(datasets.read(session, named.dataset, "validation.dataset")), 1.0)
 
 
 def _share(session: Session, dataset_id: str, param: str, column: str | None = None) -> Share:

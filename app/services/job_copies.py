@@ -26,13 +26,18 @@ def duplicate(runtime: Runtime, job_id: str, changes: JobChanges, idempotency_ke
         row = jobs.read(session, job_id)
     changed = changes.model_dump(exclude_unset=True)
     train = changed.pop("train", {})
+    columns = changed.pop("columns", {})
     asked = request_of(row)
     if _brings_tokenizer(row, changed):
         del asked["tokenizer"]
     kept = {
         name: value for name, value in asked["train"].items() if not (name in LENGTHS and set(LENGTHS) & set(train))
     }
-    return jobs.create(runtime, JobCreate.model_validate(asked | changed | {"train": kept | train}), idempotency_key)
+    return jobs.create(
+        runtime,
+        JobCreate.model_validate(asked | changed | {"train": kept | train, "columns": asked["columns"] | columns}),
+        idempotency_key,
+    )
 
 
 def _brings_tokenizer(row: JobRow, changed: dict[str, Any]) -> bool:
@@ -56,6 +61,8 @@ def request_of(row: JobRow) -> dict[str, Any]:
         "model": row.model.get("name") or row.model,
         "tokenizer": row.tokenizer,
         "validation": validation_of(row),
+        "test": row.validation.get("test"),
+        "columns": row.columns,
         "train": row.train,
         "device": row.device,
         "devices": row.devices,
@@ -67,6 +74,6 @@ def request_of(row: JobRow) -> dict[str, Any]:
 def validation_of(row: JobRow) -> float | str | dict[str, Any]:
     """What a job measures on, as it is asked for: a share, a dataset, or a column of one."""
     if "column" in row.validation:
-        return row.validation
+        return {name: row.validation[name] for name in ("dataset", "column")}
     dataset: str | None = row.validation.get("dataset")
     return row.validation["fraction"] if dataset is None else dataset

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from app.db.tables import dataset as dataset_table
 from app.db.tables.job import JobRow
 from app.errors import DatasetNotFound, InvalidRequest
-from app.llm.data.sources import used
+from app.llm.data.sources import SourceUse, used
 from app.llm.data.windows import Batches, Mixture, Windows
 from app.llm.errors import DatasetTooShort
+from app.llm.tokenizer.base import Tokenizer
+from app.services import batch_rows
+from app.services.batch_rows import Row
 from app.services.corpus import Encoder, ids_of, split_point
 from app.services.dataset_texts import Source
 from app.services.runtime import Runtime
@@ -75,20 +78,35 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
     )
 
 
-def sources(job: JobRow, batches: Batches, steps: int, tokens_a_window: int) -> list[dict[str, Any]]:
-    """What the first `steps` of a run take of each text: its tokens, its share, and how often it is gone through."""
-    uses = used(batches, steps, tokens_a_window)
-    return [
-        {
-            "dataset": entry["dataset"],
-            "weight": entry["weight"],
-            "tokens": use.tokens,
-            "tokens_read": use.tokens_read,
-            "share": round(use.share, 6),
-            "epochs": round(use.epochs, 6),
-        }
-        for entry, use in zip(job.datasets, uses, strict=True)
-    ]
+@dataclass(frozen=True)
+class WindowData:
+    """What a run on windows learns from, as its owner asks about it."""
+
+    job: JobRow
+    batches: Batches
+    tokens_a_window: int  # that a window predicts
+    tokenizer: Tokenizer
+
+    def sources(self, steps: int) -> list[dict[str, Any]]:
+        """What the first `steps` batches take of each text: its tokens, its share, how often it is gone through."""
+        uses = used(self.batches, steps, self.tokens_a_window)
+        return [source_told(entry, use) for entry, use in zip(self.job.datasets, uses, strict=True)]
+
+    def rows_of(self, numbers: Iterable[int]) -> list[Row]:
+        """The windows of the batches `numbers`, the first ones."""
+        return batch_rows.rows_of(self.job, self.batches, numbers, self.tokenizer)
+
+
+def source_told(entry: dict[str, Any], use: SourceUse) -> dict[str, Any]:
+    """What is taken of one of a job's datasets, as events tell it."""
+    return {
+        "dataset": entry["dataset"],
+        "weight": entry["weight"],
+        "tokens": use.tokens,
+        "tokens_read": use.tokens_read,
+        "share": round(use.share, 6),
+        "epochs": round(use.epochs, 6),
+    }
 
 
 def _source(runtime: Runtime, entry: dict[str, Any], param: str) -> Source:

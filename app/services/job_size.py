@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.train.config import TrainConfig
+from app.llm.train.config import LoopConfig, TrainConfig
 from app.services import tokens
 from app.services.corpus import Encoder, known_count, split_point
 from app.services.dataset_texts import Source
 from app.services.job_checks import LOOKED_AT_CHARACTERS, Plan
+from app.services.job_rows import Counted
 from app.services.runtime import Runtime
 
 
@@ -44,6 +45,8 @@ def of(runtime: Runtime, plan: Plan, encoder: Encoder) -> Size:
         UnknownWord: the tokenizer does not know a word of the text.
         DataMissing: a file is gone.
     """
+    if plan.counted is not None:
+        return _of_examples(plan.asked.train, plan.counted)
     from app.llm.data.windows import window_count  # torch, which a server needs only once it generates
 
     train, length = plan.asked.train, plan.asked.window
@@ -63,6 +66,20 @@ def of(runtime: Runtime, plan: Plan, encoder: Encoder) -> Size:
         batches_a_step=train.accumulate,
         measured_batches=min(train.eval_batches, -(-kept_back // train.batch_size)),
         tokens_a_step=batch * tokens_a_window * train.accumulate,
+    )
+
+
+def _of_examples(train: LoopConfig, counted: Counted) -> Size:
+    batch = min(train.batch_size, counted.learnt)
+    an_epoch = counted.learnt // batch
+    return Size(
+        dataset_tokens=counted.tokens,
+        is_exact=counted.is_exact,
+        steps=train.steps(an_epoch),
+        batches_an_epoch=an_epoch,
+        batches_a_step=train.accumulate,
+        measured_batches=min(train.eval_batches, -(-counted.measured // train.batch_size)),
+        tokens_a_step=round(batch * counted.padded) * train.accumulate,
     )
 
 

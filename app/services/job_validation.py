@@ -18,15 +18,13 @@ from app.db.tables.job import Ending, JobRow
 from app.errors import AppError, NoDiskSpace, UnknownWord
 from app.llm.errors import UnknownToken, UntokenizableText
 from app.schemas.dataset_report import ReportQuery
-from app.services import dataset_report, datasets
+from app.services import dataset_report, datasets, networks
 from app.services.corpus import Encoder, ids_of, known_count, split_point
 from app.services.dataset_texts import Source
-from app.services.job_checks import Plan
+from app.services.job_checks import FROM_BYTES, ROW_RECIPES, Plan
+from app.services.job_rows import JobRows, Reading
 from app.services.progress import add_status
 from app.services.runtime import Runtime
-
-FROM_BYTES = dataset_report.MAX_BYTES
-"""Larger texts are read before the job is queued; of these a report is a sample, too."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,8 @@ class Part:
 def status_of(runtime: Runtime, plan: Plan) -> str:
     """The state in which a job begins: `validating_files` where a large text of it was not read yet."""
     assert plan.tokenizer is not None, "with_tokenizer() came first"
+    if plan.rows is not None:
+        return rows.VALIDATING if plan.rows.size_bytes > FROM_BYTES else "queued"
     with runtime.database.read() as session:
         encoder = Encoder.of(session, plan.asked.tokenizer_name, plan.tokenizer)
     sources = [(share.source, "dataset") for share in plan.shares]
@@ -90,16 +90,23 @@ def _end(runtime: Runtime, job: JobRow, fence: int, error: AppError | None) -> N
 
 
 def _read(runtime: Runtime, row: JobRow) -> None:
-    """Make the report of each text and encode it.
+    """Make the report of each text and encode it; of rows, have the recipe judge all of them.
 
     Raises:
         AppError: what is wrong with one, and in which line.
     """
     with runtime.database.read() as session:
         tokenizer = runtime.tokenizers.get(session, row.tokenizer, param="tokenizer")
+        recipe = ROW_RECIPES.get(row.recipe)
+        if recipe is not None:
+            found, network = JobRows.of_job(session, row), networks.of_job(session, runtime, row)
         encoder = Encoder.of(session, row.tokenizer, tokenizer)
         sources = [(_source(session, entry, "dataset"), "dataset") for entry in row.datasets]
         held_out = _source(session, row.validation, "validation") if "dataset" in row.validation else None
+    if recipe is not None:
+        train, window = recipe.config(**row.train), network.context_length
+        recipe.count(Reading(found, runtime.storage, tokenizer, network, train, window, is_whole=True))
+        return
     for part in _parts(sources, row.validation.get("fraction") or 0.0, held_out):
         dataset, column = part.source.dataset, part.source.column
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -87,7 +88,7 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
         plan = job_checks.plan(session, runtime, body)
         name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
     plan = job_checks.with_tokenizer(runtime.storage, plan)
-    job_checks.check_texts(runtime.storage, plan)  # reads and encodes: no transaction waits for it
+    plan = job_checks.with_data(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     job_fit.check(runtime, plan, body.device)
     row = _row(job_id, name, plan, body)
     row.status = job_validation.status_of(runtime, plan)
@@ -229,6 +230,12 @@ def name_taken(name: str) -> NameTaken:
     return NameTaken(f"name: a model or an unfinished job is called {name!r} already", param="name")
 
 
+def _kept_back(plan: Plan) -> dict[str, Any]:
+    """What is not learnt from, as a job's row keeps it."""
+    kept: dict[str, Any] = plan.validation.named if plan.validation else {"fraction": plan.fraction}
+    return kept if plan.rows is None else kept | {"test": plan.asked.test}
+
+
 def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
     shares = [share.named | {"weight": share.weight} for share in plan.shares]
     return JobRow(
@@ -238,7 +245,8 @@ def _row(job_id: str, name: str, plan: Plan, body: JobCreate) -> JobRow:
         datasets=shares,
         model=plan.asked.model,
         tokenizer=plan.asked.tokenizer_name,
-        validation=plan.validation.named if plan.validation else {"fraction": plan.fraction},
+        columns=dict(plan.asked.columns or {}),
+        validation=_kept_back(plan),
         train=asdict(plan.asked.train),
         device=body.device,
         devices=body.devices,

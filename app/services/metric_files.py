@@ -6,20 +6,23 @@ import csv
 import io
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 from app.db.session import Database
 from app.db.tables import metric
 from app.db.tables.metric import MetricRow
 
 ROWS_AT_ONCE = 1000
-CURVES = tuple(name for name in metric.FIELDS if name not in ("step", "created_at"))
+NAMES = tuple(name for name in metric.FIELDS if name != "figures")
+CURVES = tuple(name for name in NAMES if name not in ("step", "created_at"))
 
 
 def as_csv(database: Database, job_id: str) -> Iterator[str]:
-    """A line of names, then one for each step; empty where nothing was measured."""
-    yield _line(metric.FIELDS)
+    """A line of names, then one for each step; empty where nothing was measured. The recipe's own figures come last."""
+    own = sorted({name for rows in _pages(database, job_id) for row in rows for name in row.figures or {}})
+    yield _line((*NAMES, *own))
     for rows in _pages(database, job_id):
-        yield "".join(_line([getattr(row, name) for name in metric.FIELDS]) for row in rows)
+        yield "".join(_line([*_values(row, NAMES), *((row.figures or {}).get(name) for name in own)]) for row in rows)
 
 
 def as_event_file(database: Database, job_id: str, created_at: float) -> Iterator[bytes]:
@@ -34,10 +37,15 @@ def as_event_file(database: Database, job_id: str, created_at: float) -> Iterato
     yield _record(Event(wall_time=created_at, file_version="brain.Event:2").SerializeToString())
     for rows in _pages(database, job_id):
         for row in rows:
-            known = [(name, value) for name in CURVES if (value := getattr(row, name)) is not None]
+            curves = dict(zip(CURVES, _values(row, CURVES), strict=True)) | (row.figures or {})
+            known = [(name, value) for name, value in curves.items() if value is not None]
             values = [Summary.Value(tag=name, simple_value=value) for name, value in known]
             event = Event(wall_time=row.created_at, step=row.step, summary=Summary(value=values))
             yield _record(event.SerializeToString())
+
+
+def _values(row: MetricRow, names: tuple[str, ...]) -> list[Any]:
+    return [getattr(row, name) for name in names]
 
 
 def _record(data: bytes) -> bytes:

@@ -78,6 +78,12 @@ BUILT_IN = {
 }
 
 
+WRITES_NOTHING = {
+    "word2vec": "holds word vectors, which write nothing; POST /embeddings reads them",
+    "classifier": "is a classifier, which writes nothing; POST /classify asks it",
+}
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a model's weights lie: a GGUF file, or a folder as `llm/checkpoint.py` writes it."""
@@ -109,12 +115,11 @@ def find(session: Session, storage: Storage, name: str) -> Place:
     """The place of a model that writes, or of a checkpoint of one, `job_id@step`.
 
     Raises:
-        WrongModel: it holds word vectors alone.
+        WrongModel: it holds word vectors alone, or tells classes.
         ModelNotFound, CheckpointNotFound, DataMissing: as `find_any`.
     """
     place = find_any(session, storage, name)
-    if family(place) == "word2vec":
-        told = "holds word vectors, which write nothing; POST /embeddings reads them"
+    if (told := WRITES_NOTHING.get(family(place) or "")) is not None:
         raise WrongModel(f"model: {name} {told}", param="model")
     return place
 

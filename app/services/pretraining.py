@@ -8,12 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
-
 from app.db.tables.job import JobRow
 from app.errors import InvalidRequest
 from app.llm.checkpoint import ModelMeta, Network
-from app.llm.config import PRESETS, ModelConfig
 from app.llm.data.book_order import LOADER_DRAWS, BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import write_greedily
@@ -22,11 +19,11 @@ from app.llm.model.transformer import Transformer
 from app.llm.train.config import TrainConfig
 from app.llm.train.peak import flops_per_token
 from app.llm.train.pretrain import Pretraining
-from app.services import model_files
 from app.services.corpus import Encoder
-from app.services.job_data import Check, Cut, Data, read_data
+from app.services.job_data import Check, Cut, Data, WindowData, read_data
 from app.services.recipe import Run, window_length
 from app.services.runtime import Runtime
+from app.services.starting_network import start
 
 
 def read_config(train: dict[str, Any]) -> TrainConfig:
@@ -41,30 +38,8 @@ def make_network(runtime: Runtime, job: JobRow, encoder: Encoder) -> tuple[Netwo
         AppError: the model to continue is not there (any more), or its tokenizer is not for it.
         BadConfig, BadWeights, BadCheckpoint: it cannot be made, or is damaged.
     """
-    torch.manual_seed(job.seed)
-    base = job.model.get("name")
-    if base is None:
-        fields = {name: value for name, value in job.model.items() if name != "preset"}
-        preset = PRESETS[job.model["preset"]] if job.model.get("preset") else {}
-        config = ModelConfig(**{**preset, **fields, "vocab_size": encoder.tokenizer.vocab_size})
-        starts_as_in_the_book = read_config(job.train).order == "book"
-        network = book_network(config) if starts_as_in_the_book else Transformer(config)
-        return network, ModelMeta(config, job.tokenizer, encoder.tokenizer.eos_id)
-    with runtime.database.read() as session:
-        place = model_files.find(session, runtime.storage, base)
-    weights = model_files.read(place)
-    if weights.config.vocab_size != encoder.tokenizer.vocab_size:
-        sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {job.tokenizer} {encoder.tokenizer.vocab_size}"
-        raise InvalidRequest(f"model: {base} has {sizes}", param="model")
-    meta = ModelMeta(
-        config=weights.config,
-        tokenizer=weights.tokenizer,
-        eos_id=weights.eos_id,
-        chat_template=weights.chat_template,
-        base_model=base,
-        licence=weights.licence,
-    )
-    return weights.network, meta
+    starts_as_in_the_book = read_config(job.train).order == "book"
+    return start(runtime, job, encoder, book_network if starts_as_in_the_book else Transformer)
 
 
 def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, meta: ModelMeta, check: Check) -> Run:
@@ -90,8 +65,7 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     return Run(
         make_task(batches),
         config,
-        counted,
-        tokens_a_window=length,
+        WindowData(job, counted, length, encoder.tokenizer),
         flops_per_token=flops,
         part=None if isinstance(batches, BookBatches) else lambda n, count: make_task(batches.part(n, count)),
     )

@@ -57,6 +57,8 @@ class Measured(Protocol):
     def report_share(self) -> float | None: ...
     @property
     def seconds_left(self) -> float | None: ...
+    @property
+    def figures(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)
@@ -311,6 +313,7 @@ def _metric_row(job_id: str, moment: float, measured: Measured, use: MachineUse)
         data_share=measured.data_share,
         report_share=measured.report_share,
         seconds_left=measured.seconds_left,
+        figures=dict(measured.figures) or None,
         **asdict(use),
     )
 
@@ -323,6 +326,7 @@ def _in_words(measured: Measured) -> str:
         parts.append(f"training loss {measured.train_loss:.4f}")
     if measured.val_loss is not None:
         parts.append(f"validation loss {measured.val_loss:.4f}")
+    parts += [f"{name} {value:.4f}" for name, value in measured.figures.items()]
     return ", ".join(parts)
 
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import ModelConfig, Word2VecConfig
+from app.llm.config import NetworkConfig
 from app.llm.errors import BadConfig
 from app.llm.train.config import LoopConfig, TrainConfig
 from app.schemas.job import JobCreate
@@ -18,8 +18,8 @@ from app.schemas.job import JobCreate
 if TYPE_CHECKING:  # torch, which a server needs only once it computes
     from app.db.tables.job import JobRow
     from app.llm.checkpoint import ModelMeta, Network
-    from app.llm.data.windows import Batches
     from app.llm.train.loop import Task
+    from app.services.batch_rows import Row
     from app.services.corpus import Encoder
     from app.services.runtime import Runtime
 
@@ -40,8 +40,20 @@ class Asked:
     tokenizer_name: str
     makes_tokenizer: bool  # the book's word tokenizer of the text, under that name, along with the job
     train: LoopConfig
-    window: int  # tokens that a text must have, and one more
-    network: ModelConfig | Word2VecConfig  # of a tokenizer that is still to be made, with a single token
+    window: int  # tokens that a text must have, and one more; of rows, that one may have at most
+    network: NetworkConfig  # of a tokenizer that is still to be made, with a single token
+    columns: Mapping[str, str] | None = None  # by role, of a recipe that learns from rows; None: from windows of text
+    test: float = 0.0  # share of the rows that is kept back for the report at the end
+
+
+class RunData(Protocol):
+    """What a run learns from, as its owner asks about it: `job_data.WindowData`, `job_examples.ExampleData`."""
+
+    def sources(self, steps: int) -> list[dict[str, Any]]:
+        """What the first `steps` batches take of each dataset."""
+
+    def rows_of(self, numbers: Iterable[int]) -> list[Row]:
+        """What the batches `numbers` are made of, the first ones, so that a person finds it again."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,7 @@ class Run:
 
     task: Task
     config: LoopConfig  # its length said in steps
-    batches: Batches
-    tokens_a_window: int  # that a window predicts
+    data: RunData
     flops_per_token: int | None = None  # of the network's products; None where they are not most of the work
     part: Callable[[int, int], Task] | None = None
     """The task on part n of m of every batch, the parts' mean loss that of the batch; None: on whole ones alone."""
@@ -101,6 +112,17 @@ def refuse_others(body: JobCreate, part: str, given: dict[str, Any], honoured: s
     odd = sorted(given.keys() - honoured)
     if odd:
         raise UnknownField(f"{part}.{odd[0]}: recipe {body.recipe} has no such setting", param=f"{part}.{odd[0]}")
+
+
+def check_batch(batch_size: int, window: int, of: str) -> None:
+    """Pass a batch that is not absurdly large.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    if batch_size * window > MAX_BATCH_TOKENS:
+        told = f"{batch_size} {of} of {window} tokens are more than the {MAX_BATCH_TOKENS:,} tokens of a batch"
+        raise InvalidRequest(f"train.batch_size: {told}", param="train.batch_size")
 
 
 def window_length(config: TrainConfig, context_length: int) -> int:

@@ -27,7 +27,7 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import batch_rows, compiling, job_data, made_models, pretraining, train_devices, word2vec
+from app.services import batch_rows, compiling, made_models, pretraining, train_devices, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -220,7 +220,7 @@ class _Attempt:
 
     def _told(self, error: TrainingDiverged, run: Run) -> Diverged:
         """The error with the rows that it came of, which stand in an event as well."""
-        rows = batch_rows.rows_of(self._job, run.batches, error.batches, self._encoder.tokenizer)
+        rows = run.data.rows_of(error.batches)
         told = f"{error}. Its batch: {batch_rows.in_words(rows)}" if rows else str(error)
         data = {"step": error.step, "cause": error.cause, "batches": error.batches, "rows": batch_rows.as_data(rows)}
         self._progress.message(told, level="error", data=data)
@@ -235,7 +235,7 @@ class _Attempt:
         self._progress.message(f"read: {read}", data={"sources": sources})
 
     def _sources(self, run: Run, steps: int) -> list[dict[str, Any]]:
-        return job_data.sources(self._job, run.batches, steps * run.config.accumulate, run.tokens_a_window)
+        return run.data.sources(steps * run.config.accumulate)
 
     def _finish(self, meta: ModelMeta) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""

@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.llm.config import ClassifierConfig, ModelConfig, network_config
+from app.llm.config import ClassifierConfig, NetworkConfig, Word2VecConfig, network_config
+from app.llm.data.labelled import LabelledIds
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
+from app.llm.model.classifier import Classifier
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
-from app.llm.train.config import LoopConfig, SkipGramConfig, TrainConfig
+from app.llm.train.classify import Classification
+from app.llm.train.config import ClassifyConfig, LoopConfig, SkipGramConfig, TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.pretrain import Pretraining
@@ -37,6 +40,11 @@ NICE = 10  # as a trainer's: answers to people go before
 SINGLE_STEPS, STEPS = 2, 5  # of one window, of whole batches; the first of each also makes things ready
 STATUS = Path("/proc/self/status")
 NEVER = 1 << 20
+CONFIGS: dict[str, type[LoopConfig]] = {
+    "pretrain": TrainConfig,
+    "word2vec": SkipGramConfig,
+    "classify": ClassifyConfig,
+}
 
 
 @dataclass
@@ -79,9 +87,8 @@ def main() -> None:
         return
     torch.manual_seed(0)
     network = network_config(asked["family"], asked["network"])
-    assert not isinstance(network, ClassifierConfig), "no recipe makes one"
-    model = (Transformer(network) if isinstance(network, ModelConfig) else WordVectors(network)).to(device)
-    config = TrainConfig(**asked["train"]) if isinstance(network, ModelConfig) else SkipGramConfig(**asked["train"])
+    model = network_of(network).to(device)
+    config = CONFIGS[asked["recipe"]](**asked["train"])
     print(json.dumps({"device": device.type, "device_bytes": device_bytes(device)}), flush=True)
     for batch_size, steps in ((1, SINGLE_STEPS), (config.batch_size, STEPS)):
         tried = replace(
@@ -92,13 +99,27 @@ def main() -> None:
             checkpoint_every=NEVER,
         )
         try:
-            train(task_of(model, tried, asked["window"], steps), tried, Tell(batch_size, ends_at))
+            train(task_of(model, network, tried, asked["window"], steps), tried, Tell(batch_size, ends_at))
         except TrainingStopped:
             return
 
 
-def task_of(model: Transformer | WordVectors, config: LoopConfig, window: int, steps: int) -> Task:
-    """The job's task on windows by chance, none of them twice."""
+def network_of(config: NetworkConfig) -> Transformer | WordVectors | Classifier:
+    if isinstance(config, Word2VecConfig):
+        return WordVectors(config)
+    if isinstance(config, ClassifierConfig):
+        return Classifier(Transformer(config.body), len(config.classes))
+    return Transformer(config)
+
+
+def task_of(
+    model: Transformer | WordVectors | Classifier, network: NetworkConfig, config: LoopConfig, window: int, steps: int
+) -> Task:
+    """The job's task on windows or texts by chance, none of them twice."""
+    if isinstance(model, Classifier):
+        assert isinstance(network, ClassifierConfig), "what it was made of"
+        assert isinstance(config, ClassifyConfig), "the recipe of such networks"
+        return _classification(model, network, config, window, steps)
     vocab_size, stride = model.config.vocab_size, window if isinstance(model, Transformer) else 1
     ids = torch.randint(vocab_size, ((config.batch_size * steps + 1) * stride + window,))
     batches = Batches(Windows(ids, window, stride), config.batch_size, seed=0)
@@ -108,6 +129,16 @@ def task_of(model: Transformer | WordVectors, config: LoopConfig, window: int, s
     assert isinstance(config, SkipGramConfig), "the recipe of such networks"
     shares = np.full(vocab_size, 1 / vocab_size)
     return SkipGrams(model, config, batches, None, shares, word=str, shown=[0])
+
+
+def _classification(
+    model: Classifier, shape: ClassifierConfig, config: ClassifyConfig, window: int, steps: int
+) -> Task:
+    """On texts that are all as long as the longest one."""
+    count = config.batch_size * steps
+    ids = torch.randint(shape.vocab_size, (count, window)).tolist()
+    rows = [LabelledIds(row, number % model.classes) for number, row in enumerate(ids)]
+    return Classification(model, shape, config, (rows, []), seed=0, shown=lambda _row: "")
 
 
 def peak_bytes() -> int:

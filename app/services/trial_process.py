@@ -17,6 +17,8 @@ STEPS_S = 20.0  # for the steps; one that has begun is waited for
 LIMIT_S = 45.0  # for all of it, torch's start and the making of the network among it
 BUSY_S = 60.0  # for another estimate's
 COMMAND = (sys.executable, "-m", "app.services.trial_child")
+TRIED = ("pretrain", "word2vec", "classify")
+"""Recipes of which `trial_child` can try steps."""
 _ONE = threading.Lock()
 
 
@@ -24,6 +26,7 @@ _ONE = threading.Lock()
 class Asked:
     """What is to be tried."""
 
+    recipe: str
     family: str
     network: dict[str, Any]
     train: dict[str, Any]

@@ -14,7 +14,7 @@ from app.llm.train.config import SkipGramConfig
 from app.llm.train.word2vec import SkipGrams, shares_of_words
 from app.services import tokens
 from app.services.corpus import Encoder
-from app.services.job_data import Check, Cut, read_data
+from app.services.job_data import Check, Cut, WindowData, read_data
 from app.services.recipe import Run
 from app.services.runtime import Runtime
 
@@ -52,4 +52,4 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
         word=lambda token_id: tokens.text_of(tokenizer, token_id),
         shown=tokenizer.encode(config.sample_prompt),
     )
-    return Run(task, config, data.train, tokens_a_window=1)
+    return Run(task, config, WindowData(job, data.train, 1, tokenizer))

@@ -59,7 +59,7 @@ def test_they_are_the_jobs_own(runtime: Runtime, validation: float) -> None:
         encoder = Encoder.of(session, "words", runtime.tokenizers.get(session, "words"))
     network, meta = pretraining.make_network(runtime, job, encoder)
     run = pretraining.make_run(runtime, job, encoder, network, meta, lambda: None)
-    loader = Loader(run.batches)
+    loader = Loader(run.data.batches)
     assert len(found) == 4
     for batch in found:
         inputs, targets = next(loader)

@@ -19,7 +19,16 @@ STEP = '{"batch_size": %d, "tokens": 10, "seconds": %g, "peak_bytes": 5}'
 
 def asked(**fields: object) -> Asked:
     train = asdict(TrainConfig(batch_size=3, trainable="last_block"))
-    known = dict(family="gpt2", network=TINY.to_dict(), train=train, window=16, device="cpu", devices="cpu", threads=1)
+    known = dict(
+        recipe="pretrain",
+        family="gpt2",
+        network=TINY.to_dict(),
+        train=train,
+        window=16,
+        device="cpu",
+        devices="cpu",
+        threads=1,
+    )
     return Asked(**{**known, **fields})
 
 
@@ -36,7 +45,15 @@ def test_steps_of_whole_batches_are_measured() -> None:
 
 def test_word_vectors_are_tried_too() -> None:
     config, train = Word2VecConfig(300, 8), SkipGramConfig(batch_size=16)
-    trial = measure(asked(family="word2vec", network=config.to_dict(), train=asdict(train), window=train.window_length))
+    trial = measure(
+        asked(
+            recipe="word2vec",
+            family="word2vec",
+            network=config.to_dict(),
+            train=asdict(train),
+            window=train.window_length,
+        )
+    )
     assert [step.tokens for step in trial.steps] == [16] * 4
 
 

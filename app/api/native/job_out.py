@@ -38,6 +38,8 @@ def _job_out(row: JobRow, size_bytes: int, waiting_for: str | None) -> JobOut:
         model=row.model.get("name") or row.model,
         tokenizer=row.tokenizer,
         validation=validation_of(row),
+        test=row.validation.get("test"),
+        columns=row.columns,
         train=row.train,
         device=row.device,
         devices=row.devices,

@@ -60,7 +60,8 @@ class JobRow(Base):
     datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
     model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
     tokenizer: Mapped[str]
-    validation: Mapped[dict[str, Any]]  # {"dataset": id} or {"fraction": 0.1}
+    columns: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # of rows, by role
+    validation: Mapped[dict[str, Any]]  # {"dataset": id} or {"fraction": 0.1}; of rows perhaps {"test": 0.2} as well
     train: Mapped[dict[str, Any]]  # a whole TrainConfig
     device: Mapped[str]
     devices: Mapped[int]
@@ -84,6 +85,7 @@ class JobRow(Base):
     nudged_at: Mapped[float | None]  # when the workers were last told of it; None: not since it was queued
 
     error: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    report: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # on what was held out
     result_model: Mapped[str | None]
     result_checkpoint: Mapped[str | None]
     idempotency_key: Mapped[str | None]  # of the request that made it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -11,7 +12,7 @@ from app.db.base import Base, db_now
 
 FIELDS = (
     "step", "created_at", "loss", "train_loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s",
-    "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
+    "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes", "figures",
 )  # fmt: skip
 """What a row tells, in the order in which it is shown and exported."""
 
@@ -37,6 +38,7 @@ class MetricRow(Base):
     seconds_left: Mapped[float | None]
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     device_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    figures: Mapped[dict[str, Any] | None]  # the recipe's own, by name: accuracy, margins
 
 
 def store(session: Session, job_id: str, rows: list[MetricRow]) -> None:

@@ -14,8 +14,8 @@ class ModelRow(Base):
     __tablename__ = "models"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    family: Mapped[str]  # gpt2 | llama
-    config: Mapped[dict[str, Any]]  # ModelConfig.to_dict()
+    family: Mapped[str]  # gpt2 | llama | word2vec | classifier
+    config: Mapped[dict[str, Any]]  # to_dict() of the family's configuration
     tokenizer: Mapped[str]
     parameters: Mapped[int] = mapped_column(BigInteger)
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -27,6 +27,7 @@ class ModelRow(Base):
     licence: Mapped[str | None]
     origin: Mapped[dict[str, Any] | None]  # of an import: where its files came from, with their hashes
     datasets: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")  # it was trained on
+    report: Mapped[dict[str, Any] | None]  # of its job, on what was held out
     ancestors: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")  # nearest first
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from app.llm.config import Reads
 from app.llm.data.csv_rows import fields
 from app.llm.data.examples import checked_text, pad
+from app.llm.data.split import split
 from app.llm.errors import BadExample
 from app.llm.tokenizer.base import Tokenizer
 
@@ -90,19 +91,7 @@ def stratified(examples: Sequence[Labelled], held_out: Sequence[float], seed: in
     Of every class about the same share goes into a part, but at least one example, as long as one is left to learn
     from. Within a part the classes are mixed.
     """
-    random = np.random.default_rng(seed)
-    members: dict[str, list[int]] = {}
-    for number, example in enumerate(examples):
-        members.setdefault(example.label, []).append(number)
-    parts: list[list[int]] = [[] for _ in range(1 + len(held_out))]
-    for name in sorted(members):
-        order = random.permutation(members[name]).tolist()
-        for place, share in enumerate(held_out, start=1):
-            size = min(max(1, round(share * len(members[name]))), len(order) - 1) if share > 0 else 0
-            parts[place] += order[:size]
-            del order[:size]
-        parts[0] += order
-    return [random.permutation(part).tolist() if part else [] for part in parts]
+    return split([example.label for example in examples], held_out, seed)
 
 
 def class_names(examples: Iterable[Labelled]) -> list[str]:

@@ -56,6 +56,7 @@ class Classification:
         self._shape, self._config, self._shown = shape, config, shown
         self._learnt, self._held_out = parts
         self._device = model.head.weight.device
+        self._accuracies: dict[str, float] = {}
         remembers = config.trainable != "all" and model.body.config.drop_rate == 0.0
         self._frozen = FrozenStates(model.body) if remembers else None
         self._learning = torch.compile(self._logits) if config.compile else self._logits
@@ -67,6 +68,11 @@ class Classification:
     def generators(self) -> Mapping[str, torch.Generator]:
         return {}
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Shares told rightly, of what is learnt from and of what is kept back, when that was measured last."""
+        return self._accuracies
+
     def batch(self, number: int) -> TextsOfClasses:
         found: TextsOfClasses = self.batches[number]
         return found
@@ -77,14 +83,20 @@ class Classification:
 
     def validation_loss(self, check: Callable[[], None]) -> float | None:
         rows = self._held_out[: self._config.eval_batches * self._config.batch_size]
+        return self._measured("val_accuracy", rows, check)
+
+    def training_loss(self, check: Callable[[], None]) -> float | None:
+        """Of as many texts that are learnt from as are kept back; None where none are."""
+        most = min(len(self._held_out), self._config.eval_batches * self._config.batch_size)
+        return self._measured("accuracy", self._learnt[:most], check)
+
+    def _measured(self, figure: str, rows: Sequence[LabelledIds], check: Callable[[], None]) -> float | None:
+        """Their mean loss; which share of them is told rightly is kept as a figure."""
         if not rows:
             return None
-        chances = self.probabilities(rows, check)
-        of_own = chances[np.arange(len(rows)), [row.label for row in rows]]
-        return float(-np.log(of_own).mean())
-
-    def training_loss(self, _check: Callable[[], None]) -> float | None:
-        return None  # only the book's order measures on what is learnt from
+        chances, labels = self.probabilities(rows, check), [row.label for row in rows]
+        self._accuracies[figure] = float(np.mean(verdicts(chances) == labels))
+        return float(-np.log(chances[np.arange(len(rows)), labels]).mean())
 
     def sample(self, check: Callable[[], None]) -> str:
         """How many of the texts that are kept back are told rightly, and the first of them with their verdicts."""

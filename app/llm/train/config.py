@@ -109,6 +109,8 @@ class TrainConfig(LoopConfig):
             if getattr(self, field) is not None:
                 check_int(field, getattr(self, field), 1, 10**9)
         check_int("sample_tokens", self.sample_tokens, 1)
+        if self.trainable not in ("all", "last_block"):
+            raise BadConfig("trainable", f"must be all or last_block, not {self.trainable!r}")
         if self.order == "book" and self.accumulate != 1:  # an epoch's chance is drawn between two updates
             raise BadConfig("accumulate", "in the book's order a step has one batch")
         if not self.sample_prompt.strip():

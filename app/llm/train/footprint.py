@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.config import ModelConfig, Word2VecConfig
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
-from app.llm.train.config import LoopConfig, SkipGramConfig, TrainConfig
+from app.llm.train.config import LoopConfig, SkipGramConfig
 
 LOGITS_AT_ONCE = 1 << 26  # as `losses.LOGITS_AT_ONCE`, which comes with torch; logits become their gradient in place
 HEAD_COPIES = 1  # the head's gradient as the loss makes it, before it is added to what the table's rows got
@@ -35,45 +35,60 @@ class Footprint:
         return self.weights + self.gradients + self.optimizer + self.activations + PROCESS_BYTES
 
 
-def footprint(network: ModelConfig | Word2VecConfig, train: LoopConfig, window: int) -> Footprint:
+def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footprint:
     """What a run of `train` on windows of `window` tokens takes; float32 and AdamW, whose state is two numbers each."""
     learning = FLOAT_BYTES * learning_parameters(network, train)
     if isinstance(network, Word2VecConfig):
         assert isinstance(train, SkipGramConfig), "the recipe of such networks"
         floats = _skip_grams(network, train)
+    elif isinstance(network, ClassifierConfig):
+        floats = _decoder(network.body, train, window, predicts=False)
     else:
-        assert isinstance(train, TrainConfig), "the recipe of such networks"
-        floats = _decoder(network, train, window)
+        floats = _decoder(network, train, window, predicts=True)
     return Footprint(FLOAT_BYTES * parameters(network), learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
 
 
-def checkpoint_bytes(network: ModelConfig | Word2VecConfig, train: LoopConfig) -> int:
+def checkpoint_bytes(network: NetworkConfig, train: LoopConfig) -> int:
     """A checkpoint on disk: the weights, and the optimizer's state of those that learn; all else is kilobytes."""
     return FLOAT_BYTES * (parameters(network) + 2 * learning_parameters(network, train))
 
 
-def parameters(network: ModelConfig | Word2VecConfig) -> int:
+def parameters(network: NetworkConfig) -> int:
     """All weights, a tied head counted once."""
     return sum(bytes_by_part(network).values()) // FLOAT_BYTES
 
 
-def learning_parameters(network: ModelConfig | Word2VecConfig, train: LoopConfig) -> int:
-    """Those that `train.trainable` names, as `pretrain.choose_trainable` chooses them."""
-    if isinstance(network, Word2VecConfig) or not isinstance(train, TrainConfig) or train.trainable == "all":
+def learning_parameters(network: NetworkConfig, train: LoopConfig) -> int:
+    """Those that `train.trainable` names, as `pretrain.choose_trainable` and `Classifier.let_learn` choose them."""
+    named = _trainable(train)
+    if isinstance(network, Word2VecConfig) or named == "all":
         return parameters(network)
+    if isinstance(network, ClassifierConfig):
+        head = len(network.classes) * (network.body.emb_dim + 1)
+        return head if named == "head" else head + _last_block(network.body)
+    return _last_block(network) + (0 if network.tied else network.vocab_size * network.emb_dim)
+
+
+def _trainable(train: LoopConfig) -> str:
+    """Which weights learn; of a recipe that has no such choice, all."""
+    return str(getattr(train, "trainable", "all"))
+
+
+def _last_block(network: ModelConfig) -> int:
+    """Its weights and the final norm's."""
     block = sum(weight.size for weight in block_shapes(network))
-    final_norm = network.emb_dim * (2 if network.norm == "layernorm" else 1)
-    return block + final_norm + (0 if network.tied else network.vocab_size * network.emb_dim)
+    return block + network.emb_dim * (2 if network.norm == "layernorm" else 1)
 
 
-def _decoder(network: ModelConfig, train: TrainConfig, window: int) -> int:
-    """Numbers beside weights, gradients and optimizer while a decoder learns."""
+def _decoder(network: ModelConfig, train: LoopConfig, window: int, *, predicts: bool) -> int:
+    """Numbers beside weights, gradients and optimizer while a decoder learns; `predicts`: over its vocabulary."""
     tokens = train.batch_size * window
-    is_all = train.trainable == "all"
+    is_all = _trainable(train) == "all"
     blocks = (network.n_layers if is_all else 1) * tokens * _block(network, window)
     states = tokens * network.emb_dim * 4  # embedded, normed at the end, and the gradients of both
-    logits = min(LOGITS_AT_ONCE, tokens * network.vocab_size)
-    head = HEAD_COPIES * network.vocab_size * network.emb_dim if is_all or not network.tied else 0
+    logits = min(LOGITS_AT_ONCE, tokens * network.vocab_size) if predicts else 0
+    table = network.vocab_size * network.emb_dim
+    head = HEAD_COPIES * table if predicts and (is_all or not network.tied) else 0
     widest = 2 * tokens * network.mlp_dim  # gradients on their way through a block
     return blocks + states + logits + head + widest
 

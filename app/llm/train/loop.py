@@ -48,6 +48,7 @@ class Report:
     data_share: float | None = None  # from 0 to 1
     report_share: float | None = None
     seconds_left: float | None = None  # if it does not end early
+    figures: Mapping[str, float] = field(default_factory=dict)  # the recipe's own, of an evaluation at this step
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class Task(Protocol):
 
     def sample(self, check: Callable[[], None]) -> str:
         """Text that the model writes now. Calls `check` between tokens."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """The recipe's own figures, by name, of what was measured last; asked for after each evaluation."""
 
 
 class Callbacks(Protocol):
@@ -317,7 +322,7 @@ class _Run:
         with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
             train_value = self._ranks.led(lambda: self._task.training_loss(self._callbacks.check))
             value = self._ranks.led(lambda: self._task.validation_loss(self._callbacks.check))
-        self.report = replace(self.report, train_loss=train_value)
+        self.report = replace(self.report, train_loss=train_value, figures=dict(self._task.figures))
         if value is None:
             return None
         self.report = replace(self.report, val_loss=value if math.isfinite(value) else None)

@@ -74,6 +74,10 @@ class Pretraining:
     def generators(self) -> Mapping[str, torch.Generator]:
         return {"shuffle": self._train.shuffle} if isinstance(self._train, BookBatches) else {}
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def batch(self, number: int) -> TextBatch:
         return self._batch(self._train, number)
 

@@ -100,6 +100,10 @@ class SkipGrams:
     def generators(self) -> Mapping[str, torch.Generator]:
         return {}
 
+    @property
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
     def batch(self, number: int) -> Pairs:
         return self._batch(self._train, _TRAIN, number)
 

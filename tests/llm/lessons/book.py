@@ -65,6 +65,10 @@ class Practice:
     def generators(self) -> dict[str, torch.Generator]:
         return {}
 
+    @property
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def training_loss(self, check: Callable[[], None]) -> float | None:
         return None
 

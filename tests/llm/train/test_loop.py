@@ -41,6 +41,10 @@ class Regression:
     def generators(self) -> dict[str, torch.Generator]:
         return {}
 
+    @property
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def training_loss(self, check: Callable[[], None]) -> float | None:
         return None
 
