@@ -20,7 +20,7 @@ from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train.config import TrainConfig
 from app.schemas.job import HeldOut, JobCreate
-from app.services import compiling, datasets, networks, tokens, train_presets, word2vec_checks
+from app.services import adapting, compiling, datasets, networks, tokens, train_presets, word2vec_checks
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
@@ -97,6 +97,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         held_out = rows_to_measure if reads_rows else _held_out
         validation = held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
+    adapting.check(body, asked.train.lora, asked.network)
     _check_devices(body, asked)
     if asked.train.compile:
         compiling.check_workers(runtime.settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from app.config import Settings
@@ -18,11 +18,12 @@ from app.services.engine_loop import EngineLoop
 from app.services.float_network import FloatNetwork
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
-from app.services.model_files import BUILT_IN, Place, Weights, stamp
+from app.services.model_files import BUILT_IN, Place, Weights, read_adapter, stamp
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
     from app.llm.engine.runner import Runner
+    from app.llm.model.adapter import Adapter
     from app.llm.model.transformer import Transformer
 
 END_NAMES = ("<|endoftext|>", "<|im_end|>")
@@ -46,6 +47,8 @@ class LoadedModel:
     """What else computes with `network`, beside the loop, passes it."""
     weight_bytes: int
     """Of the weights that memory holds all the time."""
+    adapter: Adapter | None = field(default=None, repr=False)
+    """What stands beside the network; `loop` is then its base's, and not to be ended here."""
 
     @property
     def is_idle(self) -> bool:
@@ -53,12 +56,14 @@ class LoadedModel:
 
     def retire(self) -> None:
         """Let what it holds go as soon as those who use it have ended."""
-        self.loop.retire()
+        if self.adapter is None:
+            self.loop.retire()
         self.network.close()
 
     def close(self) -> None:
         """Stop its engine; streams that are open end as aborted."""
-        self.loop.close()
+        if self.adapter is None:
+            self.loop.close()
         self.network.close()
 
 
@@ -131,6 +136,34 @@ class Loader:
             request_timeout_s=self.settings.request_timeout_s,
             gate=self.cpu_gate if isinstance(runner, DeviceRunner) else self.gate,
             weight_bytes=runner.weight_bytes,
+        )
+
+    def load_adapter(self, place: Place, base: LoadedModel, make_room: Callable[[], None]) -> LoadedModel:
+        """An adapter beside its base, which is in memory and computes for both.
+
+        Raises:
+            LLMError, FileNotFoundError: its files are gone or damaged, or made for another base.
+        """
+        from app.llm.model.adapter import worn
+
+        adapter, meta = read_adapter(place)
+        ends = base.stop_ids if meta.eos_id is None else base.stop_ids | {meta.eos_id}
+        template = base.chat_template
+        if meta.chat_template is not None and (template is None or template.source != meta.chat_template):
+            template = chat_template(meta.chat_template, base.tokenizer, is_ours=False)
+
+        def wearing() -> Transformer:
+            with base.network.lent() as network:
+                return worn(network, adapter)
+
+        return replace(
+            base,
+            name=place.name,
+            network=FloatNetwork(wearing, make_room),
+            chat_template=template,
+            stop_ids=ends,
+            weight_bytes=place.memory_bytes,
+            adapter=adapter,
         )
 
     def _again(self, place: Place, seen: tuple[int, int, int]) -> Transformer:

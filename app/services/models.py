@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.config import Settings
@@ -148,9 +149,10 @@ class Models:
             return self._sizes().get(name, 0)
 
     def loops(self) -> dict[str, EngineLoop]:
-        """The engines of the models in memory, by name."""
+        """The engines of the models in memory, by name; adapters have none of their own."""
         with self._lock:
-            return {name: held.result().loop for name, held in self._in_memory.items() if is_loaded(held)}
+            loaded = {name: held for name, held in self._in_memory.items() if is_loaded(held) and held.base is None}
+            return {name: held.result().loop for name, held in loaded.items()}
 
     def close(self) -> None:
         """Stop all engines; streams that are open end as aborted."""
@@ -184,7 +186,7 @@ class Models:
                 return found
             retire(self._drop(place.name))
             self._make_room(place)
-            loading = self._in_memory[place.name] = Loading(place.version)
+            loading = self._in_memory[place.name] = Loading(place.version, place.base and place.base.name)
             self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
@@ -195,6 +197,8 @@ class Models:
             if found is None or is_dead(found):
                 return None
             self._in_memory.move_to_end(name)
+            if found.base in self._in_memory:
+                self._in_memory.move_to_end(found.base)
             return found
 
     def _make_room_to_read(self, place: Place, loading: Loading) -> None:
@@ -224,7 +228,8 @@ class Models:
             return
         for held in filter(is_loaded, self._in_memory.values()):
             held.result().network.let_go()
-        idle = [name for name, held in self._in_memory.items() if name != wanted.name and is_idle(held)]
+        stay = {wanted.name, wanted.base and wanted.base.name}
+        idle = [name for name, held in self._in_memory.items() if name not in stay and is_idle(held)]
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
             if in_the_way is None:
@@ -235,9 +240,12 @@ class Models:
 
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
-        kept = {name: size for name, size in self._sizes().items() if name not in (*without, wanted.name)}
-        if len(kept) >= self._settings.loaded_models:
-            return f"all {len(kept)} models that may be in memory (INKLING_LOADED_MODELS) are at work"
+        gone = {*without, wanted.name}  # and with each its adapters
+        held = {name: held for name, held in self._in_memory.items() if name not in gone and held.base not in gone}
+        kept = {name: size for name, size in self._sizes().items() if name in held}
+        whole = sum(one.base is None for one in held.values())
+        if wanted.base is None and whole >= self._settings.loaded_models:
+            return f"all {whole} models that may be in memory (INKLING_LOADED_MODELS) are at work"
         used = sum(kept.values())
         if used + wanted.memory_bytes > self._budget:
             at_work = f"{used:,} of the {self._budget:,} bytes that models may take (INKLING_MODEL_MEMORY_BYTES)"
@@ -255,6 +263,9 @@ class Models:
         retire(self._drop(name))
 
     def _drop(self, name: str) -> Loading | None:
+        """Forget a model, and the adapters beside it, whose engine is the model's. The lock is held."""
+        for adapter in [each for each, held in self._in_memory.items() if held.base == name]:
+            retire(self._drop(adapter))
         self._bytes.pop(name, None)
         return self._in_memory.pop(name, None)
 
@@ -271,7 +282,9 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
-                is_kept = self._in_memory.get(place.name) is loading
+                is_kept = self._in_memory.get(place.name) is loading and self._is_beside_its_base(loading, model)
+                if not is_kept and self._in_memory.get(place.name) is loading:
+                    self._drop(place.name)
                 if is_kept:
                     self._bytes[place.name] = model.weight_bytes
                     self._note_default(place.name, None)
@@ -281,8 +294,21 @@ class Models:
             log.info("model_loaded", model=place.name)
             memory.give_back()  # what only the packing needed
 
+    def _is_beside_its_base(self, loading: Loading, model: LoadedModel) -> bool:
+        """Whether what an adapter computes with is in memory still; True for any other model. The lock is held."""
+        base = None if loading.base is None else self._in_memory.get(loading.base)
+        return loading.base is None or (base is not None and is_loaded(base) and base.result().loop is model.loop)
+
+    def _beside(self, base: Place, place: Place, loading: Loading) -> LoadedModel:
+        """An adapter, beside its base, which is loaded first."""
+        model = self.get(base.name)
+        again = place if model.network.stays else replace(place, memory_bytes=place.memory_bytes + base.memory_bytes)
+        return self._loader.load_adapter(place, model, lambda: self._make_room_to_read(again, loading))
+
     def _loaded(self, place: Place, loading: Loading) -> LoadedModel:
         """The model; where its device is full, idle ones make room, as nothing counts a device's memory beforehand."""
+        if place.base is not None:
+            return self._beside(place.base, place, loading)
         while True:
             try:
                 return self._loader.load(
