@@ -184,9 +184,10 @@ class Models:
                 found.seen_at = time.monotonic()
                 self._in_memory.move_to_end(place.name)
                 return found
-            retire(self._drop(place.name))
+            if found is not None:  # with its adapters; where it is not there, one may be waiting for it
+                retire(self._drop(place.name))
             self._make_room(place)
-            loading = self._in_memory[place.name] = Loading(place.version, place.base and place.base.name)
+            loading = self._in_memory[place.name] = Loading(place.version, place.base.name if place.base else None)
             self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
@@ -197,7 +198,7 @@ class Models:
             if found is None or is_dead(found):
                 return None
             self._in_memory.move_to_end(name)
-            if found.base in self._in_memory:
+            if found.base is not None and found.base in self._in_memory:
                 self._in_memory.move_to_end(found.base)
             return found
 
@@ -228,7 +229,7 @@ class Models:
             return
         for held in filter(is_loaded, self._in_memory.values()):
             held.result().network.let_go()
-        stay = {wanted.name, wanted.base and wanted.base.name}
+        stay = {wanted.name, wanted.base.name if wanted.base else None}
         idle = [name for name, held in self._in_memory.items() if name not in stay and is_idle(held)]
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
