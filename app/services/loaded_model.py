@@ -138,8 +138,11 @@ class Loader:
             weight_bytes=runner.weight_bytes,
         )
 
-    def load_adapter(self, place: Place, base: LoadedModel, make_room: Callable[[], None]) -> LoadedModel:
+    def load_adapter(self, place: Place, base: LoadedModel, make_room: Callable[[Place], None]) -> LoadedModel:
         """An adapter beside its base, which is in memory and computes for both.
+
+        Args:
+            make_room: called with all that is to be read, where its float32 weights and its base's are.
 
         Raises:
             LLMError, FileNotFoundError: its files are gone or damaged, or made for another base.
@@ -152,6 +155,10 @@ class Loader:
         if meta.chat_template is not None and (template is None or template.source != meta.chat_template):
             template = chat_template(meta.chat_template, base.tokenizer, is_ours=False)
 
+        assert place.base is not None, "an adapter has a base"
+        of_both = 0 if base.network.stays else place.base.memory_bytes
+        whole = replace(place, memory_bytes=place.memory_bytes + of_both)
+
         def wearing() -> Transformer:
             with base.network.lent() as network:
                 return worn(network, adapter)
@@ -159,7 +166,7 @@ class Loader:
         return replace(
             base,
             name=place.name,
-            network=FloatNetwork(wearing, make_room),
+            network=FloatNetwork(wearing, lambda: make_room(whole)),
             chat_template=template,
             stop_ids=ends,
             weight_bytes=place.memory_bytes,

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.config import Settings
@@ -18,7 +17,7 @@ from app.db.session import UNAVAILABLE, Database
 from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
-from app.services import memory, model_files, runners
+from app.services import memory, model_files, room, runners
 from app.services.engine_loop import EngineLoop
 from app.services.loaded_model import LoadedModel, Loader
 from app.services.loading import Loading, is_dead, is_idle, is_loaded, retire
@@ -241,23 +240,12 @@ class Models:
 
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
-        gone = {*without, wanted.name}  # and with each its adapters
-        held = {name: held for name, held in self._in_memory.items() if name not in gone and held.base not in gone}
-        kept = {name: size for name, size in self._sizes().items() if name in held}
-        whole = sum(one.base is None for one in held.values())
-        if wanted.base is None and whole >= self._settings.loaded_models:
-            return f"all {whole} models that may be in memory (INKLING_LOADED_MODELS) are at work"
-        used = sum(kept.values())
-        if used + wanted.memory_bytes > self._budget:
-            at_work = f"{used:,} of the {self._budget:,} bytes that models may take (INKLING_MODEL_MEMORY_BYTES)"
-            return f"models at work hold {at_work}, and {wanted.name} needs {wanted.memory_bytes:,}"
-        return None
+        limits = (self._settings.loaded_models, self._budget)
+        return room.in_the_way(wanted, self._in_memory, self._sizes(), {*without, wanted.name}, *limits)
 
     def _sizes(self) -> dict[str, int]:
         """What each model in memory takes now, with what was read again of it. The lock is held."""
-        loaded = {name: held.result() for name, held in self._in_memory.items() if is_loaded(held)}
-        again = {name: model.network.read_back_bytes for name, model in loaded.items()}
-        return {name: size + again.get(name, 0) for name, size in self._bytes.items()}
+        return room.sizes(self._in_memory, self._bytes)
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
@@ -283,9 +271,10 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
-                is_kept = self._in_memory.get(place.name) is loading and self._is_beside_its_base(loading, model)
-                if not is_kept and self._in_memory.get(place.name) is loading:
+                is_kept = self._in_memory.get(place.name) is loading
+                if is_kept and not room.has_its_base(loading, model, self._in_memory):
                     self._drop(place.name)
+                    is_kept = False
                 if is_kept:
                     self._bytes[place.name] = model.weight_bytes
                     self._note_default(place.name, None)
@@ -295,21 +284,11 @@ class Models:
             log.info("model_loaded", model=place.name)
             memory.give_back()  # what only the packing needed
 
-    def _is_beside_its_base(self, loading: Loading, model: LoadedModel) -> bool:
-        """Whether what an adapter computes with is in memory still; True for any other model. The lock is held."""
-        base = None if loading.base is None else self._in_memory.get(loading.base)
-        return loading.base is None or (base is not None and is_loaded(base) and base.result().loop is model.loop)
-
-    def _beside(self, base: Place, place: Place, loading: Loading) -> LoadedModel:
-        """An adapter, beside its base, which is loaded first."""
-        model = self.get(base.name)
-        again = place if model.network.stays else replace(place, memory_bytes=place.memory_bytes + base.memory_bytes)
-        return self._loader.load_adapter(place, model, lambda: self._make_room_to_read(again, loading))
-
     def _loaded(self, place: Place, loading: Loading) -> LoadedModel:
         """The model; where its device is full, idle ones make room, as nothing counts a device's memory beforehand."""
         if place.base is not None:
-            return self._beside(place.base, place, loading)
+            model = self.get(place.base.name)  # loaded first
+            return self._loader.load_adapter(place, model, lambda whole: self._make_room_to_read(whole, loading))
         while True:
             try:
                 return self._loader.load(

@@ -11,7 +11,6 @@ import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -24,7 +23,8 @@ from app.llm.config import Dtype
 from app.llm.engine.runner import Chunk, Wanted
 from app.llm.errors import LLMError
 from app.llm.kernels import build
-from app.llm.model.adapter import Adapter, BlockDeltas, Delta, deltas
+from app.llm.kernels.adapted import Adapted
+from app.llm.model.adapter import Adapter
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.layers import LayerNorm, RMSNorm
 from app.llm.model.transformer import Transformer
@@ -80,17 +80,6 @@ class _Network(Structure):
     ]
 
 
-class _Delta(Structure):
-    _fields_ = [
-        *((name, c_int32) for name in ("rank", "inputs", "outputs", "reserved")),
-        *((name, c_void_p) for name in ("a", "b")),
-    ]
-
-
-class _BlockDeltas(Structure):
-    _fields_ = [(name, _Delta) for name in ("qkv", "out", "up", "down")]
-
-
 class _Step(Structure):
     _fields_ = [
         ("tokens", c_int32),
@@ -114,29 +103,6 @@ class Threads:
     def __del__(self) -> None:
         if getattr(self, "handle", None):
             self.kernels.inkling_threads_end(self.handle)
-
-
-@dataclass(frozen=True)
-class _Adapted:
-    """An adapter as the kernels read it."""
-
-    blocks: ctypes.Array[_BlockDeltas]
-    most_rank: int
-    kept: list[BlockDeltas]
-    """What the addresses point to."""
-
-    @classmethod
-    def of(cls, adapter: Adapter) -> _Adapted:
-        kept = deltas(adapter)
-        parts = [(block.qkv, block.out, block.up, block.down) for block in kept]
-        blocks = (_BlockDeltas * len(kept))(*(_BlockDeltas(*map(_delta, block)) for block in parts))
-        return cls(blocks, max(len(delta.a) for block in parts for delta in block if delta is not None), kept)
-
-
-def _delta(delta: Delta | None) -> _Delta:
-    if delta is None:
-        return _Delta()
-    return _Delta(len(delta.a), delta.a.size(1), delta.b.size(1), 0, delta.a.data_ptr(), delta.b.data_ptr())
 
 
 _lock = threading.Lock()
@@ -183,7 +149,7 @@ class NativeRunner:
         self.block_count = -(-kv_cache_tokens // BLOCK_TOKENS)
         self._threads = threads
         self._kept: list[Any] = []  # what the addresses point to
-        self._adapted: WeakKeyDictionary[Adapter, _Adapted] = WeakKeyDictionary()
+        self._adapted: WeakKeyDictionary[Adapter, Adapted] = WeakKeyDictionary()
         self.weight_bytes = 0
         self._network = self._pack(network, tell)
         self._handle: int = threads.kernels.inkling_runner(ctypes.byref(self._network), threads.handle)
@@ -208,19 +174,18 @@ class NativeRunner:
         arrays = (array.ctypes.data for array in (ids, positions, tables, blocks, wanted))
         step = _Step(len(ids), len(wanted), *arrays, logits.data_ptr())
         adapted = [self._adapted_of(chunk.adapter) for chunk in chunks]
-        if any(adapted):
-            of_chunks = np.array([ctypes.addressof(each.blocks) if each else 0 for each in adapted], np.uintp)
-            of_tokens = np.repeat(of_chunks, counts)
+        of_tokens = np.repeat(np.array([each.address if each else 0 for each in adapted], np.uintp), counts)
+        if of_tokens.any():
             step.adapters, step.most_rank = of_tokens.ctypes.data, max(each.most_rank for each in adapted if each)
         if self._threads.kernels.inkling_run(self._handle, ctypes.byref(step)):
             raise MemoryError("no memory for a step of the network")
         return logits  # (R, V)
 
-    def _adapted_of(self, adapter: Adapter | None) -> _Adapted | None:
+    def _adapted_of(self, adapter: Adapter | None) -> Adapted | None:
         if adapter is None:
             return None
         if adapter not in self._adapted:
-            self._adapted[adapter] = _Adapted.of(adapter)
+            self._adapted[adapter] = Adapted.of(adapter)
         return self._adapted[adapter]
 
     def _pack(self, network: Transformer, tell: Tell) -> _Network:
