@@ -106,6 +106,12 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class ReportNotFound(NotFound):
+    """The job or model is there, but no report of it is, or not yet."""
+
+    code = "report_not_found"
+
+
 class CheckpointNotFound(NotFound):
     code = "checkpoint_not_found"
 

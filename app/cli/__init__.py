@@ -9,7 +9,7 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers
+from app.cli import call, classify, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers, train
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -26,7 +26,8 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
-cli.command("train")(call.train)
+cli.add_typer(train.cli, name="train")
+cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
 cli.command("datasets")(datasets.datasets)

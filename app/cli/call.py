@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +10,13 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from app.cli import estimates, show
 from app.cli import local as in_process
+from app.cli import show
 from app.config import get_settings
 
 Url = Annotated[str | None, typer.Option(help="The server to call (INKLING_URL).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 Local = Annotated[bool, typer.Option("--local", help="Run here, without a server.")]
-RESTING = ("succeeded", "failed", "cancelled", "paused")
-"""States of a job in which nothing more happens by itself."""
 
 
 class Refused(Exception):
@@ -85,52 +82,6 @@ def generate(
             return show.as_json(_ask(client, "POST", "/generate", json=body))
         events = _events(client, "POST", "/generate", json=body | {"stream": True})
         return _write(events, "" if chat else prompt)
-
-
-def train(
-    dataset: Annotated[str, typer.Argument(help="A file (a text, or rows), or the id of a dataset.")],
-    name: Annotated[str | None, typer.Option(help="The name of the model that comes out.")] = None,
-    model: Annotated[str | None, typer.Option(help="Go on from this model instead of a new one.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Size of a new model.")] = None,
-    column: Annotated[str | None, typer.Option(help="Of rows, the column to learn from.")] = None,
-    tokenizer: str | None = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", help="Another field of `train`, as name=value; may be repeated.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="An idempotency key: the same command again gives the same job.")
-    ] = None,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Tell what it would take, and start nothing.")] = False,
-    devices: Annotated[int, typer.Option(help="Divide each step among so many devices.", min=1)] = 1,
-    follow: Annotated[bool, typer.Option(help="Show the job's events until it ends.")] = True,
-    as_json: Json = False,
-    url: Url = None,
-) -> None:
-    """Train a model on a text: upload it, queue a job, follow it."""
-    if model and preset:
-        raise Refused("--model goes on from a model, --preset makes a new one: give one of them")
-    with _client(url) as client:
-        dataset_id = _upload(client, Path(dataset))["id"] if Path(dataset).is_file() else dataset
-        training = _options(option or []) | ({"max_steps": steps} if steps else {})
-        learnt: object = [{"dataset": dataset_id, "column": column}] if column else dataset_id
-        body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt, "train": training}
-        body |= {"model": model} if model else {"model": {"preset": preset}} if preset else {}
-        body |= {key: value for key, value in (("name", name), ("tokenizer", tokenizer)) if value}
-        body |= {"devices": devices} if devices > 1 else {}
-        if estimate:
-            answer = _ask(client, "POST", "/jobs/estimate", json=body)
-            return show.as_json(answer) if as_json else estimates.show_estimate(answer)
-        job = _ask(client, "POST", "/jobs", json=body, headers={"idempotency-key": key} if key else {})
-        if follow:
-            job = _follow(client, job["id"], quiet=as_json)
-    if as_json:
-        return show.as_json(job)
-    if not follow:
-        return show.output.print(job["id"])
-    if job["status"] != "succeeded":
-        raise Refused(f"{job['id']} {job['status']}: {(job['error'] or {}).get('message', 'no model was made')}")
-    show.output.print(f"model {job['result']['model']}; try: inkling generate --model {job['result']['model']} 'The'")
 
 
 def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
@@ -207,23 +158,6 @@ def _fetch(client: httpx.Client, path: str, place: Path, query: dict[str, str] |
 def _upload(client: httpx.Client, path: Path, **said: str) -> Any:
     with path.open("rb") as file:
         return _ask(client, "POST", "/datasets", files={"file": (path.name, file)}, data=said)
-
-
-def _follow(client: httpx.Client, job_id: str, quiet: bool) -> Any:
-    """Print a job's events until it ends or is paused; a connection that breaks is taken up where it was."""
-    last = 0
-    while True:
-        page = _ask(client, "GET", f"/jobs/{job_id}/events", params={"after": last, "limit": 100})
-        for event in page["data"]:
-            last = event["id"]
-            if not quiet:
-                show.errors.print(event["message"], markup=False)
-        if page["data"]:
-            continue
-        job = _ask(client, "GET", f"/jobs/{job_id}")
-        if job["status"] in RESTING:
-            return job
-        time.sleep(0.5)
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

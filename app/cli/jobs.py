@@ -8,7 +8,8 @@ import httpx
 import typer
 
 from app.cli import show
-from app.cli.call import Json, Refused, Url, _ask, _client, _follow, _options
+from app.cli.call import Json, Refused, Url, _ask, _client, _options
+from app.cli.following import follow_job
 
 Id = Annotated[str | None, typer.Argument(help="One job; without it, all.")]
 
@@ -53,7 +54,7 @@ def jobs(
             bodies["duplicate"] = {"train": _options(option or [])}
             answer = _one(client, job_id, asked, bodies)
             if follow:
-                answer = _follow(client, answer["id"], quiet=as_json)
+                answer = follow_job(client, answer["id"], quiet=as_json)
     if as_json:
         return show.as_json(answer)
     if delete:

@@ -194,8 +194,11 @@ def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network | 
     return model, meta, TrainState(report, groups["optimizer"], groups["rng"], best)
 
 
-def copy_model(checkpoint: Path, folder: Path) -> Saved:
+def copy_model(checkpoint: Path, folder: Path, meta: ModelMeta | None = None) -> Saved:
     """Make a model's `folder` out of a checkpoint's. Files are never changed once written, so they are linked.
+
+    Args:
+        meta: of the model, where it is not to be described as the checkpoint is.
 
     Raises:
         BadCheckpoint: the checkpoint is not whole.
@@ -203,13 +206,17 @@ def copy_model(checkpoint: Path, folder: Path) -> Saved:
         OSError: the disk is full, or refuses.
     """
     entries = _verify(checkpoint, (MODEL,))
+    linked = [WEIGHTS, MODEL]
     with _new_folder(folder) as aside:
-        for name in (WEIGHTS, MODEL):
+        if meta is not None and meta != _read_meta(checkpoint / MODEL):
+            linked = [WEIGHTS]
+            _write_meta(aside, meta)
+        for name in linked:
             try:
                 os.link(checkpoint / name, aside / name)
             except OSError:  # a filesystem without links
                 shutil.copyfile(checkpoint / name, aside / name)
-        return _seal(aside, known={name: entries[name] for name in (WEIGHTS, MODEL)})
+        return _seal(aside, known={name: entries[name] for name in linked})
 
 
 def publish(folder: Path, place: Path) -> None:
@@ -274,6 +281,10 @@ def _verify(folder: Path, names: tuple[str, ...], sha256: str | None = None) -> 
 
 def _write_model(folder: Path, model: Network | Adapter, meta: ModelMeta) -> None:
     _write_tensors(folder / WEIGHTS, _tensors_of(model, meta))
+    _write_meta(folder, meta)
+
+
+def _write_meta(folder: Path, meta: ModelMeta) -> None:
     _write_json(folder / MODEL, asdict(meta) | {"family": meta.config.family})
 
 

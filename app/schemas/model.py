@@ -57,6 +57,19 @@ class AdapterConfigOut(Out):
     base_sha256: str = Field(description="Of the base's file of weights; beside others it is refused.")
 
 
+class ClassifierConfigOut(Out):
+    """A network that tells classes: its body, and how they are read off it."""
+
+    body: ModelConfigOut
+    classes: list[str]
+    reads: Literal["last_token", "last_place", "first_token"]
+    max_tokens: int = Field(description="Longer texts are cut.")
+    pad_id: int
+    threshold: float | None = Field(
+        description="Of two classes: from which probability on the second one is told; null: the likelier one is."
+    )
+
+
 class BytesByPartOut(Out):
     """Bytes of the weights in float32, by what they are for."""
 
@@ -115,10 +128,12 @@ class ProgressOut(Out):
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
-    family: Literal["gpt2", "llama", "word2vec", "adapter"] = Field(
-        description="`word2vec` models do not generate; an `adapter` does, beside its `base_model`."
+    family: Literal["gpt2", "llama", "word2vec", "classifier", "adapter"] = Field(
+        description="`word2vec` models and classifiers do not generate; an `adapter` does, beside its `base_model`."
     )
-    config: AdapterConfigOut | ModelConfigOut | WordVectorsConfigOut
+    config: AdapterConfigOut | ClassifierConfigOut | ModelConfigOut | WordVectorsConfigOut
+    classes: list[str] | None = Field(description="That a classifier tells, in the order of its probabilities.")
+    threshold: float | None = Field(description="Of a classifier of two classes.")
     tokenizer: str
     parameters: int
     size_bytes: int

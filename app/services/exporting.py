@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.db.base import new_id
 from app.errors import DataMissing, InvalidRequest, NoDiskSpace, WrongModel
-from app.llm.config import AdapterConfig, ModelConfig, Word2VecConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig, LLMError
 from app.llm.tokenizer.vocabulary import vocabulary_of
 from app.services import model_files
@@ -84,6 +84,9 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf", "pe
         raise WrongModel(f"name: {name} holds word vectors, which only /download takes elsewhere", param="name")
     if kind == "peft":
         return _peft(runtime, info, place, weights)
+    if isinstance(info.config, ClassifierConfig):
+        told = "is a classifier, whose classes these formats have no place for; /download gives its weights"
+        raise WrongModel(f"name: {name} {told}", param="name")
     with _refusals(name):
         model = _opened(runtime, info, place)
     if kind == "gguf" and model.vocabulary is None:

@@ -11,26 +11,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from app.services import memory
 
-if TYPE_CHECKING:
-    from app.llm.model.transformer import Transformer
+Network = TypeVar("Network")
 
 KEPT_S = 60.0
 """So long it is kept without a user: somebody who looks at a model's inside asks again after seconds."""
 
 
-class FloatNetwork:
+class FloatNetwork(Generic[Network]):
     """The network, or the way to it. Safe to use from any thread."""
 
     def __init__(
         self,
-        read: Callable[[], Transformer],
+        read: Callable[[], Network],
         make_room: Callable[[], None],
         *,
-        network: Transformer | None = None,
+        network: Network | None = None,
         kept_s: float = KEPT_S,
     ) -> None:
         """Know how to get the network.
@@ -64,7 +63,7 @@ class FloatNetwork:
         return self._users > 0
 
     @contextmanager
-    def lent(self) -> Iterator[Transformer]:
+    def lent(self) -> Iterator[Network]:
         """The network, read if need be, which takes a second: not for the event loop, and not while a gate is held.
 
         Raises:
@@ -91,7 +90,7 @@ class FloatNetwork:
                 self._timer = None
             self._forget()
 
-    def _there(self) -> Transformer:
+    def _there(self) -> Network:
         with self._reading:
             if self._network is None:  # nobody sets it but here, or takes it away while it has a user
                 try:

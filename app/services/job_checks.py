@@ -14,13 +14,22 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import ModelConfig
+from app.llm.config import ClassifierConfig, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
-from app.llm.train.config import TrainConfig
+from app.llm.train.config import ClassifyConfig, TrainConfig
 from app.schemas.job import HeldOut, JobCreate
-from app.services import adapting, compiling, datasets, networks, tokens, train_presets, word2vec_checks
+from app.services import (
+    adapting,
+    classify_checks,
+    compiling,
+    datasets,
+    networks,
+    tokens,
+    train_presets,
+    word2vec_checks,
+)
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
@@ -128,6 +137,7 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
     tokenizer = WordTokenizer.from_json(made.content.decode())
+    assert not isinstance(plan.asked.network, ClassifierConfig), "its recipe takes a tokenizer that is there"
     network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
     return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
@@ -193,8 +203,11 @@ def _check_book_parts(config: ModelConfig) -> None:
 RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
+    "classify": classify_checks.check,
 }
-ROW_RECIPES: dict[str, RowRecipe] = {}
+ROW_RECIPES: dict[str, RowRecipe] = {
+    "classify": RowRecipe(ClassifyConfig, classify_checks.count),
+}
 """Those that learn from rows."""
 DIVISIBLE = {"pretrain"}
 """Recipes in which every part of a batch counts as much as its share: the mean of the parts' losses is the batch's."""

@@ -68,7 +68,7 @@ def read_examples(
         rows = JobRows.of_job(session, job)
 
     def examples(part: Part) -> list[Example[T]]:
-        found = []
+        found: list[Example[T]] = []
         for line in rows.lines(runtime.storage, part):
             if len(found) % CHECKED_EVERY == 0:
                 check()

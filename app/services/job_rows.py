@@ -233,27 +233,44 @@ class RowRecipe:
 
 
 def counted(
-    reading: Reading, lengths: Sequence[int], batch_size: int, *, is_exact: bool, examples: int | None = None
+    reading: Reading,
+    lengths: Sequence[int],
+    batch_size: int,
+    *,
+    is_exact: bool,
+    sizes: Sequence[int] | None = None,
+    network: NetworkConfig | None = None,
 ) -> Counted:
     """The sizes of the parts, of the lengths of the rows that were read.
 
     Args:
-        lengths: tokens of each of them, as it is read; one at least.
-        examples: of all rows, how many there are to be cut in parts; None: as many as there are rows.
+        lengths: tokens of each of them, as it is read.
+        sizes: of these rows, how many each class has that are used; None: all, as one class.
+
+    Raises:
+        InvalidRequest: there is no row, or none is left for a part.
     """
     rows = reading.rows
-    known = sum(row.rows or 0 for row in rows.learnt)
-    learnt, measured, _ = part_sizes(known if examples is None else examples, rows.shares)
+    if not lengths:
+        raise InvalidRequest("dataset: there is no row in it", param="dataset")
+    scale = 1.0 if reading.is_whole else sum(row.rows or 0 for row in rows.learnt) / len(lengths)
+    all_sizes = [round(scale * size) for size in ([len(lengths)] if sizes is None else sizes)]
+    parts = [part_sizes(size, rows.shares) for size in all_sizes]
+    learnt, measured, tested = (sum(part[place] for part in parts) for place in range(3))
+    for param, share, size in (("validation", rows.fraction, measured), ("test", rows.test, tested)):
+        if share and not size:
+            told = f"of {sum(all_sizes)} examples none is left for it; give more of each kind, or 0 here"
+            raise InvalidRequest(f"{param}: {told}", param=param)
     if rows.held_out is not None:
         measured = rows.held_out.rows or 0
-    mean = sum(lengths) / len(lengths)
     return Counted(
         learnt=learnt,
         measured=measured,
-        tokens=round(learnt * mean),
+        tokens=round(learnt * sum(lengths) / len(lengths)),
         longest=max(lengths),
         padded=longest_of(lengths, min(batch_size, learnt)),
         is_exact=is_exact and reading.is_whole,
+        network=network,
     )
 
 

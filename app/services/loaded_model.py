@@ -35,7 +35,7 @@ class LoadedModel:
     """A model in memory. Whoever holds it can use it, even after it made room for another."""
 
     name: str
-    network: FloatNetwork = field(repr=False)
+    network: FloatNetwork[Transformer] = field(repr=False)
     config: ModelConfig
     tokenizer: Tokenizer = field(repr=False)
     chat_template: ChatTemplate | None = field(repr=False)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.db.tables import job as job_table
 from app.db.tables import model as model_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.job import JobRow
@@ -51,13 +53,13 @@ def staged(storage: Storage, job: JobRow, fence: int, checkpoint: Path, meta: Mo
     """
     folder = storage.checkpoint(job.id, f"model-fence-{fence}")
     try:
-        yield Staged(folder, copy_model(checkpoint, folder), meta)
+        yield Staged(folder, copy_model(checkpoint, folder, meta), meta)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def add(session: Session, job: JobRow, made: Staged) -> None:
-    """Write the model's row, in the transaction that ends the job.
+def add(session: Session, job: JobRow, made: Staged, report: dict[str, Any] | None = None) -> None:
+    """Write the model's row, and the job's report if there is one, in the transaction that ends the job.
 
     Raises:
         NameTaken: there is a model of that name.
@@ -78,8 +80,11 @@ def add(session: Session, job: JobRow, made: Staged) -> None:
         licence=made.meta.licence,
         datasets=lineage.datasets_of(session, job),
         ancestors=lineage.ancestors_of(session, made.meta.base_model),
+        report=report,
     )
     session.add(row)
+    if report is not None:
+        job_table.keep_report(session, job.id, report)
 
 
 def put_in_place(storage: Storage, job: JobRow, made: Staged) -> None:

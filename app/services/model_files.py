@@ -18,7 +18,7 @@ from app.db.tables import checkpoint as checkpoint_table
 from app.db.tables import model as model_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongModel
-from app.llm.config import ModelConfig, NetworkConfig, network_config
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, network_config
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.shapes import FLOAT_BYTES
 from app.llm.progress import Tell, silent
@@ -313,6 +313,21 @@ def family(place: Place) -> str | None:
     """What kind of network lies there, without reading its weights; None where that is not said."""
     found = None if place.is_gguf else _about(place.path).get("family")
     return found if isinstance(found, str) else None
+
+
+def classifier_of(place: Place) -> tuple[ClassifierConfig, str]:
+    """How a classifier's folder describes it, and its tokenizer, without reading the weights.
+
+    Raises:
+        DataMissing: that is damaged.
+    """
+    about = _about(place.path)
+    try:
+        config, tokenizer = network_config(about["family"], about["config"]), str(about["tokenizer"])
+    except (KeyError, TypeError, LLMError) as error:
+        raise DataMissing(f"model: the description of {place.name} is damaged", param="model") from error
+    assert isinstance(config, ClassifierConfig), "its family says so"
+    return config, tokenizer
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
-from app.llm.config import NetworkConfig, network_config
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, network_config
 from app.llm.model.shapes import FLOAT_BYTES, Part, bytes_by_part
 from app.llm.progress import Progress
 from app.services import model_files
@@ -46,6 +46,19 @@ class ModelInfo:
     state: State = "unloaded"
     progress: Progress | None = None
     held_bytes: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        return self.config.classes if isinstance(self.config, ClassifierConfig) else None
+
+    @property
+    def threshold(self) -> float | None:
+        return self.config.threshold if isinstance(self.config, ClassifierConfig) else None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it continues text."""
+        return isinstance(self.config, ModelConfig)
 
     @property
     def memory_bytes(self) -> int:

@@ -19,6 +19,7 @@ from app.llm.progress import Progress, Tell
 from app.log import get_logger
 from app.services import memory, model_files, room, runners
 from app.services.engine_loop import EngineLoop
+from app.services.gate import ComputeGate
 from app.services.loaded_model import LoadedModel, Loader
 from app.services.loading import Loading, is_dead, is_idle, is_loaded, retire
 from app.services.metrics import Metrics
@@ -146,6 +147,12 @@ class Models:
         """What the budget counts for a model: 0 where it is not in memory."""
         with self._lock:
             return self._sizes().get(name, 0)
+
+    @property
+    def cpu_gate(self) -> ComputeGate:
+        """What computes on the CPU beside the engines passes it, where they compute there, too."""
+        is_apart = runners.choose_device(self._settings) != "cpu"
+        return self._loader.cpu_gate if is_apart else self._loader.gate
 
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name; adapters have none of their own."""

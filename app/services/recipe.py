@@ -57,6 +57,14 @@ class RunData(Protocol):
 
 
 @dataclass(frozen=True)
+class Finished:
+    """What is known once all steps are done."""
+
+    report: dict[str, Any] | None  # on what was held out
+    meta: ModelMeta  # of the model that comes out, with what was chosen at the end
+
+
+@dataclass(frozen=True)
 class Run:
     """All that the loop needs."""
 
@@ -66,6 +74,8 @@ class Run:
     flops_per_token: int | None = None  # of the network's products; None where they are not most of the work
     part: Callable[[int, int], Task] | None = None
     """The task on part n of m of every batch, the parts' mean loss that of the batch; None: on whole ones alone."""
+    finish: Callable[[Check], Finished] | None = None
+    """Measures the trained network once all steps are done; None: nothing is left to be done then."""
 
 
 class Recipe(Protocol):

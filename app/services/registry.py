@@ -72,6 +72,7 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
     imported_tokenizers.remove(session, runtime.storage, row.tokenizer)
     _put_aside(session, runtime, name)
     after_commit(session, lambda: runtime.models.forget(name))  # somebody may have asked for it meanwhile
+    after_commit(session, lambda: runtime.classifiers.forget(name))
 
 
 def _put_aside(session: Session, runtime: Runtime, name: str) -> None:

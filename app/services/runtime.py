@@ -4,11 +4,12 @@ generates in place of it, where there is one. Made once, passed on."""
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.config import Settings
 from app.db.session import Database
 from app.services.catalogue import Catalogue
+from app.services.classifiers import Classifiers
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
 from app.services.remote import Remote
@@ -27,6 +28,10 @@ class Runtime:
     nudger: Nudger
     remote: Remote | None = None
     """What generates in place of `models`."""
+    classifiers: Classifiers = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classifiers", Classifiers(self.database, self.storage, self.tokenizers))
 
     @classmethod
     def open(cls, settings: Settings) -> Runtime:

@@ -31,9 +31,11 @@ class TrainPreset:
     """A job but for its dataset."""
 
     train: dict[str, Any]
+    recipe: str = "pretrain"
     model: dict[str, Any] = field(default_factory=lambda: dict(BOOK_GPT))
     tokenizer: str = "gpt2"
     validation: float = 0.1
+    test: float | None = None
     seed: int = 123
 
 
@@ -52,6 +54,23 @@ TRAIN_PRESETS = {
         )
         | _AS_IN_THE_BOOK
     ),
+    "book-ch06": TrainPreset(
+        dict(
+            epochs=5,
+            batch_size=8,
+            learning_rate=5e-5,
+            min_learning_rate=5e-5,
+            weight_decay=0.1,
+            trainable="last_block",
+            reads="last_place",
+            balanced=True,
+            eval_every=50,
+        ),
+        recipe="classify",
+        model=dict(preset="gpt2-124m"),
+        validation=0.1,
+        test=0.2,
+    ),
 }
 
 
@@ -65,17 +84,20 @@ def filled(body: JobCreate) -> JobCreate:
     name = body.train.preset
     if name is None:
         return body
-    if body.recipe != "pretrain":
+    known = [one for one, preset in TRAIN_PRESETS.items() if preset.recipe == body.recipe]
+    if not known:
         raise UnknownField(f"train.preset: recipe {body.recipe} has none", param="train.preset")
-    preset = TRAIN_PRESETS.get(name)
+    preset = TRAIN_PRESETS[name] if name in known else None
     if preset is None:
-        told = f"there is no preset {name[:100]!r}; there are {', '.join(TRAIN_PRESETS)}"
+        told = f"there is no preset {name[:100]!r} of recipe {body.recipe}; there are {', '.join(known)}"
         raise InvalidRequest(f"train.preset: {told}", param="train.preset")
     given = body.train.model_dump(exclude_unset=True, exclude={"preset"})
     kept = {name: value for name, value in preset.train.items() if name not in LENGTHS or not set(LENGTHS) & set(given)}
     asked = {"train": TrainSpec(**(kept | given))}
     goes_on = isinstance(body.model, str)  # with the tokenizer it has
     more: dict[str, Any] = {"validation": preset.validation, "seed": preset.seed}
+    if preset.test is not None:
+        more["test"] = preset.test
     if not goes_on:
         more |= {"model": NetworkSpec(**preset.model), "tokenizer": preset.tokenizer}
     return body.model_copy(update=asked | {name: more[name] for name in more.keys() - body.model_fields_set})

@@ -27,18 +27,18 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import adapting, batch_rows, compiling, made_models, pretraining, train_devices, word2vec
+from app.services import adapting, batch_rows, classifying, compiling, made_models, pretraining, train_devices, word2vec
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
 from app.services.machine_use import Gauge
 from app.services.progress import Progress
-from app.services.recipe import Recipe, Run
+from app.services.recipe import Finished, Recipe, Run
 from app.services.runtime import Runtime
 
 log = get_logger(__name__)
 
-RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec}
+RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec, "classify": classifying}
 
 RELEASED = {"shutdown": SHUTTING_DOWN, "paused": "it was to be paused, and then to go on"}
 """Reasons to stop that leave a checkpoint, and why the job is in the queue again, where it is."""
@@ -143,7 +143,7 @@ class _Attempt:
         except TrainingDiverged as error:
             raise self._told(error, run) from error
         self._tell_end(run, report)
-        self._finish(prepared[0].meta)
+        self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
 
     def _prepare(self) -> _Prepared:
         device = train_devices.take(self._job, self._runtime.settings)
@@ -238,14 +238,18 @@ class _Attempt:
     def _sources(self, run: Run, steps: int) -> list[dict[str, Any]]:
         return run.data.sources(steps * run.config.accumulate)
 
-    def _finish(self, meta: ModelMeta) -> None:
+    def _measured(self, finish: Callable[[Callable[[], None]], Finished]) -> Finished:
+        with torch.no_grad():
+            return finish(self.check)
+
+    def _finish(self, done: Finished) -> None:
         """Register the last checkpoint's network as a model, and end the job, in one transaction."""
         job, storage = self._job, self._runtime.storage
         assert self._checkpoints.newest is not None, "the loop saves at its end"
         step, checkpoint = self._checkpoints.newest
-        staged = made_models.staged(storage, job, self._progress.fence, checkpoint, meta)
+        staged = made_models.staged(storage, job, self._progress.fence, checkpoint, done.meta)
         with staged as made, self._progress.writing() as session:
-            made_models.add(session, job, made)
+            made_models.add(session, job, made, done.report)
             self._progress.succeed(session, job.name, f"{job.id}@{step}")
             session.flush()
             made_models.put_in_place(storage, job, made)

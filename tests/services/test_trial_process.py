@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
-from app.llm.train.config import SkipGramConfig, TrainConfig
+from app.llm.config import PRESETS, ClassifierConfig, ModelConfig, Word2VecConfig
+from app.llm.train.config import ClassifyConfig, SkipGramConfig, TrainConfig
 from app.services import trial_process
 from app.services.trial_process import Asked, measure
 
@@ -55,6 +55,14 @@ def test_word_vectors_are_tried_too() -> None:
         )
     )
     assert [step.tokens for step in trial.steps] == [16] * 4
+
+
+@pytest.mark.parametrize("trainable", ["head", "last_block", "all"])
+def test_classifiers_are_tried_too(trainable: str) -> None:
+    shape = ClassifierConfig(TINY, ("a", "b", "c"), "last_token", 16, 0)
+    train = asdict(ClassifyConfig(batch_size=4, trainable=trainable))
+    trial = measure(asked(recipe="classify", family="classifier", network=shape.to_dict(), train=train))
+    assert [(step.batch_size, step.tokens) for step in trial.steps] == [(4, 64)] * 4
 
 
 def test_a_device_that_is_not_there_is_told() -> None:

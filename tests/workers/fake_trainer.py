@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.config import get_settings
@@ -35,6 +35,7 @@ class Report:
     data_share: float | None = None
     report_share: float | None = None
     seconds_left: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def main() -> None:

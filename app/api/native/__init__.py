@@ -1,6 +1,7 @@
 """The native API at the root: one router a resource. What generates stands beside it, see `app.api.generating`."""
 
 from app.api.native import (
+    classify,
     datasets,
     embeddings,
     estimates,
@@ -12,6 +13,7 @@ from app.api.native import (
     metrics,
     model_files,
     models,
+    reports,
     tokenizers,
     tokens,
     windows,
@@ -27,9 +29,11 @@ routers = [
     model_files.router,
     models.router,
     inspect.router,
+    classify.router,
     datasets.router,
     estimates.router,
     jobs.router,
+    reports.router,
     job_metrics.router,
     job_control.router,
 ]

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/models", tags=["openai"])
 def list_model_cards(session: ReadSession, runtime: RuntimeDep) -> ModelCardsOut:
     """All models that generate, the default one first."""
     infos = runtime.catalogue.list(session)
-    return ModelCardsOut(data=[_card(info) for info in infos if info.family != "word2vec"])
+    return ModelCardsOut(data=[_card(info) for info in infos if info.writes])
 
 
 @router.get("/{name}", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing))

@@ -213,6 +213,11 @@ def _fits(devices: Mapping[str, int]) -> ColumnElement[bool]:
     return or_(*(and_(JobRow.device == kind, JobRow.devices <= count) for kind, count in kinds.items()))
 
 
+def keep_report(session: Session, job_id: str, report: dict[str, Any]) -> None:
+    """Write down what the job made of what it held out; its holder does, in the transaction that ends it."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(report=report))
+
+
 @dataclass(frozen=True)
 class Lease:
     """What a holder learns with each renewal."""

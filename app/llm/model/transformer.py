@@ -82,6 +82,14 @@ class Transformer(nn.Module):
         normed: Tensor = self.final_norm(x)
         return normed
 
+    def hidden_of(self, vectors: Tensor) -> Tensor:
+        """As `hidden`, of tokens' vectors (B, T, E) in place of their ids: for gradients by them."""
+        x, angles = self._placed(vectors, past=0)
+        for block in self.blocks:
+            x = block(x, angles, None)
+        normed: Tensor = self.final_norm(x)
+        return normed
+
     def before_last_block(self, ids: Tensor) -> Tensor:
         """States (B, T, E) that enter the last block; they stay the same while it alone is trained."""
         x, angles = self.embed(ids, past=0)  # (B, T, E)
@@ -109,10 +117,13 @@ class Transformer(nn.Module):
 
     def embed(self, ids: Tensor, past: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """States (B, T, E) that enter the first block, and the rotary angles where positions are not in them."""
-        x = self.token_embedding(ids)  # (B, T, E)
+        return self._placed(self.token_embedding(ids), past)  # (B, T, E)
+
+    def _placed(self, x: Tensor, past: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """As `embed`, of the tokens' vectors (B, T, E)."""
         if self.config.position == "rope":
-            return self.dropout(x), self._angles(past, ids.size(1), ids.device)
-        positions = torch.arange(past, past + ids.size(1), device=ids.device)
+            return self.dropout(x), self._angles(past, x.size(1), x.device)
+        positions = torch.arange(past, past + x.size(1), device=x.device)
         return self.dropout(x + self.position_embedding(positions)), None
 
     def _angles(self, past: int, new: int, device: torch.device) -> tuple[Tensor, Tensor] | None:

@@ -160,8 +160,13 @@ class ClassifyConfig(LoopConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for field, known in (("trainable", ("head", "last_block", "all")), ("reads", get_args(Reads))):
+            if getattr(self, field) not in known:
+                raise BadConfig(field, f"must be one of {', '.join(known)}, not {getattr(self, field)!r}")
         if self.max_tokens is not None:
             check_int("max_tokens", self.max_tokens, 1)
+        if self.sample_prompt:
+            raise BadConfig("sample_prompt", "a classifier writes no text; leave this out")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "model": {"preset": "gpt-tiny"},
         "tokenizer": "tides",
         "validation": 0.1,
+        "test": None,
+        "columns": {},
         "train": TrainConfig(max_steps=200, learning_rate=0.003).__dict__,
         "device": "auto",
         "devices": 1,

@@ -85,7 +85,7 @@ def test_a_checkpoint_takes_what_was_said(trainable: str, tmp_path: Path) -> Non
     settings = TrainConfig(max_steps=1, batch_size=1, trainable=trainable)
     model = Transformer(config)
     saving = Saving(model, tmp_path / "checkpoint")
-    task = task_of(model, settings, 32, 1)
+    task = task_of(model, config, settings, 32, 1)
     assert isinstance(task, Pretraining)
     train(task, settings, saving)
     assert checkpoint_bytes(config, settings) <= saving.size_bytes <= checkpoint_bytes(config, settings) + 50_000
@@ -107,8 +107,8 @@ def test_the_peak_of_a_process_is_within_the_band(shape: dict[str, Any], batch_s
     settings = TrainConfig(batch_size=batch_size)
     window = config.context_length
     asked = dict(
-        family=config.family, network=config.to_dict(), train=settings.__dict__, window=window, device="cpu",
-        devices="cpu", threads=1, seconds=60.0,
+        recipe="pretrain", family=config.family, network=config.to_dict(), train=settings.__dict__, window=window,
+        device="cpu", devices="cpu", threads=1, seconds=60.0,
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "app.services.trial_child"],
