@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import ClassifierConfig, ModelConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
@@ -137,7 +137,7 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
     tokenizer = WordTokenizer.from_json(made.content.decode())
-    assert not isinstance(plan.asked.network, ClassifierConfig), "its recipe takes a tokenizer that is there"
+    assert not isinstance(plan.asked.network, ClassifierConfig | AdapterConfig), "such take a tokenizer that is there"
     network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
     return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
