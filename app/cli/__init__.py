@@ -9,7 +9,20 @@ import httpx
 import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
-from app.cli import call, classify, datasets, doctor, inspect, jobs, metrics, models, processes, show, tokenizers, train
+from app.cli import (
+    call,
+    classify,
+    datasets,
+    doctor,
+    inspect,
+    jobs,
+    metrics,
+    models,
+    processes,
+    show,
+    tokenizers,
+    train_answers,
+)
 from app.config import BadSetting
 from app.errors import AppError
 
@@ -26,7 +39,7 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
-cli.add_typer(train.cli, name="train")
+cli.add_typer(train_answers.cli, name="train")
 cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")

@@ -94,6 +94,17 @@ class BadExample(LLMError):
         self.reason = reason
 
 
+class BadField(BadExample):
+    """A row whose `field` is to blame ("": the row itself); `number` is its line, from 1."""
+
+    def __init__(self, line: int, field: str, reason: str) -> None:
+        super().__init__(line, f"{field}: {reason}" if field else reason)
+        self.field = field
+
+    def __str__(self) -> str:
+        return f"line {self.number}: {self.reason}"
+
+
 class BadTable(LLMError):
     """A file of rows that cannot be read as such at all; where a line is to blame, the text names it."""
 

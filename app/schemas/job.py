@@ -142,8 +142,24 @@ class TrainSpec(In):
     reads: Literal["last_token", "last_place", "first_token"] = Field(
         "last_token", description="classify: off which token the class is read; `last_place`: behind what fills it up."
     )
-    max_tokens: int | None = Field(None, description="classify: longer texts are cut; omitted: the longest one's.")
+    max_tokens: int | None = Field(
+        None,
+        description="classify, instruct, dpo: what is longer is cut; omitted: the longest text's, the model's context.",
+    )
     balanced: bool = Field(False, description="classify: of each class as many texts as of the smallest.")
+    template: Literal["alpaca", "phi3", "chat"] | None = Field(
+        None,
+        description="instruct, dpo: how a dialogue looks as text; omitted: `chat`, the model's own template, where it "
+        "has one, else `alpaca`.",
+    )
+    mask_prompt: bool = Field(True, description="instruct: the answers alone are learnt, not the prompts.")
+    batching: Literal["by_length", "by_chance"] = Field(
+        "by_length", description="instruct: rows of about one length share a batch, so that little is padding."
+    )
+    beta: float = Field(0.1, description="dpo: how dear it is to move away from the network as it was.")
+    log_probability: Literal["mean", "sum"] = Field(
+        "mean", description="dpo: of an answer, the mean of its tokens', as in the book, or their sum."
+    )
     order: Literal["seeded", "book"] = Field(
         "seeded", description="book: weights, batches and dropout are drawn from one generator, as the book does it."
     )

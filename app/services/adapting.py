@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.llm.model.adapter import Adapter
     from app.services.runtime import Runtime
 
-RECIPES = {"pretrain"}
+RECIPES = {"pretrain", "instruct", "dpo"}
 """Those whose network may have an adapter learn."""
 
 
@@ -32,7 +32,7 @@ def check(body: JobCreate, lora: LoRAConfig | None, network: object) -> None:
     if lora is None:
         return
     if body.recipe not in RECIPES:
-        told = f"recipe {body.recipe} does not learn adapters; {', '.join(sorted(RECIPES))} does"
+        told = f"recipe {body.recipe} does not learn adapters; {', '.join(sorted(RECIPES))} do"
         raise InvalidRequest(f"train.lora: {told}", param="train.lora")
     if not isinstance(body.model, str):
         raise InvalidRequest("model: an adapter stands beside a model that is there: name one", param="model")

@@ -16,8 +16,9 @@ from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.ranks import Ranks
 from app.log import get_logger
 from app.services import adapting, train_devices
+from app.services.recipes import RECIPES
 from app.services.runtime import Runtime
-from app.services.training import RECIPES, opened
+from app.services.training import opened
 
 log = get_logger(__name__)
 

@@ -18,10 +18,11 @@ from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
-from app.llm.train.config import ClassifyConfig, TrainConfig
+from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfig, TrainConfig
 from app.schemas.job import HeldOut, JobCreate
 from app.services import (
     adapting,
+    answer_checks,
     classify_checks,
     compiling,
     datasets,
@@ -173,7 +174,7 @@ def _with_rows(storage: Storage, plan: Plan, rows: JobRows) -> Plan:
     assert isinstance(asked.network, ModelConfig), "recipes of rows learn with decoders"
     is_whole = rows.size_bytes <= FROM_BYTES
     counted = ROW_RECIPES[plan.recipe].count(
-        Reading(rows, storage, tokenizer, asked.network, asked.train, asked.window, is_whole)
+        Reading(rows, storage, tokenizer, asked.network, asked.train, asked.window, is_whole, asked.chat_template)
     )
     window = min(asked.window, counted.longest)
     check_batch(asked.train.batch_size, window, "examples")
@@ -204,9 +205,13 @@ RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
     "classify": classify_checks.check,
+    "instruct": answer_checks.instruct,
+    "dpo": answer_checks.dpo,
 }
 ROW_RECIPES: dict[str, RowRecipe] = {
     "classify": RowRecipe(ClassifyConfig, classify_checks.count),
+    "instruct": RowRecipe(InstructConfig, answer_checks.count_dialogues),
+    "dpo": RowRecipe(PreferenceConfig, answer_checks.count_pairs),
 }
 """Those that learn from rows."""
 DIVISIBLE = {"pretrain"}

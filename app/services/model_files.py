@@ -304,6 +304,16 @@ def described(name: str, folder: Path) -> Described:
         raise DataMissing(f"model: checkpoint {name} is damaged, or its folder is gone", param="model") from error
 
 
+def chat_template(place: Place) -> str | None:
+    """The template that a model's messages are put into, if it has one, without reading its weights.
+
+    Raises:
+        BadWeights: its file is not whole.
+    """
+    found = read_meta(place).chat_template if place.is_gguf else _about(place.path).get("chat_template")
+    return found if isinstance(found, str) else None
+
+
 def has_chat_template(place: Path) -> bool:
     """Whether the model in a folder takes messages, without reading its weights."""
     return _about(place).get("chat_template") is not None

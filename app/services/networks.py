@@ -63,6 +63,16 @@ def of_job(session: Session, runtime: Runtime, job: JobRow) -> ModelConfig:
     return new_network(NetworkSpec(**job.model), vocab_size, job.tokenizer)
 
 
+def chat_template_of(session: Session, runtime: Runtime, job: JobRow) -> str | None:
+    """The template of the model that a job goes on from, if it has one.
+
+    Raises:
+        AppError: the model is not there any more.
+    """
+    base = job.model.get("name")
+    return None if base is None else model_files.chat_template(model_files.find(session, runtime.storage, base))
+
+
 def new_network(spec: NetworkSpec, vocab_size: int, tokenizer_name: str) -> ModelConfig:
     """The configuration of a new network for a vocabulary.
 

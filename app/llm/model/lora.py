@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -29,11 +30,15 @@ class LoRALinear(nn.Module):
         self.linear = linear
         self.scale = config.alpha / rank
         self.dropout = config.dropout
+        self.is_off = False
         self.lora_a = nn.Parameter(torch.empty(linear.in_features, rank, device=like.device, dtype=like.dtype))
         self.lora_b = nn.Parameter(torch.zeros(rank, linear.out_features, device=like.device, dtype=like.dtype))
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # as nn.Linear starts
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.is_off:
+            plain: Tensor = self.linear(x)
+            return plain
         read = F.dropout(x, self.dropout) if self.dropout and self.training else x  # what A reads; W reads all of it
         learnt: Tensor = self.linear(x) + self.scale * (read @ self.lora_a @ self.lora_b)
         return learnt  # (…, out_features)
@@ -88,6 +93,22 @@ def load_lora(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise ValueError(f"weights of other layers: {', '.join(sorted(own.keys() ^ tensors.keys())[:5])}")
     for name, parameter in own.items():
         parameter.copy_(tensors[name])
+
+
+@contextmanager
+def without_lora(model: Layer) -> Iterator[Layer]:
+    """The model as it was before anything was learnt, in evaluation mode, as long as the context is open."""
+    layers = [module for module in model.modules() if isinstance(module, LoRALinear)]
+    was_training = model.training
+    model.eval()
+    for layer in layers:
+        layer.is_off = True
+    try:
+        yield model
+    finally:
+        for layer in layers:
+            layer.is_off = False
+        model.train(was_training)
 
 
 def merge_lora(model: nn.Module) -> None:

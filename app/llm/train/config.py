@@ -169,6 +169,72 @@ class ClassifyConfig(LoopConfig):
             raise BadConfig("sample_prompt", "a classifier writes no text; leave this out")
 
 
+Template = Literal["alpaca", "phi3", "chat"]
+"""How a dialogue looks as text: Stanford's Alpaca, Phi-3 as the book shortens it, or the model's own chat template."""
+
+
+@dataclass(frozen=True)
+class AnswerConfig(LoopConfig):
+    """What runs on dialogues share.
+
+    `template` None: the model's own where it has one, else `alpaca`. `trainable` as in `TrainConfig`. `sample_tokens`
+    is how long an answer to one of the pinned prompts may be.
+    """
+
+    batch_size: int = 8
+    grad_clip: float | None = 1.0
+    eval_batches: int = 10_000  # all of what is kept back, nearly always
+    sample_every: int = 100
+    sample_prompt: str = ""  # answered are prompts that are kept back
+    sample_tokens: int = 60
+    template: Template | None = None
+    max_tokens: int | None = None  # that are read of a dialogue, whose end is cut off; None: the model's context
+    trainable: Literal["all", "last_block"] = "all"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_int("sample_tokens", self.sample_tokens, 1)
+        if self.max_tokens is not None:
+            check_int("max_tokens", self.max_tokens, 1)
+        if self.template is not None and self.template not in get_args(Template):
+            raise BadConfig("template", f"must be one of {', '.join(get_args(Template))}, not {self.template!r}")
+
+
+@dataclass(frozen=True)
+class InstructConfig(AnswerConfig):
+    """One run on instructions and their answers (chapter 7).
+
+    With `mask_prompt` the answers alone are learnt; without it prompts as well, as in the book's main text.
+    `batching`: rows of about one length together, or in an order by chance alone, as in the book.
+    """
+
+    default_epochs: ClassVar[int] = 2
+
+    learning_rate: float = 5e-5
+    mask_prompt: bool = True
+    batching: Literal["by_length", "by_chance"] = "by_length"
+
+
+@dataclass(frozen=True)
+class PreferenceConfig(AnswerConfig):
+    """One run of direct preference optimisation (Rafailov et al. 2023; the book's bonus to chapter 7).
+
+    `beta`: how dear it is to move away from the network that the run starts from. `log_probability` of an answer: the
+    mean of its tokens', as in the book, or their sum, as in the paper.
+    """
+
+    learning_rate: float = 5e-6
+    beta: float = 0.1
+    log_probability: Literal["mean", "sum"] = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.beta <= 100.0:
+            raise BadConfig("beta", f"must be above 0 and at most 100, not {self.beta!r}")
+        if self.compile:
+            raise BadConfig("compile", "not for this recipe: two networks take turns")
+
+
 @dataclass(frozen=True)
 class SkipGramConfig(LoopConfig):
     """One run of word2vec: words predict the words around them, against words drawn by chance (Mikolov et al. 2013).

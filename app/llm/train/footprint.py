@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
-from app.llm.train.config import LoopConfig, SkipGramConfig
+from app.llm.train.config import LoopConfig, PreferenceConfig, SkipGramConfig
 
 LOGITS_AT_ONCE = 1 << 26  # as `losses.LOGITS_AT_ONCE`, which comes with torch; logits become their gradient in place
 HEAD_COPIES = 1  # the head's gradient as the loss makes it, before it is added to what the table's rows got
@@ -46,7 +46,9 @@ def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footpri
     else:
         assert isinstance(network, ModelConfig), "an adapter alone is not trained"
         floats = _decoder(network, train, window, predicts=True)
-    return Footprint(FLOAT_BYTES * parameters(network), learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
+    networks = 2 if isinstance(train, PreferenceConfig) else 1  # the frozen reference beside the one that learns
+    weights = networks * FLOAT_BYTES * parameters(network)
+    return Footprint(weights, learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
 
 
 def checkpoint_bytes(network: NetworkConfig, train: LoopConfig) -> int:

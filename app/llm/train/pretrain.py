@@ -12,12 +12,12 @@ from app.llm.data.book_order import BookBatches
 from app.llm.data.windows import Batches
 from app.llm.evaluate import mean_loss
 from app.llm.model.transformer import Transformer
-from app.llm.train.config import TrainConfig
+from app.llm.train.config import AnswerConfig, TrainConfig
 from app.llm.train.frozen import FrozenStates
 from app.llm.train.losses import next_token_loss
 
 
-def choose_trainable(model: Transformer, config: TrainConfig) -> None:
+def choose_trainable(model: Transformer, config: TrainConfig | AnswerConfig) -> None:
     """Have the weights that `config.trainable` names learn, and no others.
 
     `last_block` is the last block and the final norm, and the head where it is not tied to the embedding, as
