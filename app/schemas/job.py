@@ -106,6 +106,17 @@ class ColumnsSpec(In):
     rejected: StoredText | None = None
 
 
+class LoRASpec(In):
+    """Low-rank matrices that learn beside the layers of a network that stays as it is."""
+
+    rank: int = 16
+    alpha: float = Field(16.0, description="What is learnt counts alpha / rank times.")
+    dropout: float = Field(0.0, description="Of what the first of the two matrices reads.")
+    targets: list[str] | None = Field(
+        None, max_length=16, description="Layers by name: query, key, value, out, gate, up, down; omitted: all."
+    )
+
+
 class TrainSpec(In):
     """How to train; what is left out has the recipe's default (here: pretrain's), which the job then shows.
 
@@ -169,6 +180,7 @@ class TrainSpec(In):
     checkpoint_every: int = 100
     keep_checkpoints: int = Field(2, description="The newest ones.")
     keep_best: bool = Field(True, description="Beside them, the one with the lowest validation loss.")
+    lora: LoRASpec | None = Field(None, description="Have an adapter learn in place of the network's own weights.")
     window: int = Field(5, description="word2vec: words to each side, at most.")
     negatives: int = Field(5, description="word2vec: words by chance for each pair.")
     subsample: float | None = Field(1e-3, description="word2vec: more frequent words are left out at times.")

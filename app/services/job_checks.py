@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import ClassifierConfig, ModelConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfig, TrainConfig
 from app.schemas.job import HeldOut, JobCreate
 from app.services import (
+    adapting,
     answer_checks,
     classify_checks,
     compiling,
@@ -108,6 +109,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         held_out = rows_to_measure if reads_rows else _held_out
         validation = held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
+    adapting.check(body, asked.train.lora, asked.network)
     _check_devices(body, asked)
     if asked.train.compile:
         compiling.check_workers(runtime.settings)
@@ -138,7 +140,7 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
     tokenizer = WordTokenizer.from_json(made.content.decode())
-    assert not isinstance(plan.asked.network, ClassifierConfig), "its recipe takes a tokenizer that is there"
+    assert not isinstance(plan.asked.network, ClassifierConfig | AdapterConfig), "such take a tokenizer that is there"
     network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
     return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 

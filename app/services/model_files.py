@@ -22,12 +22,13 @@ from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, network
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.shapes import FLOAT_BYTES
 from app.llm.progress import Tell, silent
-from app.services.storage import NAME, Storage
+from app.services.storage import MODEL_NAME, NAME, Storage
 
 if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
     from torch import Tensor
 
     from app.llm.checkpoint import ModelMeta
+    from app.llm.model.adapter import Adapter
     from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
@@ -96,6 +97,8 @@ class Place:
     """Of the weights, once they are in memory."""
     version: str = ""
     """Another one where other weights have taken the name."""
+    base: Place | None = None
+    """Of an adapter, the network that it stands beside."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +137,11 @@ def find_any(session: Session, storage: Storage, name: str) -> Place:
         DataMissing: there is, but its files are gone; the message says how to get them.
     """
     place = _place(session, storage, name)
-    if not place.path.exists():
-        hint = "`make assets` brings it (it needs a network)" if place.is_gguf else "its folder was removed"
-        raise DataMissing(f"model: the weights of {name} are not on this machine: {hint}", param="model")
+    for each in (place, place.base):
+        if each is None or each.path.exists():
+            continue
+        hint = "`make assets` brings it (it needs a network)" if each.is_gguf else "its folder was removed"
+        raise DataMissing(f"model: the weights of {each.name} are not on this machine: {hint}", param="model")
     return place
 
 
@@ -149,11 +154,20 @@ def _place(session: Session, storage: Storage, name: str) -> Place:
         if checkpoint is None:
             raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
         folder = storage.checkpoint(checkpoint.job_id, checkpoint.path)
-        return Place(checkpoint.id, folder, False, _size_of_weights(folder), checkpoint.sha256)
-    row = model_table.get(session, name) if NAME.fullmatch(name) else None
+        about = _about(folder)
+        base = _base(session, storage, about["base_model"]) if about.get("family") == "adapter" else None
+        return Place(checkpoint.id, folder, False, _size_of_weights(folder), checkpoint.sha256, base)
+    row = model_table.get(session, name) if MODEL_NAME.fullmatch(name) else None
     if row is None:
         raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
-    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters, row.sha256)
+    base = _base(session, storage, row.base_model) if row.family == "adapter" else None
+    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters, row.sha256, base)
+
+
+def _base(session: Session, storage: Storage, name: str | None) -> Place:
+    if name is None or "@" in name:
+        raise DataMissing("model: the adapter does not say which model it stands beside", param="model")
+    return _place(session, storage, name)
 
 
 def checkpoint_row(session: Session, name: str) -> CheckpointRow | None:
@@ -187,10 +201,30 @@ def read(place: Place, tell: Tell = silent) -> Weights:
     from app.llm.model.transformer import Transformer
 
     found, meta = load_model(place.path, tell)
-    if not isinstance(found, Transformer):
+    if not isinstance(found, Transformer):  # an adapter among others: `read_adapter` reads those
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)
     return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence, is_mapped=True)
+
+
+def read_adapter(place: Place) -> tuple[Adapter, ModelMeta]:
+    """An adapter, seen to be one of its base.
+
+    Raises:
+        BadCheckpoint: the folder is not whole, or is of another kind.
+        BadWeights: its base has other weights now.
+        FileNotFoundError: it is gone.
+    """
+    from app.llm.checkpoint import load_model
+    from app.llm.model.adapter import Adapter, check_fits
+
+    found, meta = load_model(place.path)
+    if not isinstance(found, Adapter) or place.base is None:
+        raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
+    about = read_meta(place.base).config
+    assert isinstance(about, ModelConfig), "only such a network has adapters"
+    check_fits(found.config, about, place.base.version, place.base.name)
+    return found, meta
 
 
 def stamp(place: Place) -> tuple[int, int, int]:
@@ -223,10 +257,16 @@ def read_meta(place: Place) -> ModelMeta:
 def reader(place: Place) -> Callable[[str], Tensor]:
     """What reads a weight by our name, in float32; the files are opened now, and stay so while it is held.
 
+    Of an adapter these are its base's weights with the adapter in them.
+
     Raises:
         BadWeights: the file is not whole.
         FileNotFoundError: it is gone.
     """
+    if place.base is not None:
+        from app.llm.model.adapter import merged_reader
+
+        return merged_reader(reader(place.base), read_adapter(place)[0])
     if place.is_gguf:
         from app.llm.weights.gguf import weights_of
         from app.llm.weights.gguf_file import open_gguf

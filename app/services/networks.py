@@ -11,7 +11,7 @@ from app.errors import InvalidRequest
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.errors import BadConfig
 from app.schemas.job import JobCreate, NetworkSpec
-from app.services import model_files
+from app.services import adapting, model_files
 from app.services.runtime import Runtime
 
 DEFAULT_PRESET = "gpt-tiny"
@@ -38,6 +38,7 @@ def asked_for(session: Session, runtime: Runtime, body: JobCreate) -> tuple[Mode
 def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[ModelConfig, str]:
     model_files.find(session, runtime.storage, name)
     info = runtime.catalogue.info(session, name)
+    adapting.refuse_adapter(info.config, name)
     assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
     return info.config, info.tokenizer
 

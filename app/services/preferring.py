@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from app.db.tables.job import JobRow
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.data.taught import TaughtPair
+from app.llm.model.lora import without_lora
 from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import PreferenceConfig
@@ -56,7 +58,9 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     learnt, measured = [each.value for each in found.learnt], [each.value for each in found.measured]
     prompts = [pair.chosen for pair in measured or learnt]
     write = writer(network, tokenizer, prompts, config.sample_tokens, meta.eos_id)
-    reference = _reference(runtime, job, network.token_embedding.weight.device)
+    reference: Reference = partial(without_lora, network)  # which is what it began as, with the same weights
+    if config.lora is None:
+        reference = _reference(runtime, job, network.token_embedding.weight.device)
     task = Preferring(network, reference, config, (learnt, measured), job.seed, write)
     config = config.with_steps(config.steps(len(task.batches)))
 

@@ -27,7 +27,7 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import batch_rows, compiling, evaluating, made_models, train_devices
+from app.services import adapting, batch_rows, compiling, evaluating, made_models, train_devices
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -154,9 +154,10 @@ class _Attempt:
         self.check()
         resumed = self._checkpoints.resume()
         if resumed is None:
-            model, meta = self._recipe.make_network(self._runtime, self._job, self._encoder)
+            made = self._recipe.make_network(self._runtime, self._job, self._encoder)
+            model, meta = adapting.begun(self._runtime, self._config.lora, *made)
         else:
-            model, meta = resumed[:2]
+            model, meta = adapting.resumed(self._runtime, *resumed[:2]), resumed[1]
         self.check()
         model.to(device)
         self._network = (model, meta)

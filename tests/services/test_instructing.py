@@ -99,6 +99,25 @@ def test_the_model_that_comes_out_knows_its_template(house: House):
     assert sample.data["text"].count("### Response:\n") == 3
 
 
+def test_an_adapter_learns_to_answer_and_answers_beside_its_base(house: House):
+    job_id = queue(house, {"lora": {"rank": 4, "alpha": 8.0}, "learning_rate": 3e-2}, name="base:helper")
+    house.run()
+    row, model = house.row(job_id), house.model("base:helper")
+    assert (row.status, row.step, row.error) == ("succeeded", 6, None)
+    assert (model.family, model.base_model) == ("adapter", "base")
+    losses = [metric.val_loss for metric in house.metrics(job_id) if metric.val_loss is not None]
+    assert losses[-1] < losses[0]
+
+    async def templates() -> list[str | None]:
+        found = [await house.runtime.models.wait_for(name) for name in ("base:helper", "base")]
+        assert found[0].loop is found[1].loop
+        assert ByteTokenizer.eos_id in found[0].stop_ids
+        return [each.chat_template and each.chat_template.source for each in found]
+
+    assert asyncio.run(templates()) == [TEMPLATES["alpaca"], None]
+    house.runtime.models.close()
+
+
 def test_the_model_that_comes_out_answers_messages_by_it(house: House):
     queue(house)
     house.run()

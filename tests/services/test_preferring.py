@@ -34,13 +34,13 @@ def house(settings: Settings, database: Database) -> Iterator[House]:
         yield made
 
 
-def queue(house: House, **fields: Any) -> str:
+def queue(house: House, train: dict[str, Any] = TRAIN, **fields: Any) -> str:
     given = {
         "recipe": "dpo", "name": "a-model", "model": {"name": "base"}, "tokenizer": "bytes",
         "datasets": [{"dataset": "ds_3", "weight": 1.0}], "validation": {"fraction": 0.25, "test": 0.0},
     }  # fmt: skip
     with house.database.write() as session:
-        return a_job(session, **given | fields, train=TRAIN).id
+        return a_job(session, **given | fields, train=train).id
 
 
 def test_what_is_preferred_is_learnt_and_told(house: House):
@@ -70,6 +70,30 @@ def test_a_job_that_was_stopped_ends_with_the_same_weights(house: House):
     house.run()
     assert house.row(stopped).status == "succeeded"
     assert equal(house.weights("whole"), house.weights())
+
+
+def test_an_adapter_learns_against_its_base_which_it_stands_beside(house: House):
+    """The reference is the network with its adapter off: figures begin at nothing, and a resumed run is the same."""
+    train = TRAIN | {"lora": {"rank": 2, "dropout": 0.1}, "learning_rate": 3e-2}
+    before = house.weights("base")
+    whole = queue(house, train, name="base:whole")
+    house.run()
+    row = house.row(whole)
+    assert (row.status, row.step, row.error) == ("succeeded", 6, None)
+    measured = [metric for metric in house.metrics(whole) if metric.val_loss is not None]
+    assert measured[0].figures["kl"] == pytest.approx(0, abs=1e-6)
+    assert measured[-1].figures["kl"] > 0
+    assert measured[-1].figures["margin"] > 0
+    assert measured[-1].val_loss < measured[0].val_loss == pytest.approx(0.6931, abs=1e-3)
+    model = house.model("base:whole")
+    assert (model.family, model.base_model) == ("adapter", "base")
+    stopped = queue(house, train, name="base:stopped")
+    house.run(after(2, house, stopped))
+    assert house.row(stopped).status == "queued"
+    house.run()
+    assert house.row(stopped).status == "succeeded"
+    assert equal(house.weights("base:whole"), house.weights("base:stopped"))
+    assert equal(house.weights("base"), before)
 
 
 def test_answers_that_are_the_same_fail_the_job_with_their_line(house: House):

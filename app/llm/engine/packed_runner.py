@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from app.llm.config import Dtype, ModelConfig
 from app.llm.engine.packed_probe import Found
 from app.llm.engine.runner import Chunk, Wanted
+from app.llm.model.adapter import Adapter, BlockDeltas, Delta, deltas
 from app.llm.model.embedding import rotary_angles, rotate
 from app.llm.model.packed_linear import PackedLinear, PackedType, pack
 from app.llm.model.stored import StoredNetwork
@@ -65,6 +67,7 @@ class PackedRunner:
         self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in blocks]
         weight = self._token_embedding.weight if config.tied else network.output.weight
         self._head = pack(head.kind, [weight], [None])
+        self._deltas: WeakKeyDictionary[Adapter, list[BlockDeltas]] = WeakKeyDictionary()
         self._angles = None
         if config.position == "rope":
             angles = rotary_angles(0, config.context_length, config.head_dim, config.rope_base, weight.device)
@@ -91,10 +94,23 @@ class PackedRunner:
             x = x + self._position_embedding(positions)
         if self._angles is not None:
             angles = (self._angles[0][positions], self._angles[1][positions])  # (T, D) each
-        for block in self._blocks:
-            x = block(x, angles, pieces)
+        adapted = [(piece.rows, self._deltas_of(chunk.adapter)) for chunk, piece in zip(chunks, pieces, strict=True)]
+        for number, block in enumerate(self._blocks):
+            x = block(x, angles, pieces, [(rows, its[number]) for rows, its in adapted if its])
         wanted = x[_wanted(chunks)]  # (R, E)
         return self._head(self._final_norm(wanted)) if len(wanted) else x.new_empty(0, self.config.vocab_size)
+
+    def _deltas_of(self, adapter: Adapter | None) -> list[BlockDeltas]:
+        """What an adapter adds in each block; nothing of no adapter."""
+        if adapter is None:
+            return []
+        if adapter not in self._deltas:
+            self._deltas[adapter] = deltas(adapter)
+        return self._deltas[adapter]
+
+
+Adapted = Sequence[tuple[slice, BlockDeltas]]
+"""Rows of a step, and what their adapter adds in a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +142,16 @@ class _Block:
         packed = sum(each.weight_bytes for each in (self._qkv, self._out, self._up, self._down))
         self.weight_bytes = packed + _bytes_of(*self._norms)
 
-    def __call__(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
-        x = x + self._out(self._attend(self._qkv(self._norms[0](x)), angles, pieces))  # (T, E)
-        return x + self._down(self._activate(self._up(self._norms[1](x)), pieces))  # (T, E)
+    def __call__(
+        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece], adapted: Adapted
+    ) -> Tensor:
+        normed = self._norms[0](x)
+        qkv = _with(self._qkv(normed), normed, [(rows, its.qkv) for rows, its in adapted])
+        mixed = self._attend(qkv, angles, pieces)
+        x = x + _with(self._out(mixed), mixed, [(rows, its.out) for rows, its in adapted])  # (T, E)
+        normed = self._norms[1](x)
+        wide = self._activate(_with(self._up(normed), normed, [(rows, its.up) for rows, its in adapted]), pieces)
+        return x + _with(self._down(wide), wide, [(rows, its.down) for rows, its in adapted])  # (T, E)
 
     def _attend(self, qkv: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
         config = self._config
@@ -164,6 +187,14 @@ class _Block:
             return torch.cat([F.gelu(wide[piece.rows], approximate="tanh") for piece in pieces])  # (T, M)
         gate, up = wide.chunk(2, dim=-1)  # (T, M) each
         return torch.cat([F.silu(gate[piece.rows].contiguous()) for piece in pieces]).mul_(up)
+
+
+def _with(out: Tensor, x: Tensor, added: Sequence[tuple[slice, Delta | None]]) -> Tensor:
+    """Outputs (T, out) with what adapters add to their rows for inputs x (T, in), each chunk's by itself."""
+    for rows, delta in added:
+        if delta is not None:
+            out[rows] += delta(x[rows])
+    return out
 
 
 def _packed(kind: PackedType, *linears: nn.Linear) -> PackedLinear:

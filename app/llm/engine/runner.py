@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from app.llm.config import ModelConfig
+from app.llm.model.adapter import Adapter
 from app.llm.model.transformer import Transformer
 
 
@@ -26,13 +27,15 @@ class Chunk:
     """New tokens of one sequence.
 
     `blocks` are the blocks of the key–value memory, in order, that hold the sequence's tokens 0 to
-    `start + len(ids) - 1`; keys and values of what comes before `start` are in them already.
+    `start + len(ids) - 1`; keys and values of what comes before `start` are in them already. `adapter`: what stands
+    beside the network's layers for this sequence alone.
     """
 
     ids: Sequence[int]
     start: int
     blocks: Sequence[int]
     wanted: Wanted
+    adapter: Adapter | None = None
 
 
 class Runner(Protocol):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from app.llm.config import Dtype
 from app.llm.engine.runner import Chunk, Wanted
 from app.llm.errors import LLMError
 from app.llm.kernels import build
+from app.llm.kernels.adapted import Adapted
+from app.llm.model.adapter import Adapter
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.layers import LayerNorm, RMSNorm
 from app.llm.model.stored import StoredNetwork
@@ -83,6 +86,9 @@ class _Step(Structure):
         ("tokens", c_int32),
         ("rows", c_int32),
         *((name, c_void_p) for name in ("ids", "positions", "tables", "blocks", "wanted", "logits")),
+        ("adapters", c_void_p),
+        ("most_rank", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -150,6 +156,7 @@ class NativeRunner:
         self.block_count = -(-kv_cache_tokens // BLOCK_TOKENS)
         self._threads = threads
         self._kept: list[Any] = []  # what the addresses point to
+        self._adapted: WeakKeyDictionary[Adapter, Adapted] = WeakKeyDictionary()
         self.weight_bytes = 0
         self._network = self._pack(network, tell)
         self._handle: int = threads.kernels.inkling_runner(ctypes.byref(self._network), threads.handle)
@@ -173,9 +180,20 @@ class NativeRunner:
         logits = torch.empty(len(wanted), self.config.vocab_size)
         arrays = (array.ctypes.data for array in (ids, positions, tables, blocks, wanted))
         step = _Step(len(ids), len(wanted), *arrays, logits.data_ptr())
+        adapted = [self._adapted_of(chunk.adapter) for chunk in chunks]
+        of_tokens = np.repeat(np.array([each.address if each else 0 for each in adapted], np.uintp), counts)
+        if of_tokens.any():
+            step.adapters, step.most_rank = of_tokens.ctypes.data, max(each.most_rank for each in adapted if each)
         if self._threads.kernels.inkling_run(self._handle, ctypes.byref(step)):
             raise MemoryError("no memory for a step of the network")
         return logits  # (R, V)
+
+    def _adapted_of(self, adapter: Adapter | None) -> Adapted | None:
+        if adapter is None:
+            return None
+        if adapter not in self._adapted:
+            self._adapted[adapter] = Adapted.of(adapter)
+        return self._adapted[adapter]
 
     def _pack(self, network: Transformer | StoredNetwork, tell: Tell) -> _Network:
         config = self.config
