@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -42,6 +42,13 @@ def _backend(value: str) -> str:
 def _header_value(value: str) -> str:
     if not all("!" <= character <= "~" for character in value):
         raise ValueError("it must be printable ASCII without spaces")
+    return value
+
+
+def _meeting_place(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ValueError("it must be an address and a port, as in 10.0.0.5:29400")
     return value
 
 
@@ -112,6 +119,12 @@ class Settings(BaseSettings):
     """What a worker trains on; `auto`: all that torch finds. Jobs that ask for another device are left to others."""
     cpu_devices: int = Field(1, ge=1, le=MAX_DEVICES)
     """Processes that a worker may train one job with on the CPU: what `devices` of such a job goes up to."""
+    train_hosts: int = Field(1, ge=1, le=MAX_DEVICES)
+    """Machines that train one job together. Each has as many devices as the first."""
+    node_rank: int = Field(0, ge=0)
+    """Which of them this is; 0 claims the jobs, a worker of the others follows it."""
+    rendezvous: Annotated[str, AfterValidator(_meeting_place)] = ""
+    """Where the first of them listens for the others while they train, `host:port`. Nobody else may reach it."""
     lease_s: float = Field(30.0, ge=1)
     """A running job whose worker was silent for this long is taken back."""
     job_attempts: int = Field(3, ge=1)
@@ -123,6 +136,14 @@ class Settings(BaseSettings):
 
     log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
     log_format: str = Field("console", pattern="^(console|json)$")
+
+    @model_validator(mode="after")
+    def _hosts_fit(self) -> Settings:
+        if self.train_hosts > 1 and not self.rendezvous:
+            raise ValueError("INKLING_TRAIN_HOSTS says several; they need INKLING_RENDEZVOUS, host:port of the first")
+        if self.node_rank >= self.train_hosts:
+            raise ValueError("INKLING_NODE_RANK counts from 0 and stays below INKLING_TRAIN_HOSTS")
+        return self
 
     @property
     def own_url(self) -> str:
@@ -180,13 +201,17 @@ class Rank:
 
     number: int  # from 0
     on_this_machine: int  # from 0
+    here: int  # processes of a machine, at most
 
 
 def rank_of_torchrun() -> Rank | None:
     """This process among those that train one job; None where it trains alone."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return None
-    return Rank(int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]))
+    number, on_this_machine, count, machines = (
+        int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "GROUP_WORLD_SIZE")
+    )
+    return Rank(number, on_this_machine, -(-count // machines))
 
 
 def unknown_settings() -> dict[str, str | None]:
@@ -199,6 +224,8 @@ def unknown_settings() -> dict[str, str | None]:
 
 
 def _told(place: tuple[int | str, ...], message: str, given: object) -> str:
+    if not place:  # of several settings, which the message names
+        return message.removeprefix("Value error, ")
     name = "_".join(str(part) for part in place)
     shown = "given" if name in SECRETS or _has_password(given) else repr(str(given))
     return f"INKLING_{name.upper()} is {shown}: {message[:1].lower()}{message[1:]}"

@@ -9,32 +9,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 import httpx
 
+from bench.processes import started
+
 MODEL = "smollm2-135m-instruct"
 TEXT = {"prompt": "The sea was calm and", "max_new_tokens": 64, "temperature": 0}
 INSPECTION = {"text": "The sea was calm and", "want": ["loss"]}
 VECTOR = {"model": MODEL, "input": "The sea was calm and"}
-
-
-def wait_until_ready(url: str) -> None:
-    for _ in range(2400):
-        try:
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise SystemExit("the server was not ready within two minutes")
 
 
 def memory_of(process: int) -> str:
@@ -51,7 +37,6 @@ def post(url: str, path: str, body: object = None) -> float:
 
 
 def measure(url: str, process: int, rounds: int, rest_s: float) -> None:
-    wait_until_ready(url)
     print(f"ready: {memory_of(process)}", flush=True)
     for what, path, body in (
         ("a text", "/generate", TEXT),
@@ -80,17 +65,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rest", type=float, default=90.0)
     arguments = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as data_dir:
-        environment = os.environ | {"INKLING_DATA_DIR": data_dir, "INKLING_PORT": str(port)}
-        process = subprocess.Popen([sys.executable, "-m", "app.cli", "serve"], env=environment)
-        try:
-            measure(f"http://127.0.0.1:{port}", process.pid, arguments.rounds, arguments.rest)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+    with started("serve") as (url, pid):
+        measure(url, pid, arguments.rounds, arguments.rest)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Served over HTTP: tokens a second and time to the first token with 1, 8 and 32 clients, beside llama.cpp's server.
 
-    python bench/serve.py --llama DIR       # DIR has llama-server and llama-quantize; without it, Inkling alone
+    python -m bench.serve --llama DIR       # DIR has llama-server and llama-quantize; without it, Inkling alone
 
 Every client sends prompts of 128 fresh tokens, one after the other, and reads 64 new ones of each as a stream. Servers
 take turns, round by round; both get the same requests over /v1/completions.
@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+
+from bench.processes import cpu_seconds, free_port, running, started
 
 MODEL = "smollm2-135m-instruct"
 NO_END = {"inkling": {"logit_bias": {"0": -100, "2": -100}}, "llama.cpp": {"ignore_eos": True}}  # nobody stops early
@@ -124,12 +125,8 @@ def tell(servers: list[Server]) -> None:
 
 @contextmanager
 def inkling(dtype: str) -> Iterator[Server]:
-    port = free_port()
-    with tempfile.TemporaryDirectory() as data:
-        environment = os.environ | {"INKLING_DATA_DIR": data, "INKLING_DTYPE": dtype, "INKLING_PORT": str(port)}
-        command = [str(Path(sys.executable).with_name("inkling")), "serve"]
-        with running(command, f"http://127.0.0.1:{port}", "/readyz", environment) as pid:
-            yield Server(f"inkling {dtype}", f"http://127.0.0.1:{port}", pid)
+    with started("serve", INKLING_DTYPE=dtype) as (url, pid):
+        yield Server(f"inkling {dtype}", url, pid)
 
 
 @contextmanager
@@ -149,40 +146,6 @@ def llama(folder: Path, quantised: str) -> Iterator[Server]:
         ]
         with running(command, f"http://127.0.0.1:{port}", "/health", dict(os.environ)) as pid:
             yield Server(f"llama.cpp {quantised}", f"http://127.0.0.1:{port}", pid)
-
-
-@contextmanager
-def running(command: list[str], url: str, ready: str, environment: dict[str, str]) -> Iterator[int]:
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until = time.monotonic() + 120
-            while not answers(url + ready):
-                assert process.poll() is None, f"{command[0]} ended"
-                assert time.monotonic() < until, f"{command[0]} does not answer"
-                time.sleep(0.2)
-            yield process.pid
-        finally:
-            process.terminate()
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -10,12 +10,7 @@ memory (RssAnon in /proc, so Linux) five times a second from idle on. Everything
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from bench.memory import wait_until_ready
+from bench.processes import started
 
 EVERY_S = 0.2
 BOUND = 100_000_000
@@ -146,21 +141,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=int, default=1000)
     size = parser.parse_args().mb * MB
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as scratch:
         make_text(Path(scratch, "text"), size)
-        settings = {"DATA_DIR": f"{scratch}/data", "PORT": str(port), "MAX_UPLOAD_BYTES": str(2 * size)}
-        environment = os.environ | {f"INKLING_{name}": value for name, value in settings.items()}
-        process = subprocess.Popen([sys.executable, "-m", "app.cli", "up"], env=environment)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until_ready(url)
-            tell(follow(url, process.pid, Path(scratch, "text")))
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(90)
+        with started("up", INKLING_MAX_UPLOAD_BYTES=str(2 * size)) as (url, pid):
+            tell(follow(url, pid, Path(scratch, "text")))
 
 
 def tell(found: Found) -> None:

@@ -111,11 +111,10 @@ class ScriptedRunner:
     block_tokens = 1
     shares_prefixes = False
     has_threads = False
-    keeps_network = True
 
     def __init__(self, model: ScriptedModel, *, kv_cache_tokens: int) -> None:
         self.config, self.block_count = model.config, kv_cache_tokens
-        self._model = model
+        self.network = self._model = model
         self._starts: dict[int, list[int]] = {}  # where the passes of each sequence began
         self.weight_bytes = model.weight_bytes
 

@@ -106,4 +106,25 @@ def test_a_process_of_torchrun_knows_its_rank(monkeypatch: pytest.MonkeyPatch) -
     assert rank_of_torchrun() is None
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "a-job")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert rank_of_torchrun() == Rank(number=5, on_this_machine=1)
+    monkeypatch.setenv("WORLD_SIZE", "7")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    assert rank_of_torchrun() == Rank(number=5, on_this_machine=1, here=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"TRAIN_HOSTS": "2"}, "INKLING_TRAIN_HOSTS says several"),
+        ({"NODE_RANK": "1"}, "INKLING_NODE_RANK counts from 0"),
+        ({"RENDEZVOUS": "10.0.0.5"}, "INKLING_RENDEZVOUS is '10.0.0.5': "),
+        ({"RENDEZVOUS": "10.0.0.5:0"}, "INKLING_RENDEZVOUS is '10.0.0.5:0': "),
+    ],
+    ids=["no rendezvous", "no such machine", "no port", "no such port"],
+)
+def test_machines_that_cannot_meet_are_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"INKLING_{name}", value)
+    with pytest.raises(BadSetting, match=f"^{told}"):
+        get_settings()

@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 
+from app.services.hosts import Hosts
 from app.services.leases import Claim
 from workers.descendants import started_by
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone")
+TORCHRUN = ("-m", "torch.distributed.run")
+JOIN_S = 120  # for the other machines to come
 SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker a minute
 TORCHRUN_S = 5.0  # of that, for torchrun itself
 
@@ -27,9 +29,23 @@ def start(command: Sequence[str], claim: Claim) -> subprocess.Popen[bytes]:
     python, *rest = command
     if claim.devices > 1:
         grace = str(int(SHUTDOWN_GRACE_S - TORCHRUN_S))
-        rest = [*TORCHRUN, "--nproc-per-node", str(claim.devices), "--shutdown-timeout", grace, *rest]
+        count = claim.devices if claim.hosts is None else claim.hosts.share(claim.devices)
+        meeting = ("--standalone",) if claim.hosts is None else _meeting(claim, claim.hosts)
+        rest = [*TORCHRUN, *meeting, "--nproc-per-node", str(count), "--shutdown-timeout", grace, *rest]
     return subprocess.Popen(
         [python, *rest, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
+    )
+
+
+def _meeting(claim: Claim, hosts: Hosts) -> tuple[str, ...]:
+    """Options by which `torchrun` of each machine finds the others: numbered, so that the first process is the first's.
+
+    The attempt's name keeps one that comes late, for an attempt that is over, from meeting those of the next.
+    """
+    return (
+        *("--nnodes", str(hosts.taking_part(claim.devices)), "--node-rank", str(hosts.number)),
+        *("--rdzv-backend", "static", "--rdzv-endpoint", hosts.rendezvous),
+        *("--rdzv-id", f"{claim.job_id}-{claim.fence}", "--rdzv-conf", f"timeout={JOIN_S}"),
     )
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -22,17 +20,15 @@ from app.db.session import Database
 from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
-from app.services.leases import Claim
+from app.services.hosts import are_there, hosts_of, together
+from app.services.leases import Beside, Claim
 from workers import launch
 from workers.ending import loss
-from workers.launch import SHUTDOWN_GRACE_S
+from workers.waiting import Waiting
 
 log = get_logger(__name__)
 
 TRAINER = (sys.executable, "-m", "workers.trainer")
-POLL_S = 0.2
-START_S = 300.0  # for a trainer to be heard of; a cold disk and a busy machine take minutes to read Python's files
-LOST_GRACE_S = 10.0  # for a child whose job is no longer its own to end by itself
 
 
 class Supervisor:
@@ -44,6 +40,7 @@ class Supervisor:
         self._settings = settings
         self._database = database
         self._command = tuple(command)
+        self._hosts = hosts_of(settings)
         self._stopping = threading.Event()
         self._running = False
 
@@ -53,9 +50,18 @@ class Supervisor:
         return self._running
 
     @cached_property
-    def devices(self) -> Devices:
+    def _own(self) -> Devices:
         """What this machine trains on; looked for once."""
         return devices.found(self._settings)
+
+    @property
+    def devices(self) -> Devices:
+        """What jobs may ask for: of this machine, or of several while all of them live."""
+        own = self._own
+        if self._hosts is None:
+            return own
+        with self._database.read() as session:
+            return together(session, self._hosts, own, self._settings.lease_s)
 
     def stop(self) -> None:
         """Have the running trainer write a checkpoint and give its job back; claim nothing more."""
@@ -64,7 +70,8 @@ class Supervisor:
     def run_queued(self) -> None:
         """Run what is queued and due, until nothing is left or `stop` was called."""
         while not self._stopping.is_set():
-            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices)
+            beside = None if self._hosts is None else Beside(self._hosts, self._own)
+            claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices, beside)
             if claim is None:
                 return
             self._run(claim)
@@ -74,7 +81,7 @@ class Supervisor:
         trainer = launch.start(self._command, claim)
         self._running = True
         try:
-            status = _Wait(self, claim, trainer).until_it_ended()
+            status = Waiting(self, claim, trainer).until_it_ended()
         finally:
             self._running = False
             launch.kill(trainer)
@@ -111,43 +118,18 @@ class Supervisor:
             log.error("lease_not_prolonged", job_id=claim.job_id, error=str(error))
             return claim
 
+    def misses(self, claim: Claim) -> bool:
+        """Whether a machine that trains the job beside this one fell silent; no, where the database cannot be asked."""
+        if claim.hosts is None:
+            return False
+        try:
+            with self._database.read() as session:
+                taking_part = claim.hosts.taking_part(claim.devices)
+                return not are_there(session, claim.hosts, taking_part, self._settings.lease_s)
+        except SQLAlchemyError as error:
+            log.error("hosts_not_looked_for", job_id=claim.job_id, error=str(error))
+            return False
+
     @property
     def check_every_s(self) -> float:
         return self._settings.lease_s / 3
-
-
-class _Wait:
-    """The waiting for one trainer, which may have to be asked, and then made, to end."""
-
-    def __init__(self, supervisor: Supervisor, claim: Claim, trainer: subprocess.Popen[bytes]) -> None:
-        self._supervisor = supervisor
-        self._claim = claim
-        self._trainer = trainer
-        self._unheard: Claim | None = claim  # its lease is ours to renew until the trainer does it
-        self._unheard_until = time.monotonic() + START_S
-        self._check_at = time.monotonic() + supervisor.check_every_s
-        self._kill_at = float("inf")
-        self._is_asked = False
-
-    def until_it_ended(self) -> int:
-        """The trainer's exit status; negative: the signal that ended it."""
-        while True:
-            try:
-                return self._trainer.wait(POLL_S)
-            except subprocess.TimeoutExpired:
-                self._look()
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        if self._supervisor.is_stopping() and not self._is_asked:
-            self._is_asked = True
-            self._trainer.terminate()
-            self._kill_at = min(self._kill_at, now + SHUTDOWN_GRACE_S)
-        if now >= self._check_at:
-            self._check_at = now + self._supervisor.check_every_s
-            if self._unheard is not None and now < self._unheard_until:
-                self._unheard = self._supervisor.prolong(self._unheard)
-            if not self._supervisor.holds(self._claim):
-                self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
-        if now >= self._kill_at:
-            launch.kill(self._trainer)

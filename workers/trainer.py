@@ -6,40 +6,30 @@ Its standard input is a pipe from the worker; it ends when that does.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 
-from app.config import Rank, get_settings, rank_of_torchrun
+from app.config import Rank, rank_of_torchrun
 from app.db.session import Database
-from app.log import bind_contextvars, configure_logging, get_logger
+from app.log import get_logger
 from workers import watch
+from workers.attempt import Attempt, begin
 from workers.ending import FORCED_EXIT
 from workers.watch import Watch
-
-NICE = 10  # answers to people go before training
 
 log = get_logger(__name__)
 
 
 def main() -> int:
     """Hold the job and train, or follow; the exit status is 0 once the job's row says how it ended."""
-    parser = argparse.ArgumentParser(prog="python -m workers.trainer", description="Run one claimed job.")
-    parser.add_argument("job_id")
-    parser.add_argument("fence", type=int)
-    wanted = parser.parse_args()
-    settings = get_settings()
-    configure_logging(settings.log_level, settings.log_format)
-    bind_contextvars(job_id=wanted.job_id, fence=wanted.fence)
-    os.nice(NICE)
+    attempt = begin("workers.trainer", "Run one claimed job.")
     rank = rank_of_torchrun()
     if rank is not None and rank.number > 0:
-        return _follow(wanted.job_id, rank)
-    return _lead(wanted.job_id, wanted.fence, rank)
+        return _follow(attempt, rank)
+    return _lead(attempt, rank)
 
 
-def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
-    settings = get_settings()
+def _lead(attempt: Attempt, rank: Rank | None) -> int:
+    settings, job_id, fence = attempt.settings, attempt.job_id, attempt.fence
     database = Database(settings.effective_database_url)
     held = Watch(database, job_id, fence, settings.lease_s)
     if not held.start():
@@ -52,7 +42,7 @@ def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
 
     memory.keep_freed()
     runtime = Runtime.open(settings)
-    ranks = ALONE if rank is None else Together.joined()
+    ranks = ALONE if rank is None else Together.joined(f"{job_id}-{fence}", rank.here)
     try:
         training.run(runtime, job_id, fence, should_stop=held.should_stop, ranks=ranks)
         ranks.leave()
@@ -63,17 +53,17 @@ def _lead(job_id: str, fence: int, rank: Rank | None) -> int:
     return 0
 
 
-def _follow(job_id: str, rank: Rank) -> int:
+def _follow(attempt: Attempt, rank: Rank) -> int:
     watch.end_after_the_worker()
 
     from app.llm.train.ranks import Together
     from app.services import following
     from app.services.runtime import Runtime
 
-    runtime = Runtime.open(get_settings())
+    runtime = Runtime.open(attempt.settings)
     try:
-        ranks = Together.joined()
-        following.follow(runtime, job_id, ranks, rank.on_this_machine)
+        ranks = Together.joined(f"{attempt.job_id}-{attempt.fence}", rank.here)
+        following.follow(runtime, attempt.job_id, ranks, rank.on_this_machine)
         ranks.leave()
     finally:
         runtime.close()

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
 
-from app.config import get_settings
-from app.log import bind_contextvars, configure_logging
-
-NICE = 10  # as a trainer's
+from workers.attempt import begin
 
 
 def main() -> int:
     """Read, and say in the job's row what came of it; ends at once when the worker is gone."""
-    parser = argparse.ArgumentParser(prog="python -m workers.validator", description="Read the texts of one job.")
-    parser.add_argument("job_id")
-    parser.add_argument("fence", type=int)
-    wanted = parser.parse_args()
-    settings = get_settings()
-    configure_logging(settings.log_level, settings.log_format)
-    bind_contextvars(job_id=wanted.job_id, fence=wanted.fence)
-    os.nice(NICE)
+    attempt = begin("workers.validator", "Read the texts of one job.")
     threading.Thread(target=_end_with_input, name="stdin", daemon=True).start()
 
     from app.services import job_validation
     from app.services.runtime import Runtime
 
-    runtime = Runtime.open(settings)
+    runtime = Runtime.open(attempt.settings)
     try:
-        job_validation.validate(runtime, wanted.job_id, wanted.fence)
+        job_validation.validate(runtime, attempt.job_id, attempt.fence)
     finally:
         runtime.close()
     return 0

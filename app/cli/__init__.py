@@ -23,6 +23,7 @@ from app.cli import (
     show,
     tokenizers,
     train,
+    train_answers,
 )
 from app.config import BadSetting
 from app.errors import AppError
@@ -40,6 +41,8 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
+train.cli.command("instruct")(train_answers.instruct)
+train.cli.command("dpo")(train_answers.dpo)
 cli.add_typer(train.cli, name="train")
 cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)

@@ -33,6 +33,8 @@ class CannotStart(Exception):
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Start the server and one worker, and print the address. Ctrl-C or SIGTERM ends both."""
     settings = _settings(host, port, data_dir)
+    if settings.node_rank:
+        raise CannotStart("INKLING_NODE_RANK makes this machine follow another: `inkling worker` does that, and alone")
     listener = _listen(settings)
     worker_process = WorkerProcess()
     with _until_told_to_end():
@@ -52,9 +54,10 @@ def serve(host: Host = None, port: Port = None, data_dir: DataDir = None) -> Non
 
 
 def worker(data_dir: DataDir = None) -> None:
-    """Start one worker alone: it trains one job at a time."""
-    _settings(None, None, data_dir)
-    os.execv(sys.executable, [sys.executable, "-m", "workers.main"])
+    """Start one worker alone: it trains one job at a time, or follows the first of several machines."""
+    settings = _settings(None, None, data_dir)
+    program = "workers.companion" if settings.node_rank else "workers.main"
+    os.execv(sys.executable, [sys.executable, "-m", program])
 
 
 class WorkerProcess:

@@ -20,13 +20,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig, network_config
-from app.llm.errors import BadCheckpoint, LLMError
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig, network_config
+from app.llm.errors import BadCheckpoint, BadWeights, LLMError
+from app.llm.model.adapter import Adapter
 from app.llm.model.classifier import Classifier
+from app.llm.model.lora import lora_weights
 from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
@@ -41,6 +44,7 @@ WEIGHTS, MODEL = "model.safetensors", "model.json"
 TRAINER_TENSORS, TRAINER = "trainer.safetensors", "trainer.json"
 
 Network = Transformer | WordVectors | Classifier
+"""What runs. Of one that wears an adapter (its `ModelMeta` says so) the adapter alone is written."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Saved:
     weights_sha256: str
 
 
-def save_model(folder: Path, model: Network, meta: ModelMeta) -> Saved:
+def save_model(folder: Path, model: Network | Adapter, meta: ModelMeta) -> Saved:
     """Write weights and `meta` to a new `folder`, at once or not at all.
 
     Raises:
@@ -95,8 +99,8 @@ def save_weights(
         return _seal(aside)
 
 
-def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
-    """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode.
+def load_model(folder: Path, tell: Tell = silent) -> tuple[Network | Adapter, ModelMeta]:
+    """The network of a model's or checkpoint's folder, on the CPU, in evaluation mode; or an adapter without its base.
 
     Raises:
         BadCheckpoint: a file is missing, truncated, changed, or not what its description says.
@@ -106,6 +110,8 @@ def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
     tell(Progress("checking the file of weights", 1, 1))
     meta = _read_meta(folder / MODEL)
     tensors = _read_tensors(folder / WEIGHTS)
+    if isinstance(meta.config, AdapterConfig):
+        return _adapter(folder, meta.config, tensors), meta
     body = meta.config.body if isinstance(meta.config, ClassifierConfig) else meta.config
     if isinstance(body, ModelConfig) and body.n_layers > len(tensors):  # before a million are made
         raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {body.n_layers} layers")
@@ -120,11 +126,23 @@ def load_model(folder: Path, tell: Tell = silent) -> tuple[Network, ModelMeta]:
     return model.eval(), meta
 
 
+def _adapter(folder: Path, config: AdapterConfig, tensors: dict[str, Tensor]) -> Adapter:
+    if config.body.n_layers > len(tensors):  # before a million are expected
+        raise BadCheckpoint(f"{folder.name}: {len(tensors)} tensors are too few for {config.body.n_layers} layers")
+    if any(tensor.dtype != torch.float32 for tensor in tensors.values()):
+        raise BadCheckpoint(f"{folder.name}: weights of an adapter are float32")
+    try:
+        return Adapter(config, tensors)
+    except BadWeights as error:
+        raise BadCheckpoint(f"{folder.name}: {error}") from error
+
+
 def _network(config: NetworkConfig) -> Network:
     if isinstance(config, Word2VecConfig):
         return WordVectors(config)
     if isinstance(config, ClassifierConfig):
         return Classifier(Transformer(config.body), len(config.classes))
+    assert isinstance(config, ModelConfig), "an adapter is no network"
     return Transformer(config)
 
 
@@ -154,7 +172,7 @@ def save_checkpoint(folder: Path, model: Network, meta: ModelMeta, state: TrainS
         return _seal(aside)
 
 
-def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network, ModelMeta, TrainState]:
+def load_checkpoint(folder: Path, sha256: str | None = None) -> tuple[Network | Adapter, ModelMeta, TrainState]:
     """Read back what `save_checkpoint` wrote; the tensors are on the CPU.
 
     Raises:
@@ -261,14 +279,22 @@ def _verify(folder: Path, names: tuple[str, ...], sha256: str | None = None) -> 
     return entries
 
 
-def _write_model(folder: Path, model: Network, meta: ModelMeta) -> None:
-    # Tied weights appear once: named_parameters names a shared tensor a single time.
-    _write_tensors(folder / WEIGHTS, dict(model.named_parameters()))
+def _write_model(folder: Path, model: Network | Adapter, meta: ModelMeta) -> None:
+    _write_tensors(folder / WEIGHTS, _tensors_of(model, meta))
     _write_meta(folder, meta)
 
 
 def _write_meta(folder: Path, meta: ModelMeta) -> None:
     _write_json(folder / MODEL, asdict(meta) | {"family": meta.config.family})
+
+
+def _tensors_of(model: Network | Adapter, meta: ModelMeta) -> Mapping[str, Tensor]:
+    if isinstance(model, Adapter):
+        return model.tensors
+    if isinstance(meta.config, AdapterConfig):
+        return lora_weights(model)
+    # Tied weights appear once: named_parameters names a shared tensor a single time.
+    return dict(model.named_parameters())
 
 
 def _read_meta(path: Path) -> ModelMeta:

@@ -180,17 +180,38 @@ class SamplingParams:
                 raise BadConfig("logit_bias", f"must be from -100 to 100, not {bias!r}")
 
 
+LINEAR_LAYERS = ("query", "key", "value", "out", "gate", "up", "down", "head")
+"""Names of linear layers that LoRA can stand beside: attention's, the feed-forward layer's, a classifier's head."""
+
+
 @dataclass(frozen=True)
 class LoRAConfig:
-    """How narrow the matrices are that learn beside each frozen layer, and how much they count (appendix E)."""
+    """How narrow the matrices are that learn beside each frozen layer, and how much they count (appendix E).
+
+    `dropout` is of what the first of the two reads. `targets` names the layers; None: all linear ones.
+    """
 
     rank: int = 16
     alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_int("rank", self.rank, 1, 4096)
         if not 0.0 < self.alpha <= 1e6:  # also refuses NaN
             raise BadConfig("alpha", f"must be above 0 and at most 1,000,000, not {self.alpha!r}")
+        if not 0.0 <= self.dropout < 1.0:
+            raise BadConfig("dropout", f"must be from 0 to below 1, not {self.dropout!r}")
+        if self.targets is None:
+            return
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if not self.targets:
+            raise BadConfig("targets", "must name a layer; leave it out for all linear ones")
+        for name in self.targets:
+            if name not in LINEAR_LAYERS:
+                raise BadConfig("targets", f"there are no layers called {name!r:.100}; {', '.join(LINEAR_LAYERS)} are")
+        if len(set(self.targets)) != len(self.targets):
+            raise BadConfig("targets", "names a layer twice")
 
 
 @dataclass(frozen=True)
@@ -246,7 +267,46 @@ class ClassifierConfig:
         return asdict(self)
 
 
-NetworkConfig = ModelConfig | Word2VecConfig | ClassifierConfig
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What LoRA learnt beside the layers of a network that stays as it is: that network's shape and hash, and how."""
+
+    body: ModelConfig
+    lora: LoRAConfig
+    base_sha256: str
+    """Of the base's file of weights: beside others the adapter means nothing."""
+
+    def __post_init__(self) -> None:
+        for name in self.lora.targets or ():
+            if name not in self.targets:
+                there = ", ".join(adaptable(self.body))
+                raise BadConfig("targets", f"the network has no linear layers called {name}; it has {there}")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the layers of a block that have LoRA beside them, in the order of the block."""
+        wanted = self.lora.targets
+        return tuple(name for name in adaptable(self.body) if wanted is None or name in wanted)
+
+    @property
+    def family(self) -> Literal["adapter"]:
+        return "adapter"
+
+    @property
+    def vocab_size(self) -> int:
+        return self.body.vocab_size
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def adaptable(config: ModelConfig) -> tuple[str, ...]:
+    """Names of a block's linear layers."""
+    gate = ("gate",) if config.mlp == "swiglu" else ()
+    return ("query", "key", "value", "out", *gate, "up", "down")
+
+
+NetworkConfig = ModelConfig | Word2VecConfig | ClassifierConfig | AdapterConfig
 
 
 def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
@@ -258,6 +318,9 @@ def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
     """
     if family == "word2vec":
         return Word2VecConfig(**fields)
+    if family == "adapter":
+        body, lora = ModelConfig(**fields["body"]), LoRAConfig(**fields["lora"])
+        return AdapterConfig(**{**fields, "body": body, "lora": lora})
     if family == "classifier":
         body, classes = ModelConfig(**fields["body"]), tuple(fields["classes"])
         return ClassifierConfig(**{**fields, "body": body, "classes": classes})

@@ -49,7 +49,7 @@ class VerdictOut(Out):
     padding_share: float | None = Field(description="With `explain`: of what fills the text up, where that is read.")
 
 
-class UsageOut(Out):
+class TokensReadOut(Out):
     prompt_tokens: int
     total_tokens: int
 
@@ -60,7 +60,7 @@ class ClassifyOut(Out):
     classes: list[str]
     threshold: float | None
     data: list[VerdictOut]
-    usage: UsageOut
+    usage: TokensReadOut
 
 
 class ClassScoreOut(Out):

@@ -106,6 +106,17 @@ class ColumnsSpec(In):
     rejected: StoredText | None = None
 
 
+class LoRASpec(In):
+    """Low-rank matrices that learn beside the layers of a network that stays as it is."""
+
+    rank: int = 16
+    alpha: float = Field(16.0, description="What is learnt counts alpha / rank times.")
+    dropout: float = Field(0.0, description="Of what the first of the two matrices reads.")
+    targets: list[str] | None = Field(
+        None, max_length=16, description="Layers by name: query, key, value, out, gate, up, down; omitted: all."
+    )
+
+
 class TrainSpec(In):
     """How to train; what is left out has the recipe's default (here: pretrain's), which the job then shows.
 
@@ -132,8 +143,24 @@ class TrainSpec(In):
     reads: Literal["last_token", "last_place", "first_token"] = Field(
         "last_token", description="classify: off which token the class is read; `last_place`: behind what fills it up."
     )
-    max_tokens: int | None = Field(None, description="classify: longer texts are cut; omitted: the longest one's.")
+    max_tokens: int | None = Field(
+        None,
+        description="classify, instruct, dpo: what is longer is cut; omitted: the longest text's, the model's context.",
+    )
     balanced: bool = Field(False, description="classify: of each class as many texts as of the smallest.")
+    template: Literal["alpaca", "phi3", "chat"] | None = Field(
+        None,
+        description="instruct, dpo: how a dialogue looks as text; omitted: `chat`, the model's own template, where it "
+        "has one, else `alpaca`.",
+    )
+    mask_prompt: bool = Field(True, description="instruct: the answers alone are learnt, not the prompts.")
+    batching: Literal["by_length", "by_chance"] = Field(
+        "by_length", description="instruct: rows of about one length share a batch, so that little is padding."
+    )
+    beta: float = Field(0.1, description="dpo: how dear it is to move away from the network as it was.")
+    log_probability: Literal["mean", "sum"] = Field(
+        "mean", description="dpo: of an answer, the mean of its tokens', as in the book, or their sum."
+    )
     order: Literal["seeded", "book"] = Field(
         "seeded", description="book: weights, batches and dropout are drawn from one generator, as the book does it."
     )
@@ -153,6 +180,7 @@ class TrainSpec(In):
     checkpoint_every: int = 100
     keep_checkpoints: int = Field(2, description="The newest ones.")
     keep_best: bool = Field(True, description="Beside them, the one with the lowest validation loss.")
+    lora: LoRASpec | None = Field(None, description="Have an adapter learn in place of the network's own weights.")
     window: int = Field(5, description="word2vec: words to each side, at most.")
     negatives: int = Field(5, description="word2vec: words by chance for each pair.")
     subsample: float | None = Field(1e-3, description="word2vec: more frequent words are left out at times.")
@@ -299,55 +327,6 @@ class JobOut(Out):
     result: JobResult | None
 
 
-class MetricOut(Out):
-    """What was measured at a step; null where nothing was."""
-
-    step: int
-    created_at: float
-    loss: float | None
-    train_loss: float | None = Field(description="Of training batches in evaluation mode; with `order` book.")
-    val_loss: float | None
-    learning_rate: float | None
-    grad_norm: float | None
-    tokens: int | None
-    tokens_per_s: float | None = Field(description="Reporting and loading among it; evaluation and saving not.")
-    peak_share: float | None = Field(description="Of the device's measured peak of matrix products.")
-    data_share: float | None = Field(description="Of the step's time: getting its batches.")
-    report_share: float | None = Field(description="Of the step's time: telling, and asking whether to go on.")
-    seconds_left: float | None = Field(description="Evaluation, samples and saving among it.")
-    memory_bytes: int | None = Field(description="Of the trainer.")
-    device_memory_bytes: int | None = Field(description="Of the trainer, on its GPU.")
-    figures: dict[str, float] | None = Field(
-        description="The recipe's own, by name. classify: `accuracy` on texts that are learnt from, `val_accuracy`."
-    )
-
-
-EventType = Literal["message", "metrics", "sample", "checkpoint", "status"]
-
-
-class EventOut(Out):
-    object: Literal["job.event"] = "job.event"
-    id: int
-    created_at: float
-    level: Literal["info", "warn", "error"]
-    type: EventType
-    message: str
-    data: dict[str, Any]
-
-
-class CheckpointOut(Out):
-    object: Literal["checkpoint"] = "checkpoint"
-    id: str = Field(description="Names it wherever a model is named.")
-    job: str
-    step: int
-    attempt: int
-    size_bytes: int
-    sha256: str
-    metrics: dict[str, float | None]
-    is_best: bool = Field(description="Of those that are kept, the one with the lowest validation loss.")
-    created_at: int
-
-
 class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -356,21 +335,3 @@ class JobQuery(BaseModel):
     status: list[Status] = Field(default_factory=list, description="Repeatable: any of these.")
     recipe: Recipe | None = None
     model: StoredText | None = Field(None, description="That the job makes or goes on from.")
-
-
-class MetricQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    after: int = Field(-1, ge=-1, le=2**31 - 1, description="The step that the page before ended with.")
-    limit: int = Field(1000, ge=1, le=10_000)
-    points: int | None = Field(
-        None, ge=10, le=5000, description="In place of pages: at most so many steps, the highest and lowest among them."
-    )
-
-
-class EventQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    after: int = Field(0, ge=0, le=2**31 - 1, description="The id that the page before ended with.")
-    limit: int = Field(100, ge=1, le=1000)
-    type: list[EventType] = Field(default_factory=list, description="Repeatable: any of these; omitted: all.")

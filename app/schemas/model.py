@@ -40,6 +40,23 @@ class WordVectorsConfigOut(Out):
     emb_dim: int
 
 
+class LoRAOut(Out):
+    """How an adapter's matrices are made, and beside which layers they stand (null: all linear ones)."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    targets: list[str] | None
+
+
+class AdapterConfigOut(Out):
+    """An adapter: the shape and hash of the network it stands beside, and what learnt there."""
+
+    body: ModelConfigOut
+    lora: LoRAOut
+    base_sha256: str = Field(description="Of the base's file of weights; beside others it is refused.")
+
+
 class ClassifierConfigOut(Out):
     """A network that tells classes: its body, and how they are read off it."""
 
@@ -111,10 +128,10 @@ class ProgressOut(Out):
 class ModelOut(Out):
     object: Literal["model"] = "model"
     name: str
-    family: Literal["gpt2", "llama", "word2vec", "classifier"] = Field(
-        description="`word2vec` models and classifiers do not generate."
+    family: Literal["gpt2", "llama", "word2vec", "classifier", "adapter"] = Field(
+        description="`word2vec` models and classifiers do not generate; an `adapter` does, beside its `base_model`."
     )
-    config: ClassifierConfigOut | ModelConfigOut | WordVectorsConfigOut
+    config: AdapterConfigOut | ClassifierConfigOut | ModelConfigOut | WordVectorsConfigOut
     classes: list[str] | None = Field(description="That a classifier tells, in the order of its probabilities.")
     threshold: float | None = Field(description="Of a classifier of two classes.")
     tokenizer: str
@@ -179,7 +196,9 @@ class ModelCreate(In):
 class ExportQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal["huggingface", "gguf"] = "huggingface"
+    format: Literal["huggingface", "gguf", "peft"] = Field(
+        "huggingface", description="Of an adapter: merged into its base, or alone as `peft` loads it."
+    )
     type: Literal["f32", "f16", "q8_0"] = Field("f32", description="Of the weights; `q8_0` in GGUF alone.")
 
 

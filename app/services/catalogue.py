@@ -15,7 +15,7 @@ from app.services import lineage, model_files, model_info
 from app.services.model_files import BUILT_IN
 from app.services.model_info import ModelInfo
 from app.services.models import Models
-from app.services.storage import NAME, Storage
+from app.services.storage import MODEL_NAME, Storage
 
 
 class Catalogue:
@@ -58,7 +58,7 @@ class Catalogue:
             return model_info.of_built_in(self._storage, BUILT_IN[name])
         if "@" in name:
             return self._checkpoint(session, name)
-        row = model_table.get(session, name) if NAME.fullmatch(name) else None
+        row = model_table.get(session, name) if MODEL_NAME.fullmatch(name) else None
         if row is None:
             raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
         return model_info.of_row(self._storage, row)

@@ -33,6 +33,7 @@ class ChatTemplate:
         template_child.environment().compile(source, raw=True)  # written as Python, not run
         self.source, self._tokenizer = source, tokenizer
         self._render = template_child.answer if is_ours else template_process.shared().answer
+        self._control = frozenset(tokenizer.special_tokens.values())
         longest_first = sorted(tokenizer.special_tokens, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
@@ -43,17 +44,50 @@ class ChatTemplate:
             InvalidRequest: the template refuses these messages.
             UnknownWord: as `tokens.encode`.
         """
+        hidden, specials = self.hidden(messages)
+        return self.ids(self.rendered(hidden, add_generation_prompt=True), specials)
+
+    def hidden(self, messages: Sequence[Message]) -> tuple[list[dict[str, str]], dict[str, str]]:
+        """The messages as a template is given them, and what stands in for which special token that users wrote.
+
+        Raises:
+            InvalidRequest: there are not enough characters to stand in.
+        """
         stand_ins = self._stand_ins(messages)
         hidden = [{"role": each.role, "content": self._hide(each.content, stand_ins)} for each in messages]
-        context = {"messages": hidden, "add_generation_prompt": True, "bos_token": "", "eos_token": self._eos_text()}
+        return hidden, {stand_in: special for special, stand_in in stand_ins.items()}
+
+    def rendered(self, hidden: Sequence[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        """What the template makes of hidden messages.
+
+        Raises:
+            InvalidRequest: it refuses them.
+        """
+        context = {
+            "messages": list(hidden),
+            "add_generation_prompt": add_generation_prompt,
+            "bos_token": "",
+            "eos_token": self._eos_text(),
+        }
         told = self._render(self.source, context)
         if "refused" in told:
             message = f"messages: the model's template refuses them: {told['refused']}"
             raise InvalidRequest(message, param="messages")
         if "failed" in told:
             raise InvalidRequest(f"messages: the model's template fails on them: {told['failed']}", param="messages")
-        rendered = told["text"]
-        return list(self._ids(rendered, {stand_in: special for special, stand_in in stand_ins.items()}))
+        return told["text"]
+
+    def ids(self, rendered: str, specials: dict[str, str]) -> list[int]:
+        """The ids of a rendered text, or of a part of it.
+
+        Raises:
+            UnknownWord: as `tokens.encode`.
+        """
+        return list(self._ids(rendered, specials))
+
+    def is_control(self, token_id: int) -> bool:
+        """Whether it is a token that the template alone makes."""
+        return token_id in self._control
 
     def _ids(self, rendered: str, specials: dict[str, str]) -> Iterator[int]:
         """Control tokens where the template put them; between them, text, encoded as one piece each."""

@@ -14,6 +14,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.llm import checkpoint
 from app.llm.checkpoint import ModelMeta, Network
 from app.llm.errors import BadCheckpoint, TrainingStopped
+from app.llm.model.adapter import Adapter
 from app.llm.train.config import LoopConfig
 from app.llm.train.loop import TrainState
 from app.services import job_needs
@@ -36,7 +37,7 @@ class Checkpoints:
         """Step and folder of the last one saved or resumed from."""
         return self._newest
 
-    def resume(self) -> tuple[Network, ModelMeta, TrainState] | None:
+    def resume(self) -> tuple[Network | Adapter, ModelMeta, TrainState] | None:
         """The newest checkpoint that is whole, or None. Any that is not is taken off the list and told of.
 
         Raises:

@@ -119,6 +119,7 @@ def _completion(model: LoadedModel, body: CompletionIn, per_prompt: int, setting
             with_seed(params, index),
             model.stop_ids,
             prompt_logprobs=scored,
+            adapter=model.adapter,
         )
         for place, ids in enumerate(prompts)
         for index in range(per_prompt)
@@ -143,6 +144,7 @@ def _conversation(model: LoadedModel, body: ChatIn, settings: Settings) -> Conve
             with_seed(params, index),
             model.stop_ids,
             constraint=constraint and constraint.copy(),
+            adapter=model.adapter,
         )
         for index in range(body.n)
     )

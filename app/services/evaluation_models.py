@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.errors import DataMissing, NoChatTemplate
 from app.llm.data.instructions import PROMPT_STYLES
 from app.llm.engine.engine import Engine
+from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.base import Tokenizer
 from app.schemas.generate import Message
@@ -88,7 +89,7 @@ def lent(work: Work, name: str) -> Iterator[Writer]:
     try:
         yield Writer(
             name=name,
-            network=weights.network.to(work.device).eval(),
+            network=whole(weights.network).to(work.device).eval(),
             tokenizer=tokenizer,
             template=chat_template(weights.chat_template, tokenizer, is_ours=name in BUILT_IN),
             stop_ids=frozenset(token_id for token_id in ends if token_id is not None),

@@ -40,7 +40,7 @@ class Work:
         self.models: list[str] = [job.model["name"], *job.evaluate["against"]]
         with runtime.database.read() as session:
             self.rows = EvaluationRows.of_job(session, job)
-        self.device = train_devices.take(job, runtime.settings)
+        self.device = train_devices.take(job, runtime.settings, here=1)
         self._progress, self._should_stop = progress, should_stop
         self._waiting: list[dict[str, Any]] = []
         self.place = 0

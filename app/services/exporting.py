@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from app.db.base import new_id
 from app.errors import DataMissing, InvalidRequest, NoDiskSpace, WrongModel
-from app.llm.config import ClassifierConfig, ModelConfig, Word2VecConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, Word2VecConfig
 from app.llm.errors import BadConfig, LLMError
 from app.llm.tokenizer.vocabulary import vocabulary_of
 from app.services import model_files
@@ -67,8 +67,8 @@ class Made:
             shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
-def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], weights: GGUFType) -> Made:
-    """Write a model in another's format.
+def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf", "peft"], weights: GGUFType) -> Made:
+    """Write a model in another's format. Of an adapter that is its base with the adapter in it, but for `peft`.
 
     Raises:
         ModelNotFound, CheckpointNotFound, DataMissing: it is not there, or its files are gone or damaged.
@@ -82,6 +82,8 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], we
     info, place = _find(runtime, name)
     if isinstance(info.config, Word2VecConfig):
         raise WrongModel(f"name: {name} holds word vectors, which only /download takes elsewhere", param="name")
+    if kind == "peft":
+        return _peft(runtime, info, place, weights)
     if isinstance(info.config, ClassifierConfig):
         told = "is a classifier, whose classes these formats have no place for; /download gives its weights"
         raise WrongModel(f"name: {name} {told}", param="name")
@@ -90,9 +92,9 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], we
     if kind == "gguf" and model.vocabulary is None:
         told = f"GGUF cannot hold the tokenizer {info.tokenizer}; format=huggingface leaves it out"
         raise InvalidRequest(f"format: {told}", param="format")
-    check_disk(runtime.storage, info.memory_bytes)
+    check_disk(runtime.storage, info.memory_bytes if place.base is None else place.base.memory_bytes)
     if kind == "gguf":
-        file_name = f"{name}.{weights}.gguf"
+        file_name = f"{_plain(name)}.{weights}.gguf"
         return _written(
             runtime, name, file_name, "application/octet-stream", lambda path: write_gguf(path, model, weights)
         )
@@ -101,7 +103,32 @@ def export(runtime: Runtime, name: str, kind: Literal["huggingface", "gguf"], we
         path.mkdir()
         write_hugging_face(path, model, "F16" if weights == "f16" else "F32")
 
-    return _written(runtime, name, f"{name}.tar", "application/x-tar", fill)
+    return _written(runtime, name, f"{_plain(name)}.tar", "application/x-tar", fill)
+
+
+def _peft(runtime: Runtime, info: ModelInfo, place: Place, weights: GGUFType) -> Made:
+    """An adapter alone, as `peft` loads it."""
+    from app.llm.weights.adapter import write_adapter
+
+    if place.base is None:
+        raise InvalidRequest(f"format: {info.name} is no adapter; peft holds nothing else", param="format")
+    if weights != "f32":
+        raise InvalidRequest(f"type: {weights} is not written for peft; leave this out", param="type")
+    base = place.base.name
+    with _refusals(info.name):
+        adapter, _ = model_files.read_adapter(place)
+    check_disk(runtime.storage, 2 * info.memory_bytes)  # joined layers have zeros beside
+
+    def fill(path: Path) -> None:
+        path.mkdir()
+        write_adapter(path, adapter, base)
+
+    return _written(runtime, info.name, f"{_plain(info.name)}.tar", "application/x-tar", fill)
+
+
+def _plain(name: str) -> str:
+    """Of a file: what stands before a colon would be a host, to tar, or a drive."""
+    return name.replace(":", "-")
 
 
 def download(runtime: Runtime, name: str) -> Made:
@@ -112,7 +139,7 @@ def download(runtime: Runtime, name: str) -> Made:
         NoDiskSpace: there is no room to write it.
     """
     info, place = _find(runtime, name)
-    file_name = f"{name}.safetensors"
+    file_name = f"{_plain(name)}.safetensors"
     if not place.is_gguf:
         with _refusals(name):
             model_files.read_meta(place)  # sees that every byte is as it was written, before one is sent
@@ -146,12 +173,13 @@ def _opened(runtime: Runtime, info: ModelInfo, place: Place) -> Exported:
     about = model_files.read_meta(place)
     with runtime.database.read() as session:
         tokenizer = runtime.tokenizers.get(session, info.tokenizer, param="name")
-    assert isinstance(about.config, ModelConfig), "word vectors were refused"
+    config = about.config.body if isinstance(about.config, AdapterConfig) else about.config
+    assert isinstance(config, ModelConfig), "word vectors were refused"
     eos_id = tokenizer.eos_id if about.eos_id is None else about.eos_id
     vocabulary = vocabulary_of(tokenizer)
     return Exported(
         name=info.name,
-        config=about.config,
+        config=config,
         read=model_files.reader(place),
         vocabulary=replace(vocabulary, eos_id=eos_id) if vocabulary is not None else None,
         eos_id=eos_id,

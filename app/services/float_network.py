@@ -53,6 +53,11 @@ class FloatNetwork(Generic[Network]):
         """Of the weights that were read again; set by who counts all models' bytes."""
 
     @property
+    def stays(self) -> bool:
+        """It is there for good, and never read again."""
+        return self._stays
+
+    @property
     def is_lent(self) -> bool:
         """Somebody computes with it, or waits for it."""
         return self._users > 0

@@ -15,9 +15,10 @@ from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.ranks import Ranks
 from app.log import get_logger
-from app.services import train_devices
+from app.services import adapting, train_devices
+from app.services.recipes import RECIPES
 from app.services.runtime import Runtime
-from app.services.training import RECIPES, opened
+from app.services.training import opened
 
 log = get_logger(__name__)
 
@@ -41,9 +42,10 @@ def _follow(runtime: Runtime, job_id: str, ranks: Ranks, local_rank: int) -> Non
     job, encoder = opened(runtime, job_id)
     recipe = RECIPES[job.recipe]
     step = ranks.led(_wait)
-    device = train_devices.take(job, runtime.settings, local_rank)
+    device = train_devices.take(job, runtime.settings, ranks.here, local_rank)
     if step is None:
-        model, meta = recipe.make_network(runtime, job, encoder)
+        made = recipe.make_network(runtime, job, encoder)
+        model, meta = adapting.begun(runtime, recipe.read_config(job.train).lora, *made)
         torch.manual_seed(job.seed + ranks.rank)  # the weights are the same, what dropout leaves out is not
         state = None
     else:
@@ -59,7 +61,8 @@ def _resumed(runtime: Runtime, job: JobRow, step: int) -> tuple[Network, ModelMe
         row = checkpoint_table.get(session, job.id, step)
     if row is None:
         raise TrainingStopped("lost")
-    return load_checkpoint(runtime.storage.checkpoint(job.id, row.path), row.sha256)
+    found, meta, state = load_checkpoint(runtime.storage.checkpoint(job.id, row.path), row.sha256)
+    return adapting.resumed(runtime, found, meta), meta, state
 
 
 class Unheard:

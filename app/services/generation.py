@@ -225,7 +225,13 @@ def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generatio
     )
     id_ = new_id("gen")
     requests = tuple(
-        Request(f"{id_}-{index}", tuple(prompt_ids), with_seed(params, index), model.stop_ids)
+        Request(
+            f"{id_}-{index}",
+            tuple(prompt_ids),
+            with_seed(params, index),
+            model.stop_ids,
+            adapter=model.adapter,
+        )
         for index in range(spec.n)
     )
     return Generation(model, Work(id_, requests, spec.stop, len(prompt_ids), params.seed))

@@ -22,7 +22,7 @@ from app.schemas.model import Licence
 from app.services.chat import check_template
 from app.services.import_files import CONFIGS, Files, look_beside
 from app.services.runtime import Runtime
-from app.services.storage import Storage, check_name
+from app.services.storage import Storage, check_model_name
 
 if TYPE_CHECKING:
     from app.services.import_tokenizer import ImportedTokenizer
@@ -49,7 +49,7 @@ def check_new(runtime: Runtime, session: Session, wanted: Wanted) -> None:
         NameTaken: a model or an unfinished job has it.
         TokenizerNotFound, DataMissing: the tokenizer that it names is not there.
     """
-    check_name(wanted.name)
+    check_model_name(wanted.name)
     try:
         runtime.catalogue.info(session, wanted.name)
     except ModelNotFound:

@@ -25,7 +25,8 @@ BESIDE = (
     "chat_template.json",
 )
 WEIGHTS = (".safetensors", ".gguf")
-KNOWN = (INDEX, *CONFIGS, *VOCABS, *MERGES, *BESIDE)
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+KNOWN = (ADAPTER, INDEX, *CONFIGS, *VOCABS, *MERGES, *BESIDE)
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack", ".npz", ".npy")
 _PICKLED_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 HOW_TO_CONVERT = (
@@ -69,6 +70,9 @@ def look(files: Files, param: str) -> ModelFiles:
         UnsupportedFormat: the weights are pickled, or of no format that is read.
         InvalidFile: there are no weights, several models, or no configuration beside safetensors.
     """
+    if ADAPTER in files:
+        told = f"these files are an adapter ({ADAPTER}), which is imported under its base's name, a colon, and its own"
+        raise InvalidFile(f"{param}: {told}", param="name")
     gguf = [name for name in files if name.endswith(".gguf")]
     weights = [name for name in files if name.endswith(".safetensors")]
     for name in (*gguf, *weights):

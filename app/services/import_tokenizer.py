@@ -51,7 +51,7 @@ def read_tokenizer(session: Session, runtime: Runtime, wanted: Wanted, found: Mo
     else:
         about = read_json(found, "tokenizer_config.json") or {}
         template = _template(found, about)
-        vocabulary = _of_folder(found) if wanted.tokenizer is None else None
+        vocabulary = _of_folder(found, about) if wanted.tokenizer is None else None
         eos_id = None
     if wanted.tokenizer is not None:
         tokenizer = runtime.tokenizers.get(session, wanted.tokenizer)
@@ -99,7 +99,11 @@ def _of_gguf(found: ModelFiles, needs_tokens: bool) -> tuple[Vocabulary | None, 
     return vocabulary, told.eos_id, told.chat_template
 
 
-def _of_folder(found: ModelFiles) -> Vocabulary:
+def _of_folder(found: ModelFiles, about: Mapping[str, Any]) -> Vocabulary:
+    for key in ("add_bos_token", "add_eos_token"):
+        if about.get(key):
+            told = "special tokens that are put around every text are not read; name a tokenizer that fits"
+            raise BadConfig(f"tokenizer_config.json: {key}", told)
     values = read_json(found, "tokenizer.json")
     if values is not None:
         return hf_bpe.read_tokenizer(values)

@@ -5,7 +5,6 @@ Knows files that are at hand; how they came here is `import_sources`' business.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from app.llm.errors import BadConfig
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import imported_tokenizers, memory
 from app.services.chat import check_template
+from app.services.import_adapters import import_adapter, told_of
 from app.services.import_checks import Wanted, check_disk, check_fits, check_licence, check_new, refusals
 from app.services.import_files import Files, ModelFiles, look
 from app.services.import_tokenizer import ImportedTokenizer, read_tokenizer
@@ -43,6 +43,8 @@ def import_model(runtime: Runtime, wanted: Wanted, files: Files, origin: dict[st
 
     with runtime.database.read() as session:
         check_new(runtime, session, wanted)
+    if ":" in wanted.name:
+        return import_adapter(runtime, wanted, files, origin)
     found = look(files, wanted.param)
     folder = runtime.storage.scratch / new_id("import")
     try:
@@ -64,7 +66,7 @@ def import_model(runtime: Runtime, wanted: Wanted, files: Files, origin: dict[st
             )
             saved = save_weights(folder, meta, shapes, weights.ours())
         row = _row(wanted, weights, meta.licence, tokenizer, saved)
-        row.origin = origin | {"format": "gguf" if found.gguf else "safetensors", "files": _told(found)}
+        row.origin = origin | {"format": "gguf" if found.gguf else "safetensors", "files": told_of(found.used)}
         _register(runtime, row, tokenizer, folder.name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -111,16 +113,6 @@ def _row(wanted: Wanted, weights: Weights, licence: str | None, tokenizer: Impor
         datasets=[],
         ancestors=[],
     )
-
-
-def _told(found: ModelFiles) -> list[dict[str, Any]]:
-    """Name, size and hash of each file that was read."""
-    told = []
-    for name, path in sorted(found.used.items()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        told.append({"name": name, "bytes": path.stat().st_size, "sha256": digest})
-    return told
 
 
 def _register(runtime: Runtime, row: ModelRow, tokenizer: ImportedTokenizer, staged: str) -> None:

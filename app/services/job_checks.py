@@ -14,13 +14,23 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.dataset import DatasetRow
 from app.errors import InvalidRequest, UnknownField
-from app.llm.config import ClassifierConfig, ModelConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig
 from app.llm.errors import BadConfig
 from app.llm.tokenizer.base import Tokenizer
 from app.llm.tokenizer.word import WordTokenizer
-from app.llm.train.config import ClassifyConfig, TrainConfig
+from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfig, TrainConfig
 from app.schemas.job import HeldOut, JobCreate
-from app.services import classify_checks, compiling, datasets, networks, tokens, train_presets, word2vec_checks
+from app.services import (
+    adapting,
+    answer_checks,
+    classify_checks,
+    compiling,
+    datasets,
+    networks,
+    tokens,
+    train_presets,
+    word2vec_checks,
+)
 from app.services.corpus import end_id, split_point
 from app.services.dataset_texts import Source, source_of
 from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
@@ -99,6 +109,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         held_out = rows_to_measure if reads_rows else _held_out
         validation = held_out(session, body.validation, shares[0].source.column)
     asked = RECIPES[body.recipe](session, runtime, body)
+    adapting.check(body, asked.train.lora, asked.network)
     _check_devices(body, asked)
     if asked.train.compile:
         compiling.check_workers(runtime.settings)
@@ -129,7 +140,7 @@ def with_tokenizer(storage: Storage, plan: Plan) -> Plan:
         return plan
     made = make_word(storage, plan.shares[0].dataset, 2)
     tokenizer = WordTokenizer.from_json(made.content.decode())
-    assert not isinstance(plan.asked.network, ClassifierConfig), "its recipe takes a tokenizer that is there"
+    assert not isinstance(plan.asked.network, ClassifierConfig | AdapterConfig), "such take a tokenizer that is there"
     network = replace(plan.asked.network, vocab_size=tokenizer.vocab_size)
     return replace(plan, tokenizer=tokenizer, asked=replace(plan.asked, network=network))
 
@@ -165,7 +176,7 @@ def _with_rows(storage: Storage, plan: Plan, rows: JobRows) -> Plan:
     assert isinstance(asked.network, ModelConfig), "recipes of rows learn with decoders"
     is_whole = rows.size_bytes <= FROM_BYTES
     counted = ROW_RECIPES[plan.recipe].count(
-        Reading(rows, storage, tokenizer, asked.network, asked.train, asked.window, is_whole)
+        Reading(rows, storage, tokenizer, asked.network, asked.train, asked.window, is_whole, asked.chat_template)
     )
     window = min(asked.window, counted.longest)
     check_batch(asked.train.batch_size, window, "examples")
@@ -196,9 +207,13 @@ RECIPES: dict[str, Callable[[Session, Runtime, JobCreate], Asked]] = {
     "pretrain": _pretrain,
     "word2vec": word2vec_checks.check,
     "classify": classify_checks.check,
+    "instruct": answer_checks.instruct,
+    "dpo": answer_checks.dpo,
 }
 ROW_RECIPES: dict[str, RowRecipe] = {
     "classify": RowRecipe(ClassifyConfig, classify_checks.count),
+    "instruct": RowRecipe(InstructConfig, answer_checks.count_dialogues),
+    "dpo": RowRecipe(PreferenceConfig, answer_checks.count_pairs),
 }
 """Those that learn from rows."""
 DIVISIBLE = {"pretrain"}

@@ -96,7 +96,8 @@ def retry(session: Session, runtime: Runtime, job_id: str) -> JobRow:
     row = locked(session, job_id)
     if row.status not in ("failed", "cancelled"):
         raise _wrong_state(row)
-    job_needs.hold(session, row, starts=not checkpoint.of_job(session, row.id))
+    is_compared = row.recipe == "dpo"  # with the network that it began with, until it ends
+    job_needs.hold(session, row, starts=is_compared or not checkpoint.of_job(session, row.id))
     job_needs.hold_tokenizer(session, row.tokenizer)
     jobs.check_free(session, runtime, row.name)
     rows.retry(row)

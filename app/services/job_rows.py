@@ -157,6 +157,7 @@ class Reading:
     train: LoopConfig
     window: int  # tokens that an example may have at most
     is_whole: bool  # False: there are so many rows that only the first ones are read
+    chat_template: str | None = None  # the model's own
 
     def lines(self, part: Part = "dataset") -> Iterator[Line]:
         return self.rows.lines(self.storage, part, None if self.is_whole else LOOKED_AT_BYTES)

@@ -100,12 +100,15 @@ def _read(runtime: Runtime, row: JobRow) -> None:
         recipe = ROW_RECIPES.get(row.recipe)
         if recipe is not None:
             found, network = JobRows.of_job(session, row), networks.of_job(session, runtime, row)
+            template = networks.chat_template_of(session, runtime, row)
         encoder = Encoder.of(session, row.tokenizer, tokenizer)
         sources = [(_source(session, entry, "dataset"), "dataset") for entry in row.datasets]
         held_out = _source(session, row.validation, "validation") if "dataset" in row.validation else None
     if recipe is not None:
         train, window = recipe.config(**row.train), network.context_length
-        recipe.count(Reading(found, runtime.storage, tokenizer, network, train, window, is_whole=True))
+        recipe.count(
+            Reading(found, runtime.storage, tokenizer, network, train, window, is_whole=True, chat_template=template)
+        )
         return
     for part in _parts(sources, row.validation.get("fraction") or 0.0, held_out):
         dataset, column = part.source.dataset, part.source.column

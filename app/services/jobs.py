@@ -21,6 +21,7 @@ from app.errors import JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import (
+    adapting,
     evaluation_checks,
     idempotency,
     job_checks,
@@ -110,7 +111,7 @@ def _training(runtime: Runtime, body: JobCreate, job_id: str) -> tuple[JobRow, H
     body = train_presets.filled(body)
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
-        name = _free_name(session, runtime, body, f"{plan.asked.called}-{job_id[-6:]}")
+        name = _free_name(session, runtime, plan, body, job_id)
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     plan = job_checks.with_data(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     job_fit.check(runtime, plan, body.device)
@@ -212,11 +213,14 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
         job_needs.hold_tokenizer(session, name)
 
 
-def _free_name(session: Session, runtime: Runtime, body: JobCreate, made_up: str) -> str:
+def _free_name(session: Session, runtime: Runtime, plan: Plan, body: JobCreate, job_id: str) -> str:
     """The name asked for, or the one made up of what it starts from and the end of the job's id."""
-    if body.name is None:
-        return made_up
-    name = check_name(body.name)
+    if plan.asked.train.lora is not None:
+        name = adapting.name_of(plan.asked.model["name"], body.name, job_id)
+    elif body.name is None:
+        return f"{plan.asked.called}-{job_id[-6:]}"
+    else:
+        name = check_name(body.name)
     check_free(session, runtime, name)
     return name
 

@@ -14,6 +14,7 @@ from app.db.tables import job
 from app.db.tables.job import JobRow
 from app.llm.errors import TrainingStopped
 from app.services.devices import Devices
+from app.services.hosts import Hosts, need_all
 from app.services.progress import Progress, add_status
 
 SHUTTING_DOWN = "the worker is shutting down"
@@ -28,6 +29,8 @@ class Claim:
     attempt: int
     lease_until: float  # by the database's clock, as long as nobody renews it
     devices: int = 1
+    hosts: Hosts | None = None
+    """The machines that train it together; None: this one does alone."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,38 @@ class TakenBack:
     reason: str
 
 
-def claim(database: Database, worker_id: str, lease_s: float, devices: Devices | None = None) -> Claim | None:
+@dataclass(frozen=True)
+class Beside:
+    """Machines that help the one that claims a job with what is too large for its own devices."""
+
+    hosts: Hosts
+    own: Devices
+
+
+def claim(
+    database: Database, worker_id: str, lease_s: float, devices: Devices | None = None, beside: Beside | None = None
+) -> Claim | None:
     """Take the best queued job that runs on these devices (None: on any), or None if nothing is due."""
     with database.write() as session:
         row = job.claim(session, worker_id, lease_s, devices)
         if row is None:
             return None
+        hosts = beside.hosts if beside is not None and need_all(beside.own, row.device, row.devices) else None
+        if hosts is not None:
+            row.worker_id = worker_id = worker_id + hosts.mark  # by which the others find it
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
         add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
         assert row.lease_until is not None, "a claim comes with a lease"
-        return Claim(row.id, row.fence, row.attempt, row.lease_until, row.devices)
+        return Claim(row.id, row.fence, row.attempt, row.lease_until, row.devices, hosts)
+
+
+def to_follow(database: Database, hosts: Hosts) -> Claim | None:
+    """The running job that the first machine holds for all of them, and that this one has a part in."""
+    with database.read() as session:
+        for row in job.running_of(session, hosts.mark):
+            if hosts.share(row.devices):
+                return Claim(row.id, row.fence, row.attempt, row.lease_until or 0.0, row.devices, hosts)
+    return None
 
 
 def is_held(database: Database, held: Claim) -> bool:

@@ -15,9 +15,10 @@ class Loading(Future[LoadedModel]):
     progress: Progress | None = None
     """How far that has come; written by the thread that loads, read by any."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, base: str | None = None) -> None:
+        """Of an adapter, `base` is the model that it stands beside."""
         super().__init__()
-        self.version = version
+        self.version, self.base = version, base
         self.seen_at = time.monotonic()  # when the name was last known to mean these weights
 
     def tell(self, progress: Progress) -> None:

@@ -22,12 +22,14 @@ from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, network
 from app.llm.errors import BadCheckpoint, LLMError
 from app.llm.model.shapes import FLOAT_BYTES
 from app.llm.progress import Tell, silent
-from app.services.storage import NAME, Storage
+from app.services.storage import MODEL_NAME, NAME, Storage
 
 if TYPE_CHECKING:  # torch takes a second to import, and a server that lists models needs none
     from torch import Tensor
 
     from app.llm.checkpoint import ModelMeta
+    from app.llm.model.adapter import Adapter
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 
@@ -95,13 +97,16 @@ class Place:
     """Of the weights, once they are in memory."""
     version: str = ""
     """Another one where other weights have taken the name."""
+    base: Place | None = None
+    """Of an adapter, the network that it stands beside."""
 
 
 @dataclass(frozen=True)
 class Weights:
     """What was read from a place."""
 
-    network: Transformer
+    network: Transformer | StoredNetwork
+    """A stored one is read from its file part by part by whoever makes something of it, or at once by `whole`."""
     config: ModelConfig
     tokenizer: str
     eos_id: int | None
@@ -132,9 +137,11 @@ def find_any(session: Session, storage: Storage, name: str) -> Place:
         DataMissing: there is, but its files are gone; the message says how to get them.
     """
     place = _place(session, storage, name)
-    if not place.path.exists():
-        hint = "`make assets` brings it (it needs a network)" if place.is_gguf else "its folder was removed"
-        raise DataMissing(f"model: the weights of {name} are not on this machine: {hint}", param="model")
+    for each in (place, place.base):
+        if each is None or each.path.exists():
+            continue
+        hint = "`make assets` brings it (it needs a network)" if each.is_gguf else "its folder was removed"
+        raise DataMissing(f"model: the weights of {each.name} are not on this machine: {hint}", param="model")
     return place
 
 
@@ -147,11 +154,20 @@ def _place(session: Session, storage: Storage, name: str) -> Place:
         if checkpoint is None:
             raise CheckpointNotFound(f"model: there is no checkpoint {_short(name)}", param="model")
         folder = storage.checkpoint(checkpoint.job_id, checkpoint.path)
-        return Place(checkpoint.id, folder, False, _size_of_weights(folder), checkpoint.sha256)
-    row = model_table.get(session, name) if NAME.fullmatch(name) else None
+        about = _about(folder)
+        base = _base(session, storage, about["base_model"]) if about.get("family") == "adapter" else None
+        return Place(checkpoint.id, folder, False, _size_of_weights(folder), checkpoint.sha256, base)
+    row = model_table.get(session, name) if MODEL_NAME.fullmatch(name) else None
     if row is None:
         raise ModelNotFound(f"model: there is no model {_short(name)}; GET /models lists them", param="model")
-    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters, row.sha256)
+    base = _base(session, storage, row.base_model) if row.family == "adapter" else None
+    return Place(name, storage.model(name), False, FLOAT_BYTES * row.parameters, row.sha256, base)
+
+
+def _base(session: Session, storage: Storage, name: str | None) -> Place:
+    if name is None or "@" in name:
+        raise DataMissing("model: the adapter does not say which model it stands beside", param="model")
+    return _place(session, storage, name)
 
 
 def checkpoint_row(session: Session, name: str) -> CheckpointRow | None:
@@ -169,27 +185,46 @@ def _size_of_weights(folder: Path) -> int:
 
 
 def read(place: Place, tell: Tell = silent) -> Weights:
-    """Read the weights, on the CPU, ready to generate.
+    """Read the weights, on the CPU, ready to generate; those of a GGUF file are left to whoever needs them.
 
     Raises:
         BadWeights, BadCheckpoint: the file or folder is not whole, or is of another kind.
         FileNotFoundError: it is gone.
     """
     if place.is_gguf:
-        from app.llm.weights.gguf import load_gguf, read_metadata
+        from app.llm.weights.gguf import stored_gguf
 
-        about = read_metadata(place.path)
-        network = load_gguf(place.path, tell)
+        about, network = stored_gguf(place.path)
         known = BUILT_IN[place.name]
         return Weights(network, network.config, known.tokenizer, about.eos_id, about.chat_template, known.licence)
     from app.llm.checkpoint import load_model
     from app.llm.model.transformer import Transformer
 
     found, meta = load_model(place.path, tell)
-    if not isinstance(found, Transformer):
+    if not isinstance(found, Transformer):  # an adapter among others: `read_adapter` reads those
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)
     return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence, is_mapped=True)
+
+
+def read_adapter(place: Place) -> tuple[Adapter, ModelMeta]:
+    """An adapter, seen to be one of its base.
+
+    Raises:
+        BadCheckpoint: the folder is not whole, or is of another kind.
+        BadWeights: its base has other weights now.
+        FileNotFoundError: it is gone.
+    """
+    from app.llm.checkpoint import load_model
+    from app.llm.model.adapter import Adapter, check_fits
+
+    found, meta = load_model(place.path)
+    if not isinstance(found, Adapter) or place.base is None:
+        raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
+    about = read_meta(place.base).config
+    assert isinstance(about, ModelConfig), "only such a network has adapters"
+    check_fits(found.config, about, place.base.version, place.base.name)
+    return found, meta
 
 
 def stamp(place: Place) -> tuple[int, int, int]:
@@ -222,10 +257,16 @@ def read_meta(place: Place) -> ModelMeta:
 def reader(place: Place) -> Callable[[str], Tensor]:
     """What reads a weight by our name, in float32; the files are opened now, and stay so while it is held.
 
+    Of an adapter these are its base's weights with the adapter in them.
+
     Raises:
         BadWeights: the file is not whole.
         FileNotFoundError: it is gone.
     """
+    if place.base is not None:
+        from app.llm.model.adapter import merged_reader
+
+        return merged_reader(reader(place.base), read_adapter(place)[0])
     if place.is_gguf:
         from app.llm.weights.gguf import weights_of
         from app.llm.weights.gguf_file import open_gguf
@@ -262,6 +303,16 @@ def described(name: str, folder: Path) -> Described:
         return Described(config, about["tokenizer"], chat, weights["size_bytes"], weights["sha256"])
     except (KeyError, TypeError, LLMError) as error:
         raise DataMissing(f"model: checkpoint {name} is damaged, or its folder is gone", param="model") from error
+
+
+def chat_template(place: Place) -> str | None:
+    """The template that a model's messages are put into, if it has one, without reading its weights.
+
+    Raises:
+        BadWeights: its file is not whole.
+    """
+    found = read_meta(place).chat_template if place.is_gguf else _about(place.path).get("chat_template")
+    return found if isinstance(found, str) else None
 
 
 def has_chat_template(place: Path) -> bool:

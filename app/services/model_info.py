@@ -25,7 +25,7 @@ class ModelInfo:
     """A model's facts. Bytes by part are those of its weights in float32; held are those that memory has of it now."""
 
     name: str
-    family: Literal["gpt2", "llama", "word2vec", "classifier"]
+    family: Literal["gpt2", "llama", "word2vec", "classifier", "adapter"]
     config: NetworkConfig
     tokenizer: str
     parameters: int

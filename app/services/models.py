@@ -17,7 +17,7 @@ from app.db.session import UNAVAILABLE, Database
 from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
-from app.services import memory, model_files, runners
+from app.services import memory, model_files, room, runners
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.loaded_model import LoadedModel, Loader
@@ -32,6 +32,7 @@ from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
     from app.llm.engine.runner import Runner
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 log = get_logger(__name__)
@@ -53,7 +54,7 @@ class Models:
         storage: Storage,
         tokenizers: Tokenizers,
         read: Callable[[Place, Tell], Weights] = model_files.read,
-        make_runner: Callable[[Transformer, Settings, Tell], Runner] = runners.make,
+        make_runner: Callable[[Transformer | StoredNetwork, Settings, Tell], Runner] = runners.make,
     ) -> None:
         """Know the models of `database` and `storage`. Nothing is loaded yet.
 
@@ -151,13 +152,13 @@ class Models:
     @property
     def cpu_gate(self) -> ComputeGate:
         """What computes on the CPU beside the engines passes it, where they compute there, too."""
-        is_apart = runners.choose_device(self._settings) != "cpu"
-        return self._loader.cpu_gate if is_apart else self._loader.gate
+        return self._loader.gate_of_cpu
 
     def loops(self) -> dict[str, EngineLoop]:
-        """The engines of the models in memory, by name."""
+        """The engines of the models in memory, by name; adapters have none of their own."""
         with self._lock:
-            return {name: held.result().loop for name, held in self._in_memory.items() if is_loaded(held)}
+            loaded = {name: held for name, held in self._in_memory.items() if is_loaded(held) and held.base is None}
+            return {name: held.result().loop for name, held in loaded.items()}
 
     def close(self) -> None:
         """Stop all engines; streams that are open end as aborted."""
@@ -189,9 +190,10 @@ class Models:
                 found.seen_at = time.monotonic()
                 self._in_memory.move_to_end(place.name)
                 return found
-            retire(self._drop(place.name))
+            if found is not None:  # with its adapters; where it is not there, one may be waiting for it
+                retire(self._drop(place.name))
             self._make_room(place)
-            loading = self._in_memory[place.name] = Loading(place.version)
+            loading = self._in_memory[place.name] = Loading(place.version, place.base.name if place.base else None)
             self._bytes[place.name] = place.memory_bytes
         threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
         return loading
@@ -202,6 +204,8 @@ class Models:
             if found is None or is_dead(found):
                 return None
             self._in_memory.move_to_end(name)
+            if found.base is not None and found.base in self._in_memory:
+                self._in_memory.move_to_end(found.base)
             return found
 
     def _make_room_to_read(self, place: Place, loading: Loading) -> None:
@@ -231,7 +235,8 @@ class Models:
             return
         for held in filter(is_loaded, self._in_memory.values()):
             held.result().network.let_go()
-        idle = [name for name, held in self._in_memory.items() if name != wanted.name and is_idle(held)]
+        stay = {wanted.name, wanted.base.name if wanted.base else None}
+        idle = [name for name, held in self._in_memory.items() if name not in stay and is_idle(held)]
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
             if in_the_way is None:
@@ -242,26 +247,21 @@ class Models:
 
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
-        kept = {name: size for name, size in self._sizes().items() if name not in (*without, wanted.name)}
-        if len(kept) >= self._settings.loaded_models:
-            return f"all {len(kept)} models that may be in memory (INKLING_LOADED_MODELS) are at work"
-        used = sum(kept.values())
-        if used + wanted.memory_bytes > self._budget:
-            at_work = f"{used:,} of the {self._budget:,} bytes that models may take (INKLING_MODEL_MEMORY_BYTES)"
-            return f"models at work hold {at_work}, and {wanted.name} needs {wanted.memory_bytes:,}"
-        return None
+        limits = (self._settings.loaded_models, self._budget)
+        return room.in_the_way(wanted, self._in_memory, self._sizes(), {*without, wanted.name}, *limits)
 
     def _sizes(self) -> dict[str, int]:
         """What each model in memory takes now, with what was read again of it. The lock is held."""
-        loaded = {name: held.result() for name, held in self._in_memory.items() if is_loaded(held)}
-        again = {name: model.network.read_back_bytes for name, model in loaded.items()}
-        return {name: size + again.get(name, 0) for name, size in self._bytes.items()}
+        return room.sizes(self._in_memory, self._bytes)
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
         retire(self._drop(name))
 
     def _drop(self, name: str) -> Loading | None:
+        """Forget a model, and the adapters beside it, whose engine is the model's. The lock is held."""
+        for adapter in [each for each, held in self._in_memory.items() if held.base == name]:
+            retire(self._drop(adapter))
         self._bytes.pop(name, None)
         return self._in_memory.pop(name, None)
 
@@ -279,6 +279,9 @@ class Models:
         else:
             with self._lock:
                 is_kept = self._in_memory.get(place.name) is loading
+                if is_kept and not room.has_its_base(loading, model, self._in_memory):
+                    self._drop(place.name)
+                    is_kept = False
                 if is_kept:
                     self._bytes[place.name] = model.weight_bytes
                     self._note_default(place.name, None)
@@ -290,6 +293,9 @@ class Models:
 
     def _loaded(self, place: Place, loading: Loading) -> LoadedModel:
         """The model; where its device is full, idle ones make room, as nothing counts a device's memory beforehand."""
+        if place.base is not None:
+            model = self.get(place.base.name)  # loaded first
+            return self._loader.load_adapter(place, model, lambda whole: self._make_room_to_read(whole, loading))
         while True:
             try:
                 return self._loader.load(

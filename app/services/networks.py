@@ -11,7 +11,7 @@ from app.errors import InvalidRequest
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.errors import BadConfig
 from app.schemas.job import JobCreate, NetworkSpec
-from app.services import model_files
+from app.services import adapting, model_files
 from app.services.runtime import Runtime
 
 DEFAULT_PRESET = "gpt-tiny"
@@ -38,6 +38,7 @@ def asked_for(session: Session, runtime: Runtime, body: JobCreate) -> tuple[Mode
 def _known_network(session: Session, runtime: Runtime, name: str) -> tuple[ModelConfig, str]:
     model_files.find(session, runtime.storage, name)
     info = runtime.catalogue.info(session, name)
+    adapting.refuse_adapter(info.config, name)
     assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
     return info.config, info.tokenizer
 
@@ -60,6 +61,16 @@ def of_job(session: Session, runtime: Runtime, job: JobRow) -> ModelConfig:
         return _known_network(session, runtime, base)[0]
     vocab_size = runtime.tokenizers.get(session, job.tokenizer, param="tokenizer").vocab_size
     return new_network(NetworkSpec(**job.model), vocab_size, job.tokenizer)
+
+
+def chat_template_of(session: Session, runtime: Runtime, job: JobRow) -> str | None:
+    """The template of the model that a job goes on from, if it has one.
+
+    Raises:
+        AppError: the model is not there any more.
+    """
+    base = job.model.get("name")
+    return None if base is None else model_files.chat_template(model_files.find(session, runtime.storage, base))
 
 
 def new_network(spec: NetworkSpec, vocab_size: int, tokenizer_name: str) -> ModelConfig:

@@ -60,8 +60,9 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
         data = book_data(data, config)
     batches = data.train
     make_task = partial(_make_task, network, config, data.validation, encoder, meta.eos_id)
-    # Of frozen blocks a part is computed once, and remembered: there is no one number.
-    flops = flops_per_token(network.config, length) if config.trainable == "all" else None
+    # Of frozen blocks a part is computed once, and remembered, or no gradient: there is no one number.
+    learns_whole = config.trainable == "all" and config.lora is None
+    flops = flops_per_token(network.config, length) if learns_whole else None
     return Run(
         make_task(batches),
         config,

@@ -43,6 +43,7 @@ class Asked:
     window: int  # tokens that a text must have, and one more; of rows, that one may have at most
     network: NetworkConfig  # of a tokenizer that is still to be made, with a single token
     columns: Mapping[str, str] | None = None  # by role, of a recipe that learns from rows; None: from windows of text
+    chat_template: str | None = None  # the model's own, of a recipe that teaches it to answer
     test: float = 0.0  # share of the rows that is kept back for the report at the end
 
 

@@ -18,7 +18,7 @@ from app.services import imported_tokenizers, job_needs
 from app.services.model_files import BUILT_IN
 from app.services.model_info import ModelInfo
 from app.services.runtime import Runtime
-from app.services.storage import NAME
+from app.services.storage import MODEL_NAME
 
 
 async def load(runtime: Runtime, name: str) -> ModelInfo:
@@ -51,15 +51,18 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
 
     Raises:
         ModelNotFound: there is none of that name.
-        Conflict: it ships with Inkling or is the default one, is at work, or an unfinished job needs it.
+        Conflict: it ships with Inkling or is the default one, is at work, has adapters, or an unfinished job needs it.
     """
     if name in BUILT_IN:
         raise Conflict(f"name: {name} ships with Inkling and stays", param="name")
-    row = model_table.lock(session, name) if NAME.fullmatch(name) else None
+    row = model_table.lock(session, name) if MODEL_NAME.fullmatch(name) else None
     if row is None:
         raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
     if name == runtime.settings.default_model:
         raise Conflict(f"name: {name} is the default model (INKLING_DEFAULT_MODEL)", param="name")
+    if adapters := model_table.adapters_of(session, name):
+        told = f"{', '.join(adapters[:5])} stand{'s' if len(adapters) == 1 else ''} beside {name}; delete that first"
+        raise Conflict(f"name: {told}", param="name")
     for job in job_table.live(session):
         if _needs(job, name):
             raise Conflict(f"name: {name} is needed by job {job.id}, which is {job.status}", param="name")

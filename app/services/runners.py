@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.llm.engine.device_runner import DeviceRunner
     from app.llm.engine.packed_probe import Found, NotFound
     from app.llm.engine.runner import Runner
+    from app.llm.model.stored import StoredNetwork
     from app.llm.model.transformer import Transformer
 
 log = get_logger(__name__)
@@ -36,7 +37,7 @@ NEXT: tuple[Dtype, ...] = ("int4", "int8", "float32")
 """What `auto` turns to, format after format, where PyTorch does not serve one."""
 
 
-def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runner:
+def make(network: Transformer | StoredNetwork, settings: Settings, tell: Tell = silent) -> Runner:
     """A runner for `network`, in the format that the settings name or that suits it.
 
     Without kernels, PyTorch's own operators serve the format. Where they cannot, `auto` takes the next one, and the log
@@ -56,7 +57,7 @@ def make(network: Transformer, settings: Settings, tell: Tell = silent) -> Runne
         pool = threads(kernels_folder(settings), settings.threads or machine.cores())
     except NoKernels as error:
         log.warning("no_kernels", why=str(error), dtype=dtype)
-        return without_kernels(network, dtype, settings)
+        return without_kernels(network, dtype, settings, tell=tell)
     return NativeRunner(network, dtype, kv_cache_tokens=settings.kv_cache_tokens, threads=pool, tell=tell)
 
 
@@ -79,7 +80,7 @@ def choose_device(settings: Settings) -> Literal["cpu", "cuda"]:
     return "cpu"
 
 
-def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
+def on_cuda(network: Transformer | StoredNetwork, settings: Settings) -> DeviceRunner:
     """A runner for a copy of `network` on the GPU.
 
     Raises:
@@ -110,7 +111,7 @@ def on_cuda(network: Transformer, settings: Settings) -> DeviceRunner:
         ) from error
 
 
-def choose_on_cuda(network: Transformer, settings: Settings) -> Dtype:
+def choose_on_cuda(network: Transformer | StoredNetwork, settings: Settings) -> Dtype:
     """The format on a GPU: the one that was named, or bfloat16 where the GPU computes in it and it would be felt.
 
     Raises:
@@ -133,7 +134,11 @@ def choose_on_cuda(network: Transformer, settings: Settings) -> Dtype:
 
 
 def without_kernels(
-    network: Transformer, dtype: Dtype, settings: Settings, probe: Callable[[Dtype], Found | NotFound] | None = None
+    network: Transformer | StoredNetwork,
+    dtype: Dtype,
+    settings: Settings,
+    probe: Callable[[Dtype], Found | NotFound] | None = None,
+    tell: Tell = silent,
 ) -> Runner:
     """A runner on PyTorch's operators, in `dtype` or, with `auto`, in the next format that they serve.
 
@@ -146,6 +151,7 @@ def without_kernels(
     from app.llm.engine import packed_probe
     from app.llm.engine.packed_runner import PackedRunner
     from app.llm.engine.torch_runner import TorchRunner
+    from app.llm.model.stored import whole
 
     probe = probe or packed_probe.probe
     for tried in NEXT[NEXT.index(dtype) :] if dtype in NEXT else (dtype,):
@@ -154,7 +160,7 @@ def without_kernels(
         # Four bits are too few for the head, as in our own kernels.
         layers, head = probe(tried), probe("int8" if tried == "int4" else tried)
         if isinstance(layers, packed_probe.Found) and isinstance(head, packed_probe.Found):
-            return PackedRunner(network, layers, head, kv_cache_tokens=settings.kv_cache_tokens)
+            return PackedRunner(network, layers, head, kv_cache_tokens=settings.kv_cache_tokens, tell=tell)
         why = "; ".join(one.why for one in (layers, head) if isinstance(one, packed_probe.NotFound))
         if settings.dtype == tried:
             raise NotReady(
@@ -163,10 +169,10 @@ def without_kernels(
                 param="model",
             )
         log.warning("format_not_served", dtype=tried, why=why)
-    return TorchRunner(network, kv_cache_tokens=settings.kv_cache_tokens)
+    return TorchRunner(whole(network, tell), kv_cache_tokens=settings.kv_cache_tokens)
 
 
-def choose(network: Transformer) -> Dtype:
+def choose(network: Transformer | StoredNetwork) -> Dtype:
     """The fastest format whose texts are as good: 4 bits where the weights came in 4 bits, else 8."""
     if network.parameter_count() < SMALL_PARAMETERS:
         return "float32"

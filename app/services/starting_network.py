@@ -10,6 +10,7 @@ from app.db.tables.job import JobRow
 from app.errors import InvalidRequest
 from app.llm.checkpoint import ModelMeta
 from app.llm.config import PRESETS, ModelConfig
+from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.services import model_files
 from app.services.corpus import Encoder
@@ -49,4 +50,4 @@ def start(
         base_model=base,
         licence=weights.licence,
     )
-    return weights.network, meta
+    return whole(weights.network), meta

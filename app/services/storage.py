@@ -9,6 +9,9 @@ from app.errors import InvalidRequest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
+MODEL_NAME = re.compile(rf"{NAME.pattern}(:{NAME.pattern})?")
+"""Of a model; an adapter's is its base's, a colon, and its own."""
+
 
 def check_name(name: str, param: str = "name") -> str:
     """`name`, if it is one that may be given to a model, tokenizer, dataset or job.
@@ -22,6 +25,15 @@ def check_name(name: str, param: str = "name") -> str:
             param=param,
         )
     return name
+
+
+def check_model_name(name: str) -> str:
+    """`name`, if a model or adapter may be called so.
+
+    Raises:
+        InvalidRequest: as `check_name`.
+    """
+    return name if MODEL_NAME.fullmatch(name) else check_name(name)
 
 
 class Storage:
@@ -51,7 +63,7 @@ class Storage:
 
     def model(self, name: str) -> Path:
         """The folder of a registered model."""
-        return self.data_dir / "models" / check_name(name)
+        return self.data_dir / "models" / check_model_name(name)
 
     def job(self, job_id: str) -> Path:
         """The folder of a job's checkpoints."""

@@ -23,16 +23,19 @@ class DeviceUnavailable(AppError):
     type = "conflict_error"
 
 
-def take(job: JobRow, settings: Settings, local_rank: int = 0) -> torch.device:
+def take(job: JobRow, settings: Settings, here: int, local_rank: int = 0) -> torch.device:
     """The device of the process that is number `local_rank` on this machine, and the threads that are its share.
+
+    Args:
+        here: of the job's processes on one machine, at most; so all machines choose the same kind of device.
 
     Raises:
         DeviceUnavailable: there are not enough of that kind.
     """
-    device = choose(job.device, settings.worker_devices, job.devices)
+    device = choose(job.device, settings.worker_devices, here)
     if settings.train_threads or job.devices > 1:
         threads = settings.train_threads or os.cpu_count() or 1
-        torch.set_num_threads(max(1, threads // job.devices))
+        torch.set_num_threads(max(1, threads // here))
     if device.type == "cuda" and job.devices > 1:
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)

@@ -32,7 +32,7 @@ class TrainPreset:
 
     train: dict[str, Any]
     recipe: str = "pretrain"
-    model: dict[str, Any] = field(default_factory=lambda: dict(BOOK_GPT))
+    model: dict[str, Any] | None = field(default_factory=lambda: dict(BOOK_GPT))  # None: the request names one
     tokenizer: str = "gpt2"
     validation: float = 0.1
     test: float | None = None
@@ -71,6 +71,25 @@ TRAIN_PRESETS = {
         validation=0.1,
         test=0.2,
     ),
+    "book-ch07": TrainPreset(
+        dict(
+            epochs=2,
+            batch_size=8,
+            learning_rate=5e-5,
+            min_learning_rate=5e-5,
+            weight_decay=0.1,
+            grad_clip=None,
+            template="alpaca",
+            mask_prompt=False,
+            max_tokens=1024,
+            batching="by_chance",
+            eval_every=5,
+            eval_offset=1,
+            eval_batches=5,
+        ),
+        recipe="instruct",
+        model=None,
+    ),
 }
 
 
@@ -98,6 +117,6 @@ def filled(body: JobCreate) -> JobCreate:
     more: dict[str, Any] = {"validation": preset.validation, "seed": preset.seed}
     if preset.test is not None:
         more["test"] = preset.test
-    if not goes_on:
+    if not goes_on and preset.model is not None:
         more |= {"model": NetworkSpec(**preset.model), "tokenizer": preset.tokenizer}
     return body.model_copy(update=asked | {name: more[name] for name in more.keys() - body.model_fields_set})

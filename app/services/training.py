@@ -27,27 +27,17 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import (
-    batch_rows,
-    classifying,
-    compiling,
-    evaluating,
-    made_models,
-    pretraining,
-    train_devices,
-    word2vec,
-)
+from app.services import adapting, batch_rows, compiling, evaluating, made_models, train_devices
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
 from app.services.machine_use import Gauge
 from app.services.progress import Progress
-from app.services.recipe import Finished, Recipe, Run
+from app.services.recipe import Finished, Run
+from app.services.recipes import RECIPES
 from app.services.runtime import Runtime
 
 log = get_logger(__name__)
-
-RECIPES: dict[str, Recipe] = {"pretrain": pretraining, "word2vec": word2vec, "classify": classifying}
 
 RELEASED = {"shutdown": SHUTTING_DOWN, "paused": "it was to be paused, and then to go on"}
 """Reasons to stop that leave a checkpoint, and why the job is in the queue again, where it is."""
@@ -158,15 +148,16 @@ class _Attempt:
         self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
 
     def _prepare(self) -> _Prepared:
-        device = train_devices.take(self._job, self._runtime.settings)
+        device = train_devices.take(self._job, self._runtime.settings, self._ranks.here)
         if self._config.compile:
             compiling.check(device.type)
         self.check()
         resumed = self._checkpoints.resume()
         if resumed is None:
-            model, meta = self._recipe.make_network(self._runtime, self._job, self._encoder)
+            made = self._recipe.make_network(self._runtime, self._job, self._encoder)
+            model, meta = adapting.begun(self._runtime, self._config.lora, *made)
         else:
-            model, meta = resumed[:2]
+            model, meta = adapting.resumed(self._runtime, *resumed[:2]), resumed[1]
         self.check()
         model.to(device)
         self._network = (model, meta)

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.llm.config import ClassifierConfig, NetworkConfig, Word2VecConfig, network_config
+from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig, network_config
 from app.llm.data.labelled import LabelledIds
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.classifier import Classifier
+from app.llm.model.lora import apply_lora
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train.classify import Classification
@@ -87,8 +88,11 @@ def main() -> None:
         return
     torch.manual_seed(0)
     network = network_config(asked["family"], asked["network"])
-    model = network_of(network).to(device)
+    model = network_of(network)
     config = CONFIGS[asked["recipe"]](**asked["train"])
+    if config.lora is not None:
+        apply_lora(model, config.lora)
+    model.to(device)
     print(json.dumps({"device": device.type, "device_bytes": device_bytes(device)}), flush=True)
     for batch_size, steps in ((1, SINGLE_STEPS), (config.batch_size, STEPS)):
         tried = replace(
@@ -109,6 +113,7 @@ def network_of(config: NetworkConfig) -> Transformer | WordVectors | Classifier:
         return WordVectors(config)
     if isinstance(config, ClassifierConfig):
         return Classifier(Transformer(config.body), len(config.classes))
+    assert isinstance(config, ModelConfig), "a job begins with no adapter alone"
     return Transformer(config)
 
 

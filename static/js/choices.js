@@ -42,8 +42,9 @@ export async function fillTokenizers(select, note, preferred) {
 export async function fillModels(select, note, preferred, asked = null) {
   const rows = await all("/models", { key: "name" });
   const options = rows.map((row) => {
-    const writes = row.family !== "word2vec";
-    const size = writes ? compact(row.parameters) : "word vectors, which write nothing";
+    const silent = { word2vec: "word vectors, which write nothing", classifier: "a classifier, which writes nothing" }[row.family];
+    const writes = silent === undefined;
+    const size = silent ?? compact(row.parameters);
     const about = row.available ? size : "not on this machine";
     return h("option", { value: row.name, disabled: !row.available || !writes }, `${row.name} (${about})`);
   });
@@ -69,14 +70,25 @@ export function textColumns(dataset) {
   return (dataset?.columns ?? []).filter((column) => ["text", "mixed"].includes(column.type)).map((column) => column.name);
 }
 
+/** Columns of a dataset that may be classes. */
+export function labelColumns(dataset) {
+  const types = ["text", "mixed", "number", "boolean"];
+  return (dataset?.columns ?? []).filter((column) => types.includes(column.type)).map((column) => column.name);
+}
+
 /** Datasets; those of rows are disabled where a whole text is wanted. */
 export async function fillDatasets(select, { takesRows = false } = {}) {
   const rows = await all("/datasets");
   const options = rows.map((row) => {
-    const usable = row.kind === "text" || (takesRows && textColumns(row).length > 0);
+    const usable = row.kind === "text" || (takesRows && (textColumns(row).length > 0 || isTaught(row)));
     const about = row.kind !== "text" ? `, ${count(row.rows)} rows` : row.source === "builtin" ? ", built in" : "";
     return h("option", { value: row.id, disabled: !usable }, `${row.name} (${size(row.bytes)}${about})`);
   });
   fill(select, options);
   return rows;
+}
+
+/** Whether rows are dialogues or pairs of answers, whose columns need not be texts. */
+export function isTaught(row) {
+  return ["instructions", "chat", "preferences"].includes(row.kind);
 }

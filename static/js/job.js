@@ -1,6 +1,8 @@
 /** The page of one job: what happened so far is fetched, what happens from now on is followed. */
 
+import { AccuracyChart } from "./accuracy_chart.js";
 import { all, call, inWords, sentence } from "./api.js";
+import { drawReport } from "./class_report.js";
 import { curl, installCopyButtons } from "./command.js";
 import { byId, debounce, say } from "./dom.js";
 import { JobControls } from "./job_controls.js";
@@ -8,6 +10,7 @@ import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
 import { isFinal, steps, tryAddress, writes } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
+import { PreferenceChart } from "./preference_chart.js";
 
 const WAITING_LONG_S = 15;
 const ASK_EVERY_S = 5;
@@ -19,6 +22,8 @@ class JobPage {
     this.id = id;
     this.path = `/jobs/${encodeURIComponent(id)}`;
     this.chart = new LossChart();
+    this.accuracy = new AccuracyChart();
+    this.preference = new PreferenceChart();
     this.newest = null;
     this.problem = "";
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
@@ -42,6 +47,7 @@ class JobPage {
       this.job = await follow(this.id, since, (event) => this.take(event), (error) => this.#lost(error));
       this.draw();
       await this.checkpoints();
+      await this.#report();
     } catch (error) {
       say(byId("job-error"), inWords(error));
     } finally {
@@ -70,6 +76,8 @@ class JobPage {
     for (const event of events) this.take(event);
     const rows = (await call(`${this.path}/metrics?points=${CURVE_POINTS}`)).data;
     this.chart.add(rows);
+    this.accuracy.add(rows);
+    this.preference.add(rows);
     for (const row of rows) this.#measure(row);
     this.draw();
     return events.at(-1)?.id ?? null;
@@ -89,10 +97,21 @@ class JobPage {
     await this.checkpoints();
   }
 
+  /** Of a classifier; a job that kept nothing back has none. */
+  async #report() {
+    if (this.job.recipe !== "classify" || this.job.status !== "succeeded") return;
+    try {
+      drawReport(await call(`${this.path}/report`));
+    } catch (error) {
+      if (error.code !== "report_not_found") throw error;
+    }
+  }
+
   async #setup() {
-    const { recipe, dataset, model, tokenizer, validation, train, seed } = this.job;
+    const { recipe, dataset, model, tokenizer, validation, train, seed, columns, test } = this.job;
     const changed = Object.fromEntries(Object.entries(train).filter(([, value]) => value !== null));
     const body = { recipe, dataset, model, validation, train: changed, seed };
+    if (Object.keys(columns).length) Object.assign(body, { columns, test });
     if (typeof model !== "string") body.tokenizer = tokenizer;
     byId("job-command").textContent = curl("/jobs", body);
     drawSetup(this.job, await this.#datasetName(dataset));
@@ -118,6 +137,8 @@ class JobPage {
   take(event) {
     if (event.type === "metrics") {
       this.chart.add([event.data]);
+      this.accuracy.add([event.data]);
+      this.preference.add([event.data]);
       this.#measure(event.data);
       this.draw();
       return;

@@ -1,12 +1,13 @@
 /** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
 
 import { call, inWords } from "./api.js";
-import { fillDatasets, fillModels, fillTokenizers, textColumns } from "./choices.js";
+import { fillDatasets, fillModels, fillTokenizers, isTaught, labelColumns, textColumns } from "./choices.js";
 import { curl } from "./command.js";
 import { DatasetReport } from "./dataset_report.js";
 import { byId, h, say } from "./dom.js";
 import { count, many, size } from "./format.js";
 import { JobEstimate } from "./job_estimate.js";
+import { JobPreview } from "./job_preview.js";
 import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
 
 const TRAIN_NUMBERS = {
@@ -18,7 +19,10 @@ const TRAIN_NUMBERS = {
   checkpoint_every: "checkpoint-every",
 };
 const FIELDS = {
+  recipe: "recipe",
   dataset: "dataset",
+  "columns.text": "column",
+  "columns.label": "label-column",
   "model.preset": "preset",
   tokenizer: "tokenizer",
   model: "model",
@@ -50,6 +54,10 @@ class JobForm {
       () => this.#body(),
       (error) => mark(error.param, FIELDS),
     );
+    this.preview = new JobPreview(
+      () => this.#body(),
+      (error) => mark(error.param, FIELDS),
+    );
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
@@ -57,6 +65,7 @@ class JobForm {
     this.form.addEventListener("input", () => this.#changed());
     this.form.addEventListener("change", (event) => {
       if (event.target.name === "kind") this.#kindChanged();
+      if (event.target.id === "recipe") this.#recipeChanged();
       if (event.target.id === "file") this.upload(event.target);
     });
   }
@@ -87,12 +96,20 @@ class JobForm {
     this.#changed();
   }
 
+  /** Who learns to answer is a model that is there. */
+  #recipeChanged() {
+    if (this.#answers()) this.form.elements.kind.value = "continue";
+    for (const one of this.form.elements.kind) one.disabled = this.#answers() && one.value === "new";
+    this.#kindChanged();
+  }
+
   #changed() {
     const dataset = this.#dataset();
     byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
     this.#showColumns(dataset);
     this.report.refresh();
     this.estimate.forget();
+    this.preview.forget(this.#answers());
     try {
       byId("job-command").textContent = curl("/jobs", this.#body());
     } catch (error) {
@@ -108,18 +125,37 @@ class JobForm {
   /** Of rows, the columns to learn from; the one chosen stays chosen while its dataset does. */
   #showColumns(dataset) {
     const select = byId("column");
-    byId("column-field").hidden = dataset?.rows == null;
+    byId("column-field").hidden = dataset?.rows == null || this.#answers();
+    byId("label-field").hidden = dataset?.rows == null || !this.#tellsClasses();
     if (select.dataset.of === dataset?.id) return;
     select.dataset.of = dataset?.id ?? "";
     const names = textColumns(dataset);
     const options = names.map((name) => h("option", { value: name, selected: name.toLowerCase() === "text" }, name));
     select.replaceChildren(...options);
+    const labels = labelColumns(dataset);
+    const usual = labels.find((name) => ["label", "category", "class"].includes(name.toLowerCase()));
+    byId("label-column").replaceChildren(...labels.map((name) => h("option", { value: name, selected: name === usual }, name)));
+  }
+
+  #tellsClasses() {
+    return byId("recipe").value === "classify";
+  }
+
+  #answers() {
+    return ["instruct", "dpo"].includes(byId("recipe").value);
+  }
+
+  #learnt() {
+    const dataset = byId("dataset").value;
+    const column = byId("column-field").hidden ? "" : byId("column").value;
+    if (this.#answers()) return { recipe: byId("recipe").value, dataset };
+    if (!this.#tellsClasses()) return { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
+    const columns = column ? { text: column, label: byId("label-column").value } : {};
+    return { recipe: "classify", dataset, columns };
   }
 
   #body() {
-    const dataset = byId("dataset").value;
-    const column = byId("column-field").hidden ? "" : byId("column").value;
-    const body = { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
+    const body = this.#learnt();
     const train = {};
     if (this.#kind() === "new") {
       body.model = { preset: byId("preset").value };
@@ -128,12 +164,13 @@ class JobForm {
       body.model = byId("model").value;
       if (byId("last-block").checked) train.trainable = "last_block";
     }
+    if (this.#tellsClasses()) train.trainable ??= "all";
     for (const [name, id] of Object.entries(TRAIN_NUMBERS)) {
       const value = numberIn(id);
       if (value !== undefined) train[name] = value;
     }
     const prompt = byId("sample-prompt").value;
-    if (prompt) train.sample_prompt = prompt;
+    if (prompt && byId("recipe").value === "pretrain") train.sample_prompt = prompt;
     const name = byId("name").value.trim();
     if (name) body.name = name;
     const seed = numberIn("job-seed");
@@ -155,7 +192,7 @@ class JobForm {
     try {
       const dataset = await call("/datasets", { method: "POST", form });
       this.datasets = await fillDatasets(byId("dataset"), { takesRows: true });
-      const usable = dataset.rows === null || textColumns(dataset).length > 0;
+      const usable = dataset.rows === null || textColumns(dataset).length > 0 || isTaught(dataset);
       if (usable) byId("dataset").value = dataset.id;
       byId("file-note").textContent = `Uploaded: ${dataset.name}, ${contents(dataset)}. ${usable ? "It is chosen above." : "No column of it is text."}`;
     } catch (error) {

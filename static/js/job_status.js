@@ -31,9 +31,9 @@ export function steps(job) {
   return job.total_steps ? `${count(job.step)} of ${count(job.total_steps)}` : count(job.step);
 }
 
-/** Whether what the job makes can be tried in the playground: word vectors cannot. */
+/** Whether what the job makes can be tried in the playground: word vectors and classifiers cannot. */
 export function writes(job) {
-  return job.recipe !== "word2vec";
+  return !["word2vec", "classify"].includes(job.recipe);
 }
 
 /** Where a model is tried; it may be a registered model or a checkpoint. */

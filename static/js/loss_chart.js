@@ -3,7 +3,7 @@
 import { byId, h } from "./dom.js";
 import { count, loss } from "./format.js";
 
-const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
+export const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
 const FLUSH_MS = 200;
 const TABLE_ROWS = 500;
 
@@ -11,7 +11,7 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function layout() {
+export function layout() {
   const axis = {
     gridcolor: colour("--grid"),
     linecolor: colour("--line-strong"),
@@ -32,7 +32,7 @@ function layout() {
   };
 }
 
-function trace(name, points, style) {
+export function trace(name, points, style) {
   return {
     type: "scatter",
     name,

@@ -14,9 +14,9 @@ const TAKE = [
   ["GGUF q8_0", "export?format=gguf&type=q8_0", "For llama.cpp, a quarter as large"],
 ];
 
-/** Word vectors write nothing: they have no layers, and no other program's format holds them. */
+/** Word vectors and classifiers write nothing, and no other program's format holds them. */
 function writes(model) {
-  return model.family !== "word2vec";
+  return !["word2vec", "classifier"].includes(model.family);
 }
 
 /** The sheet; `act(what, model, button)` is called for load, unload and delete. */
@@ -61,12 +61,23 @@ function inMemory({ state, progress }) {
 }
 
 function shape(model) {
+  if (model.family === "classifier") return classes(model);
   const { config } = model;
   if (!writes(model)) return [["width", String(config.emb_dim)]];
   return [
     ["layers × width", `${config.n_layers} × ${config.emb_dim}`],
     ["heads", heads(config)],
     ["context", count(config.context_length)],
+  ];
+}
+
+function classes({ classes: names, threshold, config }) {
+  const shown = names.slice(0, 10).join(", ");
+  return [
+    ["classes", names.length > 10 ? `${shown} and ${names.length - 10} more` : shown],
+    ["threshold", threshold === null ? null : percent(threshold)],
+    ["layers × width", `${config.body.n_layers} × ${config.body.emb_dim}`],
+    ["reads", `${count(config.max_tokens)} tokens`],
   ];
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from app.config import Settings
 from app.db.session import Database
@@ -17,6 +18,7 @@ from app.llm.checkpoint import ModelMeta
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.engine.device_runner import DeviceRunner
 from app.llm.engine.torch_runner import TorchRunner
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
 from app.services import memory, model_files, runners
 from app.services.loaded_model import LoadedModel, Loader
@@ -85,6 +87,24 @@ def test_a_runner_that_runs_the_network_keeps_it(load, tmp_path) -> None:
     with model.network.lent() as network, model.network.lent() as again:
         assert network is again
     assert model.weight_bytes == 4 * network.parameter_count()
+
+
+def test_a_network_that_was_packed_by_parts_is_read_whole_for_who_borrows_it(load, tmp_path) -> None:
+    made = Transformer(SMALL).eval()
+    asked: list[str] = []
+
+    def weights_of(start: str) -> list[tuple[str, Tensor]]:
+        asked.append(start)
+        return [(name, weight) for name, weight in made.named_parameters() if name.startswith(start)]
+
+    def read(place: Place, tell: object) -> Weights:
+        return Weights(StoredNetwork(SMALL, weights_of), SMALL, "bytes", None, None)
+
+    model = load(Place("mine", tmp_path, is_gguf=True), read)
+    assert "blocks.0." in asked
+    assert "" not in asked  # which would be all of them
+    with model.network.lent() as network:
+        assert all(map(torch.equal, network.parameters(), made.parameters()))
 
 
 def test_a_folder_is_mapped_and_takes_no_memory_of_its_own(load, folder) -> None:

@@ -41,18 +41,28 @@ def job_id(any_database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_table_has_every_step_and_every_figure(any_database: Database, job_id: str) -> None:
     lines = "".join(as_csv(any_database, job_id))
     rows = list(csv.DictReader(lines.splitlines()))
-    assert tuple(rows[0]) == metric.FIELDS
+    assert tuple(rows[0]) == metric_files.NAMES
     assert [int(row["step"]) for row in rows] == list(range(7))
     with any_database.read() as session:
         for written, row in zip(rows, metric.of_job(session, job_id, -1, 100), strict=True):
-            for name in metric.FIELDS:
+            for name in metric_files.NAMES:
                 value = getattr(row, name)
                 assert (written[name] == "") == (value is None)
                 assert value is None or float(written[name]) == value
 
 
 def test_a_job_without_a_step_has_a_table_of_names(any_database: Database) -> None:
-    assert list(as_csv(any_database, queued(any_database))) == [",".join(metric.FIELDS) + "\r\n"]
+    assert list(as_csv(any_database, queued(any_database))) == [",".join(metric_files.NAMES) + "\r\n"]
+
+
+def test_a_recipes_own_figures_come_last(any_database: Database, job_id: str) -> None:
+    with any_database.write() as session:
+        figures = {"val_accuracy": 0.75, "accuracy": 0.5}
+        session.add(MetricRow(job_id=job_id, step=7, created_at=CREATED_AT + 7, val_loss=1.0, figures=figures))
+    rows = list(csv.DictReader("".join(as_csv(any_database, job_id)).splitlines()))
+    assert tuple(rows[0]) == (*metric_files.NAMES, "accuracy", "val_accuracy")
+    assert [(row["accuracy"], row["val_accuracy"]) for row in rows[-2:]] == [("", ""), ("0.5", "0.75")]
+    assert b"".join(as_event_file(any_database, job_id, CREATED_AT)).count(b"val_accuracy") == 1
 
 
 def crc32c(data: bytes) -> int:

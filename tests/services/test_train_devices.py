@@ -52,7 +52,8 @@ def test_too_few_are_refused_by_name(cards):
 def test_processes_share_the_threads(threads, settings, database, devices, setting, expected):
     with database.write() as session:
         job = a_job(session, devices=devices, device="cpu")
-    assert train_devices.take(job, settings.model_copy(update={"train_threads": setting})).type == "cpu"
+    chosen = settings.model_copy(update={"train_threads": setting})
+    assert train_devices.take(job, chosen, devices).type == "cpu"
     assert torch.get_num_threads() == expected
 
 
@@ -61,7 +62,7 @@ def test_each_process_takes_a_card_of_its_own(cards, threads, monkeypatch, setti
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     with database.write() as session:
         job = a_job(session, devices=2, device="cuda")
-    assert train_devices.take(job, settings, local_rank=1) == torch.device("cuda", 1)
+    assert train_devices.take(job, settings, 2, local_rank=1) == torch.device("cuda", 1)
     assert taken == [torch.device("cuda", 1)]
 
 

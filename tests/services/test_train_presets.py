@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import InvalidRequest, UnknownField
 from app.llm.config import PRESETS, ModelConfig
-from app.llm.train.config import TrainConfig
+from app.llm.train.config import InstructConfig, TrainConfig
 from app.schemas.job import JobCreate
 from app.services.train_presets import BOOK_GPT, TRAIN_PRESETS, filled
 from tests.book_gpt import GPT_124M
@@ -21,7 +21,10 @@ def test_without_a_preset_a_request_is_as_it_is() -> None:
     assert filled(body) is body
 
 
-@pytest.mark.parametrize("name", TRAIN_PRESETS)
+PRETRAINING = [name for name, preset in TRAIN_PRESETS.items() if preset.recipe == "pretrain"]
+
+
+@pytest.mark.parametrize("name", PRETRAINING)
 def test_a_preset_is_a_whole_job(name: str) -> None:
     body = filled(asked(train={"preset": name}))
     assert (body.seed, body.tokenizer, body.validation) == (123, "gpt2", 0.1)
@@ -39,6 +42,16 @@ def test_the_settings_are_the_books() -> None:
     second = TrainConfig(**TRAIN_PRESETS["book-appd"].train)
     assert (second.epochs, second.learning_rate, second.min_learning_rate) == (15, 1e-3, 1e-5)
     assert (second.warmup_steps, second.grad_clip, second.eval_batches) == (27, 1.0, 1)
+
+
+def test_chapter_7s_is_one_of_instruct_and_names_no_model() -> None:
+    body = filled(asked(recipe="instruct", model="tide", train={"preset": "book-ch07"}))
+    train = InstructConfig(**body.train.model_dump(exclude_unset=True))
+    assert (train.epochs, train.batch_size, train.learning_rate, train.min_learning_rate) == (2, 8, 5e-5, 5e-5)
+    assert (train.template, train.mask_prompt, train.max_tokens, train.grad_clip) == ("alpaca", False, 1024, None)
+    assert (body.model, body.seed, body.validation) == ("tide", 123, 0.1)
+    with pytest.raises(InvalidRequest, match="no preset 'book-ch07' of recipe pretrain"):
+        filled(asked(train={"preset": "book-ch07"}))
 
 
 def test_what_is_said_stands_over_it() -> None:

@@ -30,6 +30,7 @@ from app.llm import checkpoint as checkpoint_files
 from app.llm.checkpoint import ModelMeta, load_checkpoint, load_model, save_model
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.errors import BadCheckpoint
+from app.llm.model.adapter import Adapter
 from app.llm.model.transformer import Transformer
 from app.llm.tokenizer.word import WordTokenizer
 from app.llm.train import pretrain as pretrain_recipe
@@ -108,7 +109,26 @@ class House:
             return model_table.get(session, name)
 
     def weights(self, name: str = "a-model") -> dict[str, Tensor]:
-        return dict(load_model(self.runtime.storage.model(name))[0].named_parameters())
+        found = load_model(self.runtime.storage.model(name))[0]
+        return dict(found.tensors if isinstance(found, Adapter) else found.named_parameters())
+
+    def add_base(self, meta: ModelMeta) -> Transformer:
+        """A registered Llama called `base`."""
+        torch.manual_seed(3)
+        network = Transformer(meta.config)
+        saved = save_model(self.runtime.storage.model("base"), network, meta)
+        row = ModelRow(
+            name="base",
+            family="llama",
+            config=meta.config.to_dict(),
+            tokenizer="words",
+            parameters=1,
+            size_bytes=1,
+            sha256=saved.weights_sha256,
+        )
+        with self.database.write() as session:
+            session.add(row)
+        return network
 
 
 def house_on(settings: Settings, database: Database) -> Iterator[House]:
@@ -406,20 +426,7 @@ def test_a_model_is_continued_in_its_last_block(house: House):
     """Another's network: what generation needs and where it comes from go along; only the last block changes."""
     config = ModelConfig(**PRESETS["llama-tiny"], vocab_size=house.tokenizer.vocab_size)
     meta = ModelMeta(config, "words", eos_id=5, chat_template="{{ messages }}", licence="apache-2.0")
-    torch.manual_seed(3)
-    saved = save_model(house.runtime.storage.model("base"), Transformer(config), meta)
-    with house.database.write() as session:
-        session.add(
-            ModelRow(
-                name="base",
-                family="llama",
-                config=config.to_dict(),
-                tokenizer="words",
-                parameters=1,
-                size_bytes=1,
-                sha256=saved.weights_sha256,
-            )
-        )
+    house.add_base(meta)
     job_id = house.job({"trainable": "last_block"}, model={"name": "base"})
     house.run()
     assert house.row(job_id).status == "succeeded", house.row(job_id).error
@@ -431,6 +438,59 @@ def test_a_model_is_continued_in_its_last_block(house: House):
     continued = house.job(model={"name": f"{job_id}@8"}, name="again")
     house.run()
     assert house.row(continued).status == "succeeded", house.row(continued).error
+
+
+LORA = {"rank": 2, "alpha": 4.0, "dropout": 0.2, "targets": ["query", "value", "down"]}
+
+
+def test_an_adapter_learns_beside_its_base_and_goes_on_bit_for_bit(any_house: House):
+    """Its checkpoints hold the adapter alone; stopped and begun again it ends where an unbroken run does."""
+    house = any_house
+    config = ModelConfig(**PRESETS["llama-tiny"], vocab_size=house.tokenizer.vocab_size)
+    meta = ModelMeta(config, "words", eos_id=5, chat_template="{{ messages }}", licence="apache-2.0")
+    network = house.add_base(meta)
+    before = house.weights("base")
+    job_id = house.job({"lora": LORA}, model={"name": "base"}, name="base:one", seed=7)
+    house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    assert equal(house.weights("base"), before)
+    learnt, row = house.weights("base:one"), house.model("base:one")
+    count = sum(tensor.numel() for tensor in learnt.values())
+    assert count == 2 * 2 * ((64 + 64) + (64 + 32) + (192 + 64))
+    assert all(tensor.abs().max() > 0 for tensor in learnt.values())
+    assert row is not None
+    assert (row.family, row.base_model, row.parameters, row.licence) == ("adapter", "base", count, "apache-2.0")
+    assert [link["name"] for link in row.ancestors] == ["base"]
+    told = next(each for each in house.events(job_id, "message") if "training" in each.message)
+    assert told.data["learning"] == count
+    assert f"training {count:,} of {network.parameter_count() + count:,} weights" in told.message
+    largest = max(each.size_bytes for each in house.checkpoints(job_id))
+    assert largest < 12 * count + 40_000 < 4 * network.parameter_count()
+    assert house.metrics(job_id)[-1].loss < house.metrics(job_id)[1].loss
+
+    again = house.job({"lora": LORA}, model={"name": "base"}, name="base:two", seed=7)
+    for stop_after in (2, 6):
+        house.run(after(stop_after, house, again))
+        assert house.row(again).status == "queued"
+        torch.rand(7)
+    house.run()
+    assert house.row(again).status == "succeeded", house.row(again).error
+    assert equal(house.weights("base:two"), learnt)
+
+
+def test_an_adapter_whose_base_became_another_fails(house: House):
+    config = ModelConfig(**PRESETS["llama-tiny"], vocab_size=house.tokenizer.vocab_size)
+    meta = ModelMeta(config, "words")
+    house.add_base(meta)
+    job_id = house.job({"lora": LORA}, model={"name": "base"}, name="base:one")
+    house.run(after(2, house, job_id))
+    with house.database.write() as session:
+        row = model_table.get(session, "base")
+        assert row is not None
+        row.sha256 = "0" * 64
+    house.run()
+    assert house.row(job_id).status == "failed"
+    assert "other weights than those of base" in house.row(job_id).error["message"]
 
 
 def test_another_text_is_measured_on_and_texts_are_mixed(house: House):

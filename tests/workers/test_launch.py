@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from app.services.hosts import Hosts
 from app.services.leases import Claim
 from tests.process_tree import command, is_alive, started_by
 from workers import launch
@@ -32,6 +33,23 @@ def test_killing_a_trainer_ends_what_it_started_in_sessions_of_their_own() -> No
         assert time.monotonic() < deadline
         time.sleep(0.02)
     launch.kill(trainer)  # that it ended already is no error
+    assert trainer.stdin is not None
+    trainer.stdin.close()
+
+
+def test_torchrun_of_a_machine_among_several_has_its_share_and_the_attempts_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(launch, "TORCHRUN", ("-c", WAITS))
+    claim = Claim("job_1", 7, 1, lease_until=0.0, devices=5, hosts=Hosts("10.0.0.5:29400", 2, 1))
+    trainer = launch.start((sys.executable, "-c", WAITS), claim)
+    deadline = time.monotonic() + 30
+    while "job_1 7" not in (told := command(trainer.pid)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "--nnodes 2 --node-rank 1 --rdzv-backend static --rdzv-endpoint 10.0.0.5:29400 --rdzv-id job_1-7 " in told
+    assert "--nproc-per-node 2 " in told
+    launch.kill(trainer)
     assert trainer.stdin is not None
     trainer.stdin.close()
 

@@ -12,7 +12,7 @@ from app.api.deps import ReadSession, RuntimeDep
 from app.api.errors import refusals
 from app.errors import InvalidRequest, JobNotFound
 from app.schemas.base import Page
-from app.schemas.job import MetricOut, MetricQuery
+from app.schemas.job_history import MetricOut, MetricQuery
 from app.services import jobs, metric_files
 from app.services.runtime import Runtime
 

@@ -8,7 +8,8 @@ from app.db.session import Session
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import JobRow
-from app.schemas.job import CheckpointOut, EventOut, JobError, JobOut, JobResult, WebhookOut
+from app.schemas.job import JobError, JobOut, JobResult, WebhookOut
+from app.schemas.job_history import CheckpointOut, EventOut
 from app.services import jobs
 from app.services.job_copies import validation_of
 

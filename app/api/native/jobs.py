@@ -28,14 +28,8 @@ from app.errors import (
     TokenizerNotFound,
 )
 from app.schemas.base import Page
-from app.schemas.job import (
-    CheckpointOut,
-    EventOut,
-    EventQuery,
-    JobCreate,
-    JobOut,
-    JobQuery,
-)
+from app.schemas.job import JobCreate, JobOut, JobQuery
+from app.schemas.job_history import CheckpointOut, EventOut, EventQuery
 from app.services import jobs, presence, retention
 from app.services.runtime import Runtime
 

@@ -340,6 +340,12 @@ def _requeue(row: JobRow, wait_s: float) -> None:
     row.not_before = db_now() + wait_s
 
 
+def running_of(session: Session, ending: str) -> list[JobRow]:
+    """Running jobs whose worker's id ends so."""
+    query = select(JobRow).where(JobRow.status == "running", JobRow.worker_id.endswith(ending, autoescape=True))
+    return list(session.scalars(query))
+
+
 def expired(session: Session) -> list[JobRow]:
     """Running jobs whose lease ran out, locked; those that another process has locked are left to it."""
     query = select(JobRow).where(JobRow.status == "running", JobRow.lease_until < db_now())

@@ -14,7 +14,7 @@ class ModelRow(Base):
     __tablename__ = "models"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    family: Mapped[str]  # gpt2 | llama | word2vec | classifier
+    family: Mapped[str]  # gpt2 | llama | word2vec | classifier | adapter | word2vec | classifier
     config: Mapped[dict[str, Any]]  # to_dict() of the family's configuration
     tokenizer: Mapped[str]
     parameters: Mapped[int] = mapped_column(BigInteger)
@@ -42,6 +42,12 @@ def lock(session: Session, name: str) -> ModelRow | None:
 
 def newest_first(session: Session) -> list[ModelRow]:
     return list(session.scalars(select(ModelRow).order_by(ModelRow.created_at.desc(), ModelRow.name)))
+
+
+def adapters_of(session: Session, base: str) -> list[str]:
+    """Names of the adapters that stand beside a model."""
+    chosen = select(ModelRow.name).where(ModelRow.family == "adapter", ModelRow.base_model == base)
+    return list(session.scalars(chosen.order_by(ModelRow.name)))
 
 
 def with_tokenizer(session: Session, tokenizer: str) -> list[str]:

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from app.llm.data.examples import checked_text
-from app.llm.errors import BadExample, BadField
+from app.llm.errors import BadField
 
 Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
 RecordKind = Literal["alpaca", "chat", "prompted"]
 
 FIELDS: dict[RecordKind, tuple[str, ...]] = {
@@ -125,10 +125,15 @@ def text_of(value: object, line: int, field: str) -> str:
     Raises:
         BadField: it is empty or no text.
     """
+    if not isinstance(value, str):
+        raise BadField(line, field, f"it must be text, not {type(value).__name__}")
+    if not value.strip():
+        raise BadField(line, field, "it is empty")
     try:
-        return checked_text(value, "it", line)
-    except BadExample as error:
-        raise BadField(line, field, error.reason) from None
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadField(line, field, "it holds half a surrogate pair") from None
+    return value
 
 
 def _joined(values: Mapping[str, Any], line: int, joint: str) -> str:
@@ -144,9 +149,10 @@ def _turn(message: object, line: int, field: str) -> Turn:
     odd = sorted(message.keys() - _OF_A_MESSAGE)
     if odd:
         raise BadField(line, f"{field}.{odd[0][:50]}", "a message has role, content and weight alone")
-    role = message.get("role")
-    if role not in get_args(Role):
-        raise BadField(line, f"{field}.role", f"it must be one of {', '.join(get_args(Role))}")
+    given = message.get("role")
+    role = next((known for known in ROLES if known == given), None)
+    if role is None:
+        raise BadField(line, f"{field}.role", f"it must be one of {', '.join(ROLES)}")
     content = _content(message, line, field)
     weight = message.get("weight")
     if weight is not None:

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
 ROOT = 0
-"""The node of a text that has not begun."""
+"""The node of a text that has not begun; where it is read in another way, by an adapter, another one below 0."""
 
 
 class KVBlocks:
@@ -46,10 +46,10 @@ class KVBlocks:
         self._holders[block] = 1
         return block
 
-    def share(self, ids: Sequence[int]) -> tuple[list[int], int]:
-        """The known blocks that `ids` begin with, now held once more, and the node that they end at."""
+    def share(self, ids: Sequence[int], root: int = ROOT) -> tuple[list[int], int]:
+        """The known blocks that `ids` begin with behind `root`, now held once more, and the node that they end at."""
         blocks: list[int] = []
-        node = ROOT
+        node = root
         for start in range(0, len(ids) - self.block_tokens + 1, self.block_tokens):
             found = self._nodes.get((node, tuple(ids[start : start + self.block_tokens])))
             if found is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +20,12 @@ from torch.nn import functional as F
 from app.llm.config import Dtype, ModelConfig
 from app.llm.engine.packed_probe import Found
 from app.llm.engine.runner import Chunk, Wanted
+from app.llm.model.adapter import Adapter, BlockDeltas, Delta, deltas
 from app.llm.model.embedding import rotary_angles, rotate
 from app.llm.model.packed_linear import PackedLinear, PackedType, pack
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
+from app.llm.progress import Tell, counted, silent
 
 
 class PackedRunner:
@@ -30,15 +34,24 @@ class PackedRunner:
     block_tokens = 1
     has_threads = False
     shares_prefixes = False  # attention sums in another order when a text is read in other pieces
-    keeps_network = False
+    network = None
 
-    def __init__(self, network: Transformer, layers: Found, head: Found, *, kv_cache_tokens: int) -> None:
-        """Pack copies of the linear layers' weights.
+    def __init__(
+        self,
+        network: Transformer | StoredNetwork,
+        layers: Found,
+        head: Found,
+        *,
+        kv_cache_tokens: int,
+        tell: Tell = silent,
+    ) -> None:
+        """Pack copies of the linear layers' weights, of a stored network block after block.
 
         Args:
             layers: what serves the blocks' linear layers.
             head: what serves the language head, which tells tokens apart and wants more bits.
             kv_cache_tokens: room for keys and values, in tokens; float32.
+            tell: hears of each layer that is packed.
 
         Raises:
             LLMError: a weight has no place in the format.
@@ -50,9 +63,11 @@ class PackedRunner:
         self._together = layers.keeps_rows_apart and head.keeps_rows_apart
         self._token_embedding, self._final_norm = network.token_embedding, network.final_norm
         self._position_embedding = None if config.position == "rope" else network.position_embedding
-        self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in network.blocks]
-        weight = network.token_embedding.weight if config.tied else network.output.weight
+        blocks = counted(network.blocks, config.n_layers, "packing layers", tell)
+        self._blocks = [_Block(block, config, layers.kind, kv_cache_tokens) for block in blocks]
+        weight = self._token_embedding.weight if config.tied else network.output.weight
         self._head = pack(head.kind, [weight], [None])
+        self._deltas: WeakKeyDictionary[Adapter, list[BlockDeltas]] = WeakKeyDictionary()
         self._angles = None
         if config.position == "rope":
             angles = rotary_angles(0, config.context_length, config.head_dim, config.rope_base, weight.device)
@@ -79,10 +94,23 @@ class PackedRunner:
             x = x + self._position_embedding(positions)
         if self._angles is not None:
             angles = (self._angles[0][positions], self._angles[1][positions])  # (T, D) each
-        for block in self._blocks:
-            x = block(x, angles, pieces)
+        adapted = [(piece.rows, self._deltas_of(chunk.adapter)) for chunk, piece in zip(chunks, pieces, strict=True)]
+        for number, block in enumerate(self._blocks):
+            x = block(x, angles, pieces, [(rows, its[number]) for rows, its in adapted if its])
         wanted = x[_wanted(chunks)]  # (R, E)
         return self._head(self._final_norm(wanted)) if len(wanted) else x.new_empty(0, self.config.vocab_size)
+
+    def _deltas_of(self, adapter: Adapter | None) -> list[BlockDeltas]:
+        """What an adapter adds in each block; nothing of no adapter."""
+        if adapter is None:
+            return []
+        if adapter not in self._deltas:
+            self._deltas[adapter] = deltas(adapter)
+        return self._deltas[adapter]
+
+
+Adapted = Sequence[tuple[slice, BlockDeltas]]
+"""Rows of a step, and what their adapter adds in a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +142,16 @@ class _Block:
         packed = sum(each.weight_bytes for each in (self._qkv, self._out, self._up, self._down))
         self.weight_bytes = packed + _bytes_of(*self._norms)
 
-    def __call__(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
-        x = x + self._out(self._attend(self._qkv(self._norms[0](x)), angles, pieces))  # (T, E)
-        return x + self._down(self._activate(self._up(self._norms[1](x)), pieces))  # (T, E)
+    def __call__(
+        self, x: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece], adapted: Adapted
+    ) -> Tensor:
+        normed = self._norms[0](x)
+        qkv = _with(self._qkv(normed), normed, [(rows, its.qkv) for rows, its in adapted])
+        mixed = self._attend(qkv, angles, pieces)
+        x = x + _with(self._out(mixed), mixed, [(rows, its.out) for rows, its in adapted])  # (T, E)
+        normed = self._norms[1](x)
+        wide = self._activate(_with(self._up(normed), normed, [(rows, its.up) for rows, its in adapted]), pieces)
+        return x + _with(self._down(wide), wide, [(rows, its.down) for rows, its in adapted])  # (T, E)
 
     def _attend(self, qkv: Tensor, angles: tuple[Tensor, Tensor] | None, pieces: Sequence[_Piece]) -> Tensor:
         config = self._config
@@ -152,6 +187,14 @@ class _Block:
             return torch.cat([F.gelu(wide[piece.rows], approximate="tanh") for piece in pieces])  # (T, M)
         gate, up = wide.chunk(2, dim=-1)  # (T, M) each
         return torch.cat([F.silu(gate[piece.rows].contiguous()) for piece in pieces]).mul_(up)
+
+
+def _with(out: Tensor, x: Tensor, added: Sequence[tuple[slice, Delta | None]]) -> Tensor:
+    """Outputs (T, out) with what adapters add to their rows for inputs x (T, in), each chunk's by itself."""
+    for rows, delta in added:
+        if delta is not None:
+            out[rows] += delta(x[rows])
+    return out
 
 
 def _packed(kind: PackedType, *linears: nn.Linear) -> PackedLinear:

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from app.llm.config import SamplingParams
+from app.llm.engine.kv_blocks import ROOT
+from app.llm.model.adapter import Adapter
 
 FinishReason = Literal["stop", "length", "abort"]
 
@@ -30,6 +32,7 @@ class Request:
 
     `prompt_logprobs`: how many of the likeliest tokens to tell at each place of the prompt, 0 for the prompt's own
     alone; None for nothing about the prompt. `constraint`: tokens it does not allow have no chance.
+    `adapter`: what stands beside the network's layers for this request alone.
     """
 
     id: str
@@ -38,6 +41,12 @@ class Request:
     stop_ids: frozenset[int] = field(default_factory=frozenset)
     prompt_logprobs: int | None = None
     constraint: Constraint | None = None
+    adapter: Adapter | None = None
+
+    @property
+    def root(self) -> int:
+        """Where its text begins among those whose keys and values are known: only such of its adapter may serve it."""
+        return ROOT if self.adapter is None else -self.adapter.number
 
     @property
     def most_tokens(self) -> int:

@@ -10,6 +10,8 @@ from typing import Protocol
 from torch import Tensor
 
 from app.llm.config import ModelConfig
+from app.llm.model.adapter import Adapter
+from app.llm.model.transformer import Transformer
 
 
 class Wanted(Enum):
@@ -25,13 +27,15 @@ class Chunk:
     """New tokens of one sequence.
 
     `blocks` are the blocks of the key–value memory, in order, that hold the sequence's tokens 0 to
-    `start + len(ids) - 1`; keys and values of what comes before `start` are in them already.
+    `start + len(ids) - 1`; keys and values of what comes before `start` are in them already. `adapter`: what stands
+    beside the network's layers for this sequence alone.
     """
 
     ids: Sequence[int]
     start: int
     blocks: Sequence[int]
     wanted: Wanted
+    adapter: Adapter | None = None
 
 
 class Runner(Protocol):
@@ -40,7 +44,7 @@ class Runner(Protocol):
     `shares_prefixes`: a token's keys and values are the same to the bit in whatever pieces its text was read, so that
     another text with the same beginning may use them.
     `has_threads`: it computes in threads of its own, and leaves PyTorch's alone.
-    `keeps_network`: it runs the network that it was made from, which is to stay as it is; otherwise that may go.
+    `network`: the one that it runs, which is to stay as it is; None where it has weights of its own.
     `weight_bytes`: of the machine's memory that its weights take, be they its own or that network's.
     """
 
@@ -49,7 +53,9 @@ class Runner(Protocol):
     block_count: int
     shares_prefixes: bool
     has_threads: bool
-    keeps_network: bool
+
+    @property
+    def network(self) -> Transformer | None: ...
 
     @property
     def weight_bytes(self) -> int: ...

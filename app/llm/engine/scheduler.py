@@ -60,7 +60,7 @@ class Work:
     def chunk(self) -> Chunk:
         scores = self.running.is_prefilling and self.running.request.prompt_logprobs is not None
         wanted = Wanted.ALL if scores else Wanted.LAST if self.draws else Wanted.NONE
-        return Chunk(self.ids, self.start, self.running.blocks, wanted)
+        return Chunk(self.ids, self.start, self.running.blocks, wanted, self.running.request.adapter)
 
 
 class Scheduler:
@@ -147,18 +147,23 @@ class Scheduler:
         if running.is_placed:
             return True
         if self._shares_prefixes and running.request.prompt_logprobs is None:
-            if self._is_being_read(running.request.prompt_ids):
+            request = running.request
+            if self._is_being_read(request):
                 return False
-            running.blocks, running.node = self.blocks.share(running.request.prompt_ids[:-1])  # one is always computed
+            # One token is always computed.
+            running.blocks, running.node = self.blocks.share(request.prompt_ids[:-1], request.root)
             running.known = len(running.blocks)
             running.prefilled = running.cached = running.known * self.blocks.block_tokens
         running.is_placed = True
         return True
 
-    def _is_being_read(self, prompt: tuple[int, ...]) -> bool:
-        size = self.blocks.block_tokens
+    def _is_being_read(self, request: Request) -> bool:
+        prompt, size = request.prompt_ids, self.blocks.block_tokens
         return len(prompt) > size and any(
-            each.is_placed and each.is_prefilling and each.request.prompt_ids[:size] == prompt[:size]
+            each.is_placed
+            and each.is_prefilling
+            and each.request.root == request.root
+            and each.request.prompt_ids[:size] == prompt[:size]
             for each in self.running.values()
         )
 
@@ -170,7 +175,7 @@ class Scheduler:
                 break  # nobody overtakes, else a long request might wait for ever
             del self.waiting[request.id]
             self._reserve(request, 1)
-            self.running[request.id] = RunningRequest(request, Sampler(request))
+            self.running[request.id] = RunningRequest(request, Sampler(request), node=request.root)
 
     def _reserve(self, request: Request, sign: int) -> None:
         self.reserved += sign * self._room(request)

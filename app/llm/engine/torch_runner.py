@@ -6,12 +6,14 @@ Each chunk has passes of its own, so that a request's numbers hang on nobody els
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from app.llm.config import ModelConfig
 from app.llm.engine.runner import Chunk, Wanted
+from app.llm.model.adapter import Adapter, worn
 from app.llm.model.kv_cache import KVCache, LayerCache
 from app.llm.model.transformer import Transformer
 
@@ -22,25 +24,32 @@ class TorchRunner:
     block_tokens = 1
     shares_prefixes = False
     has_threads = False
-    keeps_network = True
 
     def __init__(self, network: Transformer, *, kv_cache_tokens: int) -> None:
         self.config: ModelConfig = network.config
         self.weight_bytes = sum(parameter.nbytes for parameter in network.parameters())
         self.block_count = kv_cache_tokens
-        self._network = network
+        self.network = network
+        self._worn: WeakKeyDictionary[Adapter, Transformer] = WeakKeyDictionary()  # with the same weights below
         self._store = KVCache(network.config, 1, kv_cache_tokens, like=network.token_embedding.weight)
 
     @torch.inference_mode()
     def run(self, chunks: Sequence[Chunk]) -> Tensor:
-        rows = [self._network.head(self._pass(chunk)) for chunk in chunks]
+        rows = [self.network.head(self._pass(chunk, self._wearing(chunk.adapter))) for chunk in chunks]
         return torch.cat(rows).float().cpu()  # (R, V)
 
-    def _pass(self, chunk: Chunk) -> Tensor:
+    def _wearing(self, adapter: Adapter | None) -> Transformer:
+        if adapter is None:
+            return self.network
+        if adapter not in self._worn:
+            self._worn[adapter] = worn(self.network, adapter)
+        return self._worn[adapter]
+
+    def _pass(self, chunk: Chunk, network: Transformer) -> Tensor:
         """States (R, E) of the tokens whose logits are wanted."""
-        device = self._network.token_embedding.weight.device
+        device = network.token_embedding.weight.device
         ids = torch.tensor([list(chunk.ids)], device=device)  # (1, T)
-        hidden = self._network.hidden(ids, _Held(self._store, chunk))[0]  # (T, E)
+        hidden = network.hidden(ids, _Held(self._store, chunk))[0]  # (T, E)
         first = {Wanted.NONE: len(hidden), Wanted.LAST: len(hidden) - 1, Wanted.ALL: 0}[chunk.wanted]
         return hidden[first:]
 

@@ -65,7 +65,8 @@ class Int8Linear:
     keeps_rows_apart = True
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        scales = (weight.abs().amax(1) / 127).clamp_min_(SMALLEST_SCALE)  # (out)
+        least, most = weight.aminmax(dim=1)
+        scales = (torch.maximum(-least, most) / 127).clamp_min_(SMALLEST_SCALE)  # (out)
         values = (weight / scales[:, None]).round_().to(torch.int8)
         values = _padded(values, 2)  # a single input is computed wrongly by torch 2.13
         self._columns, self._scales, self._bias = values.T, scales, bias

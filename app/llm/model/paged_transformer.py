@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from app.llm.config import ModelConfig
+from app.llm.model.adapter import BlockDeltas, Delta
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.paged_kv import PagedKV
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
 
 
@@ -35,10 +37,16 @@ class PagedInputs:
     """(B, S / 16): the blocks of all S tokens, new ones included."""
 
 
+Adapted = Sequence[tuple[Tensor, Sequence[BlockDeltas]]]
+"""Which rows (R, 1) an adapter is for, and what it adds in each block."""
+
+
 class PagedTransformer:
     """A copy of a network in evaluation mode."""
 
-    def __init__(self, network: Transformer, *, rows: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, network: Transformer | StoredNetwork, *, rows: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
         """Copy the weights; the network itself stays as it is.
 
         Args:
@@ -59,8 +67,11 @@ class PagedTransformer:
         self._blocks = [_Block(number, block, config, device, dtype) for number, block in enumerate(network.blocks)]
         self._final_norm = _copied(network.final_norm, device, dtype)
 
-    def hidden(self, inputs: PagedInputs, kv: PagedKV) -> Tensor:
+    def hidden(self, inputs: PagedInputs, kv: PagedKV, adapted: Adapted = ()) -> Tensor:
         """Read the new tokens and keep their keys and values.
+
+        Args:
+            adapted: what stands beside the layers for some of the texts.
 
         Returns:
             States after the final norm, (R, E), text after text; R is B * T, or `rows` where that is more.
@@ -72,8 +83,8 @@ class PagedTransformer:
         x = filled_up(x, max(self._rows, len(x)))  # (R, E)
         angles = self._angles and (self._angles[0][positions], self._angles[1][positions])  # (B * T, 1, D) each
         view = _view(inputs, kv, self.config.n_heads // self.config.kv_heads, x.dtype)
-        for block in self._blocks:
-            x = block(x, angles, view)
+        for number, block in enumerate(self._blocks):
+            x = block(x, angles, view, [(rows, its[number]) for rows, its in adapted])
         normed: Tensor = self._final_norm(x)
         return normed
 
@@ -118,14 +129,22 @@ class _Block:
         self._up = _Linear.of(ups, device, dtype)
         self._down = _Linear.of((feed_forward.down,), device, dtype)
 
-    def __call__(self, x: Tensor, angles: tuple[Tensor, Tensor] | None, view: _View) -> Tensor:
-        mixed = self._attend(self._qkv(self._attention_norm(x)), angles, view)  # (B * T, E)
-        x = x + self._out(filled_up(mixed, len(x)))  # (R, E)
-        wide = self._up(self._feed_forward_norm(x))
+    def __call__(
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor] | None,
+        view: _View,
+        adapted: Sequence[tuple[Tensor, BlockDeltas]] = (),
+    ) -> Tensor:
+        qkv = self._qkv(self._attention_norm(x), [(rows, its.qkv) for rows, its in adapted])
+        mixed = filled_up(self._attend(qkv, angles, view), len(x))  # (R, E)
+        x = x + self._out(mixed, [(rows, its.out) for rows, its in adapted])  # (R, E)
+        wide = self._up(self._feed_forward_norm(x), [(rows, its.up) for rows, its in adapted])
+        downs = [(rows, its.down) for rows, its in adapted]
         if self._is_gated:
             gate, up = wide.chunk(2, dim=-1)  # (R, M) each
-            return x + self._down(F.silu(gate) * up)
-        return x + self._down(F.gelu(wide, approximate="tanh"))
+            return x + self._down(F.silu(gate) * up, downs)
+        return x + self._down(F.gelu(wide, approximate="tanh"), downs)
 
     def _attend(self, qkv: Tensor, angles: tuple[Tensor, Tensor] | None, view: _View) -> Tensor:
         """What the new tokens make of their texts, (B * T, E)."""
@@ -156,8 +175,13 @@ class _Linear:
         biases = [layer.bias.detach().to(device, dtype) for layer in layers if layer.bias is not None]
         return cls(torch.cat(weights), torch.cat(biases) if biases else None)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def __call__(self, x: Tensor, added: Sequence[tuple[Tensor, Delta | None]] = ()) -> Tensor:
+        """Outputs (R, out), with what adapters add to rows of theirs. All rows pass each: sums keep their order."""
+        out = F.linear(x, self.weight, self.bias)
+        for rows, delta in added:
+            if delta is not None:
+                out = torch.where(rows, out + delta(x), out)
+        return out
 
 
 def _copied(norm: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:

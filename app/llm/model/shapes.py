@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 
 Shape = tuple[int, ...]
 Part = Literal["embedding", "attention", "feed_forward", "norms", "head"]
@@ -56,11 +56,33 @@ def block_shapes(config: ModelConfig) -> Iterator[WeightShape]:
     yield from _linear("feed_forward.down", (width, mlp), "feed_forward", biased)
 
 
+def adapter_shapes(config: AdapterConfig) -> Iterator[WeightShape]:
+    """All weights of an adapter, named as `lora_weights` names them in the network that they were learnt in."""
+    for block in range(config.body.n_layers):
+        for weight in adapter_block_shapes(config):
+            yield WeightShape(f"blocks.{block}.{weight.name}", weight.shape, weight.part)
+
+
+def adapter_block_shapes(config: AdapterConfig) -> Iterator[WeightShape]:
+    """Those beside one block's layers: A (in, rank) and B (rank, out)."""
+    rank = config.lora.rank
+    for weight in block_shapes(config.body):
+        layer, _, kind = weight.name.rpartition(".")
+        if kind == "weight" and layer.rpartition(".")[2] in config.targets:
+            out, into = weight.shape
+            yield WeightShape(f"{layer}.lora_a", (into, rank), weight.part)
+            yield WeightShape(f"{layer}.lora_b", (rank, out), weight.part)
+
+
 def bytes_by_part(config: NetworkConfig) -> dict[Part, int]:
     """Bytes of the weights in memory, by what they are for. Takes no longer for a thousand blocks than for one."""
     sizes = dict.fromkeys(PARTS, 0)
     if isinstance(config, Word2VecConfig):
         return sizes | {"embedding": FLOAT_BYTES * 2 * config.vocab_size * config.emb_dim}
+    if isinstance(config, AdapterConfig):
+        for weight in adapter_block_shapes(config):
+            sizes[weight.part] += FLOAT_BYTES * config.body.n_layers * weight.size
+        return sizes
     if isinstance(config, ClassifierConfig):
         head = FLOAT_BYTES * len(config.classes) * (config.body.emb_dim + 1)
         return bytes_by_part(replace(config.body, tied=True)) | {"head": head}

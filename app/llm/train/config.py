@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
-from app.llm.config import Reads, check_int
+from app.llm.config import LoRAConfig, Reads, check_int
 from app.llm.errors import BadConfig
 
 Precision = Literal["float32", "bfloat16"]
@@ -20,6 +21,7 @@ class LoopConfig:
     of `accumulate` batches, averaged. `precision` is that of the products, by autocast; weights and optimizer are
     float32 always. With a `patience` the run ends once so many evaluations in a row brought no validation loss that
     is lower than the best by more than `min_improvement`; with `max_rise` it fails once one lies so far above the best.
+    With `lora` the network stays as it is, and what learns stands beside its layers.
     """
 
     default_epochs: ClassVar[int] = 1
@@ -46,8 +48,10 @@ class LoopConfig:
     checkpoint_every: int = 100
     keep_checkpoints: int = 2  # the newest ones
     keep_best: bool = True  # the one with the lowest validation loss, beside them
+    lora: LoRAConfig | None = None  # or its fields, as a job's row keeps them
 
     def __post_init__(self) -> None:
+        self._read_lora()
         if self.max_steps is not None and self.epochs is not None:
             raise BadConfig("epochs", "give either max_steps or epochs, not both")
         for field in ("max_steps", "epochs"):
@@ -78,6 +82,13 @@ class LoopConfig:
         if self.min_improvement and self.patience is None:
             raise BadConfig("min_improvement", "counts for `patience` alone: give both")
 
+    def _read_lora(self) -> None:
+        if isinstance(self.lora, Mapping):
+            object.__setattr__(self, "lora", _lora(self.lora))
+        whole = getattr(type(self), "trainable", None)  # what is said where nothing is asked for
+        if self.lora is not None and getattr(self, "trainable", None) != whole:
+            raise BadConfig("trainable", "with `lora` the network stays as it is: leave this out")
+
     def with_steps(self, max_steps: int) -> Self:
         """The same run, its length said in steps."""
         return replace(self, max_steps=max_steps, epochs=None)
@@ -86,6 +97,13 @@ class LoopConfig:
         """Updates of the run; batches at the end of its epochs that make no whole one are left out."""
         batches = (self.epochs or self.default_epochs) * batches_an_epoch
         return self.max_steps or max(1, batches // self.accumulate)
+
+
+def _lora(fields: Mapping[str, Any]) -> LoRAConfig:
+    try:
+        return LoRAConfig(**fields)
+    except BadConfig as error:
+        raise BadConfig(f"lora.{error.field}", error.reason) from error
 
 
 @dataclass(frozen=True)
@@ -246,6 +264,8 @@ class SkipGramConfig(LoopConfig):
             raise BadConfig("subsample", f"must be above 0 and at most 1, not {self.subsample!r}")
         if self.precision != "float32":
             raise BadConfig("precision", "word2vec has no matrix products and learns in float32")
+        if self.lora is not None:
+            raise BadConfig("lora", "word vectors are learnt whole; leave this out")
 
     @property
     def window_length(self) -> int:

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.llm.data.examples import IGNORED, ExampleBatches
-from app.llm.data.taught import TaughtIds, TaughtPair, join_taught
+from app.llm.data.taught import TaughtIds, TaughtPair
+from app.llm.data.taught_batches import join_taught
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import PreferenceConfig
 from app.llm.train.losses import LOGITS_AT_ONCE
@@ -28,7 +29,7 @@ Reference = Callable[[], AbstractContextManager[Transformer]]
 """The network that the run starts from, frozen and in evaluation mode, as long as the context is open: a copy, or the
 one that learns with its adapters off."""
 PAD = 0
-FIGURES = ("margin", "accuracy", "kl", "chosen_reward", "rejected_reward")
+FIGURES = ("margin", "val_accuracy", "kl", "chosen_reward", "rejected_reward")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Preferring:
         found = {
             "loss": loss.loss.item(),
             "margin": loss.margin.item(),
-            "accuracy": won,
+            "val_accuracy": won,
             "chosen_reward": loss.chosen_reward.mean().item(),
             "rejected_reward": loss.rejected_reward.mean().item(),
         }

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
-from app.llm.train.config import LoopConfig, SkipGramConfig
+from app.llm.train.config import LoopConfig, PreferenceConfig, SkipGramConfig
 
 LOGITS_AT_ONCE = 1 << 26  # as `losses.LOGITS_AT_ONCE`, which comes with torch; logits become their gradient in place
 HEAD_COPIES = 1  # the head's gradient as the loss makes it, before it is added to what the table's rows got
@@ -44,13 +44,17 @@ def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footpri
     elif isinstance(network, ClassifierConfig):
         floats = _decoder(network.body, train, window, predicts=False)
     else:
+        assert isinstance(network, ModelConfig), "an adapter alone is not trained"
         floats = _decoder(network, train, window, predicts=True)
-    return Footprint(FLOAT_BYTES * parameters(network), learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
+    networks = 2 if isinstance(train, PreferenceConfig) else 1  # the frozen reference beside the one that learns
+    weights = networks * FLOAT_BYTES * parameters(network)
+    return Footprint(weights, learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
 
 
 def checkpoint_bytes(network: NetworkConfig, train: LoopConfig) -> int:
     """A checkpoint on disk: the weights, and the optimizer's state of those that learn; all else is kilobytes."""
-    return FLOAT_BYTES * (parameters(network) + 2 * learning_parameters(network, train))
+    kept = parameters(network) if train.lora is None else learning_parameters(network, train)
+    return FLOAT_BYTES * (kept + 2 * learning_parameters(network, train))
 
 
 def parameters(network: NetworkConfig) -> int:
@@ -60,12 +64,15 @@ def parameters(network: NetworkConfig) -> int:
 
 def learning_parameters(network: NetworkConfig, train: LoopConfig) -> int:
     """Those that `train.trainable` names, as `pretrain.choose_trainable` and `Classifier.let_learn` choose them."""
+    if train.lora is not None and isinstance(network, ModelConfig):
+        return parameters(AdapterConfig(network, train.lora, base_sha256=""))
     named = _trainable(train)
     if isinstance(network, Word2VecConfig) or named == "all":
         return parameters(network)
     if isinstance(network, ClassifierConfig):
         head = len(network.classes) * (network.body.emb_dim + 1)
         return head if named == "head" else head + _last_block(network.body)
+    assert isinstance(network, ModelConfig), "an adapter alone is not trained"
     return _last_block(network) + (0 if network.tied else network.vocab_size * network.emb_dim)
 
 

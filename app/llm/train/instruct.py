@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from app.llm.data.examples import IGNORED, ExampleBatches
-from app.llm.data.taught import BatchesByLength, TaughtIds, join_taught
+from app.llm.data.taught import TaughtIds
+from app.llm.data.taught_batches import BatchesByLength, join_taught
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import InstructConfig
 from app.llm.train.frozen import FrozenStates
@@ -61,6 +62,10 @@ class Instructing:
 
     @property
     def generators(self) -> Mapping[str, torch.Generator]:
+        return {}
+
+    @property
+    def figures(self) -> Mapping[str, float]:
         return {}
 
     def batch(self, number: int) -> DialogueBatch:

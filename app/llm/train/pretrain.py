@@ -21,8 +21,11 @@ def choose_trainable(model: Transformer, config: TrainConfig | AnswerConfig) -> 
     """Have the weights that `config.trainable` names learn, and no others.
 
     `last_block` is the last block and the final norm, and the head where it is not tied to the embedding, as
-    chapter 6 does; a tied head stays, for the frozen blocks before were made for its embedding.
+    chapter 6 does; a tied head stays, for the frozen blocks before were made for its embedding. With `config.lora`
+    what stands beside the layers learns, and was chosen when it was put there.
     """
+    if config.lora is not None:
+        return
     model.requires_grad_(config.trainable == "all")
     if config.trainable == "last_block":
         parts = [model.blocks[-1], model.final_norm] + ([] if model.config.tied else [model.output])

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from app.llm.errors import BadCheckpoint, TrainingStopped
@@ -42,6 +43,7 @@ class Ranks(Protocol):
 
     rank: int  # from 0, which leads
     count: int
+    here: int  # of these on one machine, at most
 
     def led(self, work: Callable[[], float | None]) -> float | None:
         """What `work` gives the first process; the others wait for it and do nothing.
@@ -78,6 +80,7 @@ class Alone:
 
     rank = 0
     count = 1
+    here = 1
 
     def led(self, work: Callable[[], float | None]) -> float | None:
         return work()
@@ -106,17 +109,35 @@ ALONE = Alone()
 class Together:
     """One of several processes that `torchrun` started, each with a whole network (DistributedDataParallel)."""
 
-    def __init__(self) -> None:
-        """See the group that the process is in; `joined` makes it."""
+    def __init__(self, here: int | None = None) -> None:
+        """See the group that the process is in; `joined` makes it.
+
+        Args:
+            here: how many of them run on one machine, at most; None: all do.
+        """
         self.rank = dist.get_rank()
         self.count = dist.get_world_size()
+        self.here = here or self.count
         self._parallel: DistributedDataParallel | None = None
 
     @classmethod
-    def joined(cls) -> Together:
-        """Wait for the others, wherever they run. What lies on a GPU goes by NCCL, all else by gloo."""
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=WAIT)
-        return cls()
+    def joined(cls, attempt: str, here: int | None = None) -> Together:
+        """Wait for the others, wherever they run. What lies on a GPU goes by NCCL, all else by gloo.
+
+        Args:
+            attempt: a name for what is done together. Who comes for another attempt, to the same address, is not met.
+            here: as of the class.
+        """
+        store, rank, count = next(rendezvous("env://", timeout=WAIT))
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(
+            backend,
+            store=dist.PrefixStore(attempt, store),  # type: ignore[attr-defined]  # it is there, unsaid by its types
+            rank=rank,
+            world_size=count,
+            timeout=WAIT,
+        )
+        return cls(here)
 
     def leave(self) -> None:
         self._parallel = None

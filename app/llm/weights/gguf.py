@@ -13,9 +13,9 @@ from torch import Tensor
 from app.llm.config import ModelConfig
 from app.llm.errors import BadConfig, BadWeights
 from app.llm.model.shapes import Shape, block_shapes, weight_shapes
-from app.llm.model.shell import without_weights
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
-from app.llm.progress import Tell, counted, silent
+from app.llm.progress import Tell, silent
 from app.llm.weights.dequantise import dequantise
 from app.llm.weights.gguf_file import GGUFFile, TensorEntry, open_gguf
 from app.llm.weights.gpt2 import joined_shape
@@ -104,14 +104,22 @@ def load_gguf(path: Path, tell: Tell = silent) -> Transformer:
         BadWeights: as `read_metadata`; a tensor is missing, has no place, another shape, or a kind that is not read.
         OSError: the file cannot be opened.
     """
+    return stored_gguf(path)[1].whole(tell)
+
+
+def stored_gguf(path: Path) -> tuple[GGUFMetadata, StoredNetwork]:
+    """What a file says of itself, and its network, of which no weight is read yet.
+
+    A part that is read is float32, and raises BadWeights where it is of a kind that is not read, or holds NaN or
+    infinity. The file stays mapped as long as the network is held.
+
+    Raises:
+        BadWeights: as `read_metadata` and `weights_of`.
+        OSError: the file cannot be opened.
+    """
     file = open_gguf(path)
-    metadata_of(file)
-    weights = weights_of(file)
-    with without_weights():
-        model = Transformer(weights.config)
-    named = counted(weights.ours(), len(weights.shapes), "reading weights", tell)
-    model.load_state_dict(dict(named), assign=True)
-    return model.eval()
+    about, weights = metadata_of(file), weights_of(file)
+    return about, StoredNetwork(weights.config, weights.starting)
 
 
 def weights_of(file: GGUFFile) -> Weights:

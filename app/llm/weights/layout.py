@@ -73,6 +73,11 @@ class Weights:
         """
         yield from ours(self.layout, self.source, self.shapes)
 
+    def starting(self, start: str) -> Iterator[tuple[str, Tensor]]:
+        """Those of our weights whose names begin so, as `ours`."""
+        slots = [slot for slot in self.layout if any(name.startswith(start) for name in slot.ours)]
+        return ((name, weight) for name, weight in ours(slots, self.source, self.shapes) if name.startswith(start))
+
     def read(self, name: str) -> Tensor:
         """One of our weights."""
         slot = next(slot for slot in self.layout if name in slot.ours)

@@ -427,7 +427,7 @@ def test_metrics_and_events_of_a_run(client):
     assert [row["step"] for row in rows] == [0, 1, 2, 3, 4]
     assert set(rows[0]) == {
         "step", "created_at", "loss", "train_loss", "val_loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s",
-        "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes",
+        "peak_share", "data_share", "report_share", "seconds_left", "memory_bytes", "device_memory_bytes", "figures",
     }  # fmt: skip
     assert (rows[0]["loss"], rows[4]["loss"], rows[4]["val_loss"]) == (None, 1.0, 4.5)
     later = client.get(f"{path}/metrics", params={"after": 1, "limit": 2}).json()

@@ -318,6 +318,10 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
         lambda f: rewrite(f / "tokenizer.json", lambda t: t.update(post_processor={"type": "RobertaProcessing"})),
         422, "source.folder", "RobertaProcessing",
     ),
+    "a token before every text": (
+        lambda f: rewrite(f / "tokenizer_config.json", lambda c: c.update(add_bos_token=True)),
+        422, "tokenizer_config.json: add_bos_token", "around every text",
+    ),
     "tokenizer of another kind": (
         raw("tokenizer.json", b'{"model": {"type": "Unigram"}}'), 422, "source.folder", "model.type",
     ),

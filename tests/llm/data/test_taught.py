@@ -1,21 +1,19 @@
-"""Ids of which some are learnt: targets, cuts, and batches of like lengths that go through every row once."""
+"""Ids of which some are learnt, and what is left of long ones."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from app.llm.data.examples import IGNORED
-from app.llm.data.taught import POOL_BATCHES, BatchesByLength, TaughtIds, join_taught, shortened
+from app.llm.data.taught import TaughtIds, TaughtPair, shortened
 from app.llm.errors import BadField
 
 ROW = TaughtIds([1, 2, 3, 4, 5], [False, False, True, True, False], 2, line=7)
 
 
-def test_targets_are_the_learnt_ids_one_place_on():
-    inputs, targets = join_taught([ROW, TaughtIds([6, 7], [False, True], 1)], pad_id=0)
-    assert inputs.tolist() == [[1, 2, 3, 4], [6, 0, 0, 0]]
-    assert targets.tolist() == [[IGNORED, 3, 4, IGNORED], [7, IGNORED, IGNORED, IGNORED]]
+def test_lengths_are_what_the_network_reads():
+    assert len(ROW) == 4
+    assert len(TaughtPair(ROW, TaughtIds([1, 2], [False, True], 1))) == 4
+    assert ROW.answer_ids == [3, 4]
 
 
 def test_a_long_row_is_cut_at_its_end():
@@ -27,37 +25,3 @@ def test_a_long_row_is_cut_at_its_end():
 def test_a_row_of_which_no_answer_is_left_is_told_by_its_line():
     with pytest.raises(BadField, match="line 7: the prompt has 2 tokens, of 1 that are read"):
         shortened(ROW, 1)
-
-
-def rows(count: int) -> list[TaughtIds]:
-    lengths = np.random.default_rng(1).integers(2, 100, count)
-    return [TaughtIds([number] * length, [True] * length, 1) for number, length in enumerate(lengths)]
-
-
-def a_batch(given: list[TaughtIds]) -> list[int]:
-    return [len(row) for row in given]
-
-
-@pytest.mark.parametrize("count", [8, 50, 4 * POOL_BATCHES * 3 + 5])
-def test_every_epoch_goes_through_every_row_once(count):
-    batches = BatchesByLength(rows(count), a_batch, 4, seed=3)
-    for epoch in range(2):
-        steps = range(epoch * len(batches), (epoch + 1) * len(batches))
-        seen = [number for step in steps for number in batches.indices(step)]
-        assert len(set(seen)) == len(seen) == count - count % 4
-
-
-def test_rows_of_a_batch_have_about_one_length():
-    """Of what is read, less than a tenth is padding; by chance it were more than a third."""
-    given = rows(4 * POOL_BATCHES)
-    batches = BatchesByLength(given, a_batch, 4, seed=3)
-    padded = sum(max(batches[step]) * 4 for step in range(len(batches)))
-    assert padded < 1.1 * sum(map(len, given))
-
-
-def test_a_step_has_the_same_rows_however_it_is_come_by():
-    in_order, anew = (BatchesByLength(rows(200), a_batch, 4, seed=3) for _ in range(2))
-    expected = [in_order.indices(step) for step in range(2 * len(in_order))]
-    for step in (60, 3, 99, 17):
-        assert anew.indices(step) == expected[step]
-    assert expected[: len(in_order)] != expected[len(in_order) :]

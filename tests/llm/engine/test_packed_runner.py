@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import random
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,12 @@ from app.llm.engine.packed_probe import Found, probe
 from app.llm.engine.packed_runner import PackedRunner
 from app.llm.engine.request import Event, Request
 from app.llm.engine.runner import Chunk, Wanted
+from app.llm.model.packed_linear import PackedLinear
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
+from app.llm.weights.gguf import load_gguf, stored_gguf
+from tests.weight_files import CONFIGS, a_gguf
+from tests.weight_files import a_network as large
 
 ERRORS: dict[Dtype, float] = {"bfloat16": 0.02, "int8": 0.04, "int4": 0.35}
 """Of the largest logit."""
@@ -33,7 +39,7 @@ def a_network(preset: str = "llama-tiny", **changed: object) -> Transformer:
     return network
 
 
-def a_runner(network: Transformer, dtype: Dtype, tokens: int = 640) -> PackedRunner:
+def a_runner(network: Transformer | StoredNetwork, dtype: Dtype, tokens: int = 640) -> PackedRunner:
     layers, head = probe(dtype), probe("int8" if dtype == "int4" else dtype)
     assert isinstance(layers, Found)
     assert isinstance(head, Found)
@@ -125,6 +131,28 @@ def test_none_wanted_none_given() -> None:
     assert runner.run([Chunk([1, 2], 0, [0, 1], Wanted.NONE)]).shape == (0, 203)
 
 
+@pytest.mark.parametrize("dtype", list(ERRORS))
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
+def test_packed_part_by_part_out_of_a_file_it_has_the_same_bits(
+    config: ModelConfig, dtype: Dtype, tmp_path: Path
+) -> None:
+    path = a_gguf(tmp_path / "m.gguf", large(config))
+    at_once, by_parts = a_runner(load_gguf(path), dtype), a_runner(stored_gguf(path)[1], dtype)
+    for one, other in zip(_packed(at_once), _packed(by_parts), strict=True):
+        kept = [each for each in vars(one).values() if isinstance(each, Tensor)]
+        again = [each for each in vars(other).values() if isinstance(each, Tensor)]
+        assert len(kept) > 0
+        assert all(map(torch.equal, kept, again))
+    chunk = Chunk(list(range(40)), 0, range(40), Wanted.ALL)
+    assert torch.equal(at_once.run([chunk]), by_parts.run([chunk]))
+    assert at_once.weight_bytes == by_parts.weight_bytes
+
+
+def _packed(runner: PackedRunner) -> list[PackedLinear]:
+    layers = [(block._qkv, block._out, block._up, block._down) for block in runner._blocks]
+    return [runner._head, *(each for layer in layers for each in layer)]
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "int8", "int4"])
 def test_it_holds_no_linear_layer_of_the_network(dtype: Dtype) -> None:
     network = a_network(qkv_bias=True)
@@ -135,7 +163,7 @@ def test_it_holds_no_linear_layer_of_the_network(dtype: Dtype) -> None:
     gc.collect()
     left = {type(ref()).__name__ for ref in kept if ref() is not None}
     assert left == {"Embedding", "RMSNorm"}
-    assert not runner.keeps_network
+    assert runner.network is None
     assert runner.weight_bytes > embedding
     assert runner.run([Chunk([1, 2], 0, [0, 1], Wanted.LAST)]).isfinite().all()
 

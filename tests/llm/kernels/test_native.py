@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import random
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,12 @@ from app.llm.engine.request import Event, Request, RequestFailed
 from app.llm.engine.runner import Chunk, Wanted
 from app.llm.errors import LLMError
 from app.llm.kernels.native import NativeRunner, Threads, threads
+from app.llm.model.stored import StoredNetwork
 from app.llm.model.transformer import Transformer
+from app.llm.weights.gguf import load_gguf, stored_gguf
 from app.services.runners import is_four_bit
+from tests.weight_files import CONFIGS, a_gguf
+from tests.weight_files import a_network as large
 
 DTYPES: list[Dtype] = ["float32", "bfloat16", "int8", "int4"]
 ERRORS = {"float32": 1e-5, "bfloat16": 0.01, "int8": 0.04, "int4": 0.35}
@@ -41,7 +47,7 @@ def pool(kernels: Path) -> Threads:
     return threads(kernels, 2)
 
 
-def a_runner(network: Transformer, dtype: Dtype, pool: Threads, tokens: int = 640) -> NativeRunner:
+def a_runner(network: Transformer | StoredNetwork, dtype: Dtype, pool: Threads, tokens: int = 640) -> NativeRunner:
     return NativeRunner(network, dtype, kv_cache_tokens=tokens, threads=pool)
 
 
@@ -54,9 +60,33 @@ def test_it_holds_nothing_of_the_network(dtype: Dtype, pool: Threads) -> None:
     del network
     gc.collect()
     assert [ref for ref in kept if ref() is not None] == []
-    assert not runner.keeps_network
+    assert runner.network is None
     assert runner.weight_bytes >= size if dtype == "float32" else runner.weight_bytes < 0.7 * size
     assert runner.run([Chunk([1, 2], 0, [0], Wanted.LAST)]).isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
+def test_packed_part_by_part_out_of_a_file_it_has_the_same_bits(
+    config: ModelConfig, dtype: Dtype, pool: Threads, tmp_path: Path
+) -> None:
+    path = a_gguf(tmp_path / "m.gguf", large(config))
+    at_once, by_parts = a_runner(load_gguf(path), dtype, pool), a_runner(stored_gguf(path)[1], dtype, pool)
+    assert list(_packed(at_once)) == list(_packed(by_parts))
+    chunk = Chunk(list(range(40)), 0, [0, 1, 2], Wanted.ALL)
+    assert torch.equal(at_once.run([chunk]), by_parts.run([chunk]))
+    assert at_once.weight_bytes == by_parts.weight_bytes
+
+
+def _packed(runner: NativeRunner) -> Iterator[bytes]:
+    """Values and scales of each matrix."""
+    network, library = runner._network, runner._threads.kernels
+    layers = [network.layers[number] for number in range(runner.config.n_layers)]
+    matrices = [each for layer in layers for each in (layer.qkv, layer.out, layer.up, layer.down)]
+    for matrix in (network.embedding, network.head, *matrices):
+        yield ctypes.string_at(matrix.values, library.inkling_value_bytes(ctypes.byref(matrix)))
+        if matrix.scales:
+            yield ctypes.string_at(matrix.scales, 2 * library.inkling_scale_count(ctypes.byref(matrix)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

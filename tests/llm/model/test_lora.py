@@ -93,6 +93,41 @@ def test_a_language_head_is_left_alone():
     assert not model.output.weight.requires_grad
 
 
+@torch.no_grad()
+def test_dropout_is_of_what_a_reads_and_of_training_alone():
+    linear = nn.Linear(6, 3)
+    layer, x = LoRALinear(linear, LoRAConfig(2, 2.0, dropout=0.5)), torch.ones(400, 6)
+    layer.lora_b.normal_()
+    layer.eval()
+    torch.testing.assert_close(layer(x), linear(x) + x @ layer.lora_a @ layer.lora_b)
+    layer.train()
+    torch.manual_seed(5)
+    once = layer(x)
+    torch.manual_seed(5)
+    kept = nn.functional.dropout(x, 0.5)
+    torch.testing.assert_close(once, linear(x) + kept @ layer.lora_a @ layer.lora_b)
+    assert 0.4 < (kept == 0).float().mean() < 0.6
+
+
+@pytest.mark.parametrize("preset", FAMILIES)
+def test_only_layers_of_the_targets_are_wrapped(preset):
+    model = network(preset)
+    added = apply_lora(model, LoRAConfig(2, 2.0, targets=("query", "down")))
+    names = {name.split(".", 2)[2] for name in lora_weights(model)}
+    assert names == {f"{layer}.lora_{x}" for layer in ("attention.query", "feed_forward.down") for x in "ab"}
+    assert added == sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_target_that_the_network_has_not_is_refused():
+    model = network("gpt-tiny", tied=False)
+    for name in ("gate", "head"):
+        with pytest.raises(BadConfig, match=f"no linear layers called {name}") as caught:
+            apply_lora(model, LoRAConfig(targets=("query", name)))
+        assert caught.value.field == "targets"
+    assert lora_weights(model) == {}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_lora_upon_lora_is_refused():
     model = network("gpt-tiny")
     apply_lora(model, LoRAConfig(2, 2.0))
@@ -109,6 +144,11 @@ def test_lora_upon_lora_is_refused():
         (dict(rank=4097), "rank"),
         (dict(alpha=0.0), "alpha"),
         (dict(alpha=float("nan")), "alpha"),
+        (dict(dropout=1.0), "dropout"),
+        (dict(dropout=-0.1), "dropout"),
+        (dict(targets=()), "targets"),
+        (dict(targets=("query", "c_attn")), "targets"),
+        (dict(targets=("query", "query")), "targets"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changed, field):

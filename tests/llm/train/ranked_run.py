@@ -87,7 +87,7 @@ def resumed(ranks: Together, state: TrainState, weights: dict[str, Tensor]) -> t
 
 def main() -> None:
     torch.set_num_threads(1)
-    ranks, told = Together.joined(), {}
+    ranks, told = Together.joined("a-run"), {}
     model, heard = network(0.0), Listener()
     run(ranks, model, heard)
     told |= {"plain": heard.reports, "asked": heard.asked, "weights": digest(model.state_dict())}

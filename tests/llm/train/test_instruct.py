@@ -96,7 +96,7 @@ def test_answers_are_learnt():
     heard = Recorder(model=task.model)
     train(task, config.with_steps(100), heard)
     losses = [report.val_loss for report in heard.reports if report.val_loss is not None]
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
 
 
 @pytest.mark.parametrize("batching", ["by_length", "by_chance"])

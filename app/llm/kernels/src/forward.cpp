@@ -4,6 +4,7 @@
 #include <new>
 #include <vector>
 
+#include "adapted.h"
 #include "attention.h"
 #include "layers.h"
 #include "linear.h"
@@ -59,7 +60,7 @@ struct PreparedRoom {
 struct Runner {
     Network net;
     Threads& threads;
-    Room<float> states, normed, qkv, contexts, wide, scores;
+    Room<float> states, normed, qkv, contexts, wide, scores, lowered;
     PreparedRoom prepared;
 
     Runner(const Network& network, Threads& pool) : net(network), threads(pool) {}
@@ -108,14 +109,17 @@ struct Pass {
         const Prepared narrow = runner.prepared.template of<F>(tokens, width);
         between(tokens, [&](int i) { prepare_normed(layer.attention_norm, i, narrow); });
         product<F>(layer.qkv, narrow, tokens, {qkv, (size_t)qkv_width, false});
+        add(number, &BlockDeltas::qkv, normed, width, qkv, qkv_width);
         const Attention<KV> attention{net, number};
         between(tokens, [&](int i) { place(attention, i); });
         attend(attention);
         const Prepared mixed = runner.prepared.template of<F>(tokens, q_width);
         between(tokens, [&](int i) { F::prepare(contexts + (size_t)i * q_width, q_width, mixed, i); });
         product<F>(layer.out, mixed, tokens, {states, (size_t)width, true});
+        add(number, &BlockDeltas::out, contexts, q_width, states, width);
         between(tokens, [&](int i) { prepare_normed(layer.feed_forward_norm, i, narrow); });
         product<F>(layer.up, narrow, tokens, {wide, (size_t)wide_width, false});
+        add(number, &BlockDeltas::up, normed, width, wide, wide_width);
         const Prepared gated = runner.prepared.template of<F>(tokens, net.mlp_dim);
         between(tokens, [&](int i) {
             float* x = wide + (size_t)i * wide_width;
@@ -123,6 +127,7 @@ struct Pass {
             F::prepare(x, net.mlp_dim, gated, i);
         });
         product<F>(layer.down, gated, tokens, {states, (size_t)width, true});
+        add(number, &BlockDeltas::down, wide, wide_width, states, width);
     }
 
     void embed(int i) {
@@ -192,6 +197,29 @@ struct Pass {
                              [&](int begin, int end) { linear<G>(w, a, rows, begin, end, out); });
     }
 
+    // What adapters add to the outputs `y` of a matrix for its inputs `x`; strides in floats. Steps without any adapter
+    // do nothing here.
+    void add(int number, Delta BlockDeltas::*matrix, const float* x, int x_stride, float* y, int y_stride) {
+        if (!step.adapters) return;
+        float* const lowered = runner.lowered.of(0);
+        auto each = [&](int i, auto work) {
+            if (const BlockDeltas* blocks = step.adapters[i]) work(blocks[number].*matrix, lowered + (size_t)i * step.most_rank);
+        };
+        const int lower_pieces = (step.most_rank + RANKS_AT_ONCE - 1) / RANKS_AT_ONCE;
+        share(tokens * lower_pieces, 1, [&](int task) {
+            const int i = task / lower_pieces, first = task % lower_pieces * RANKS_AT_ONCE;
+            each(i, [&](const Delta& delta, float* low) { lower(delta, first, x + (size_t)i * x_stride, low); });
+        });
+        runner.threads.meet();
+        const int raise_pieces = (y_stride + OUTPUTS_AT_ONCE - 1) / OUTPUTS_AT_ONCE;
+        share(tokens * raise_pieces, 1, [&](int task) {
+            const int i = task / raise_pieces, first = task % raise_pieces * OUTPUTS_AT_ONCE;
+            each(i, [&](const Delta& delta, float* low) {
+                if (delta.rank) raise(delta, first, low, y + (size_t)i * y_stride);
+            });
+        });
+    }
+
     template <class Work>
     void share(int count, int grain, Work work) {
         runner.threads.share(phase++, count, grain, [&](int begin, int end) {
@@ -227,6 +255,7 @@ void Runner::run(const Step& step) {
     contexts.of(tokens * q_width);
     wide.of(tokens * wide_width);
     scores.of((size_t)threads.count() * HEADS_AT_ONCE * (last + 1 + BLOCK_TOKENS));
+    if (step.adapters) lowered.of(tokens * step.most_rank);
     prepared.of<Float32>(step.tokens + Float32::MOST_ROWS, longest);  // all rooms are made before the threads begin
     with_format(net.format, [&](auto format) {
         typedef decltype(format) F;

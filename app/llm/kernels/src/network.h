@@ -43,6 +43,23 @@ struct Network {
     void* values;  // (block, layer, kv_head, 16, head_dim)
 };
 
+// What an adapter adds to the outputs of a matrix: B (A x), the scale being in B.
+struct Delta {
+    int32_t rank;  // 0: nothing
+    int32_t inputs;
+    int32_t outputs;
+    int32_t reserved;
+    const float* a;  // (rank, inputs)
+    const float* b;  // (rank, outputs)
+};
+
+struct BlockDeltas {
+    Delta qkv;
+    Delta out;
+    Delta up;
+    Delta down;
+};
+
 struct Step {
     int32_t tokens;
     int32_t rows;  // whose logits are wanted
@@ -52,4 +69,7 @@ struct Step {
     const int32_t* blocks;
     const int32_t* wanted;  // tokens, one a row
     float* logits;  // (rows, vocab_size)
+    const BlockDeltas* const* adapters;  // of each token: its adapter's blocks, or null; null where no token has one
+    int32_t most_rank;  // of all these
+    int32_t reserved;
 };

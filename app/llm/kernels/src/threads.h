@@ -67,7 +67,7 @@ class Threads {
             work(i, i + grain < count ? i + grain : count);
     }
 
-    static constexpr int MOST_PHASES = 1 << 13;
+    static constexpr int MOST_PHASES = 20 << 9;  // 512 layers, as many as native.py lets in, have up to 18 phases each
 
   private:
     template <class Done, class T>
