@@ -1,4 +1,4 @@
-"""What the kernels are given, as C lays it out (`src/matrix.h`, `src/network.h`). Addresses are of memory that the caller keeps."""
+"""What the kernels are given, as C lays it out (`src/matrix.h`, `src/network.h`). Addresses are of the caller's memory."""
 
 from __future__ import annotations
 
