@@ -1,4 +1,4 @@
-"""What the kernels are given, as C lays it out (`src/matrix.h`, `src/network.h`). Addresses are of the caller's memory."""
+"""What the kernels are given, laid out as in `src/matrix.h` and `src/network.h`. Addresses are of the caller's."""
 
 from __future__ import annotations
 
