@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from app.config import MAX_DEVICES
 from app.schemas.base import In, Out, StoredText, an_example
+from app.schemas.lora import LoRASpec
 
 MAX_MIXED = 16
 MAX_EPOCHS = 10_000
@@ -103,17 +104,6 @@ class ColumnsSpec(In):
     completion: StoredText | None = None
     chosen: StoredText | None = None
     rejected: StoredText | None = None
-
-
-class LoRASpec(In):
-    """Low-rank matrices that learn beside the layers of a network that stays as it is."""
-
-    rank: int = 16
-    alpha: float = Field(16.0, description="What is learnt counts alpha / rank times.")
-    dropout: float = Field(0.0, description="Of what the first of the two matrices reads.")
-    targets: list[str] | None = Field(
-        None, max_length=16, description="Layers by name: query, key, value, out, gate, up, down; omitted: all."
-    )
 
 
 class TrainSpec(In):

@@ -73,7 +73,7 @@ def test_a_job_that_was_stopped_ends_with_the_same_weights(house: House):
 
 
 def test_an_adapter_learns_against_its_base_which_it_stands_beside(house: House):
-    """The reference is the network with its adapter off: the figures begin at nothing, and a resumed run is the same."""
+    """The reference is the network with its adapter off: figures begin at nothing, and a resumed run is the same."""
     train = TRAIN | {"lora": {"rank": 2, "dropout": 0.1}, "learning_rate": 3e-2}
     before = house.weights("base")
     whole = queue(house, train, name="base:whole")
