@@ -29,7 +29,7 @@ from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, Network
 from app.llm.errors import BadCheckpoint, BadWeights, LLMError
 from app.llm.model.adapter import Adapter
 from app.llm.model.classifier import Classifier
-from app.llm.model.lora import lora_weights
+from app.llm.model.lora import apply_lora, lora_weights
 from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
@@ -141,7 +141,10 @@ def _network(config: NetworkConfig) -> Network:
     if isinstance(config, Word2VecConfig):
         return WordVectors(config)
     if isinstance(config, ClassifierConfig):
-        return Classifier(Transformer(config.body), len(config.classes))
+        classifier = Classifier(Transformer(config.body), len(config.classes))
+        if config.lora is not None:
+            apply_lora(classifier, config.lora)
+        return classifier
     assert isinstance(config, ModelConfig), "an adapter is no network"
     return Transformer(config)
 

@@ -237,7 +237,8 @@ class Word2VecConfig:
 class ClassifierConfig:
     """The shape of a classifier: a network whose vocabulary's head gave way to one of classes, and how it reads.
 
-    `threshold`, of two classes: from which probability on the second one is told; None: the likelier one is.
+    `threshold`, of two classes: from which probability on the second one is told; None: the likelier one is. With
+    `lora` the body's weights are those of the network it began as, and what was learnt stands beside its layers.
     """
 
     body: ModelConfig
@@ -246,6 +247,7 @@ class ClassifierConfig:
     max_tokens: int
     pad_id: int
     threshold: float | None = None
+    lora: LoRAConfig | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= MAX_CLASSES or len(set(self.classes)) != len(self.classes):
@@ -319,9 +321,10 @@ def network_config(family: str, fields: Mapping[str, Any]) -> NetworkConfig:
     if family == "word2vec":
         return Word2VecConfig(**fields)
     if family == "adapter":
-        body, lora = ModelConfig(**fields["body"]), LoRAConfig(**fields["lora"])
-        return AdapterConfig(**{**fields, "body": body, "lora": lora})
+        shape, how = ModelConfig(**fields["body"]), LoRAConfig(**fields["lora"])
+        return AdapterConfig(**{**fields, "body": shape, "lora": how})
     if family == "classifier":
-        body, classes = ModelConfig(**fields["body"]), tuple(fields["classes"])
-        return ClassifierConfig(**{**fields, "body": body, "classes": classes})
+        body, classes, lora = ModelConfig(**fields["body"]), tuple(fields["classes"]), fields.get("lora")
+        beside = LoRAConfig(**lora) if lora is not None else None
+        return ClassifierConfig(**{**fields, "body": body, "classes": classes, "lora": beside})
     return ModelConfig(**fields)

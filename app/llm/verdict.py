@@ -32,7 +32,9 @@ def probabilities(
     for start in range(0, len(order), AT_ONCE):
         numbers = order[start : start + AT_ONCE]
         with torch.inference_mode():
-            ids, places = _joined(shape, [texts[number] for number in numbers], model.head.weight.device)
+            ids, places = _joined(
+                shape, [texts[number] for number in numbers], model.body.token_embedding.weight.device
+            )
             yield numbers, model(ids, places).double().softmax(-1).cpu().numpy()
 
 
@@ -50,7 +52,7 @@ def shares(model: Classifier, shape: ClassifierConfig, text: Sequence[int], told
     What is taken apart is the told class's logit above the mean of the others', to first order: the gradient by a
     token's embedding, times that (Simonyan et al. 2013; Shrikumar et al. 2016).
     """
-    ids, places = _joined(shape, [text], model.head.weight.device)
+    ids, places = _joined(shape, [text], model.body.token_embedding.weight.device)
     with torch.enable_grad():
         vectors = model.body.token_embedding(ids).detach().requires_grad_(True)  # (1, T, E)
         logits = model.classes_of(model.body.hidden_of(vectors), places)[0]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidatorFunctionWrapHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.config import MAX_DEVICES
 from app.schemas.base import In, Out, StoredText, an_example
 from app.schemas.evaluation import EvaluateSpec
+from app.schemas.lora import LoRASpec
+from app.schemas.name_or import NameOr
 
 MAX_MIXED = 16
 MAX_EPOCHS = 10_000
@@ -20,35 +21,6 @@ LENGTHS = ("max_steps", "epochs")  # a change of one takes the place of the othe
 
 Recipe = Literal["pretrain", "word2vec", "classify", "instruct", "dpo", "evaluate"]
 Status = Literal["validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"]
-
-
-class NameOr:
-    """Marks a field that takes a name, or else what `other` says; a refusal speaks of `other`, in its own words.
-
-    With `fields` it takes an object, too, and of an object a refusal speaks of those.
-    """
-
-    def __init__(self, other: Any, fields: type[In] | None = None) -> None:
-        self._other, self._fields = other, fields
-
-    def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        other = handler.generate_schema(self._other)
-        kinds: list[CoreSchema | tuple[CoreSchema, str]] = [core_schema.str_schema(), other]
-        if self._fields is not None:
-            kinds.append(handler.generate_schema(self._fields))
-        return core_schema.no_info_wrap_validator_function(
-            self._read,
-            other,
-            json_schema_input_schema=core_schema.union_schema(kinds),
-            serialization=core_schema.simple_ser_schema("any"),  # by what it is: a name, or the other
-        )
-
-    def _read(self, value: Any, read_other: ValidatorFunctionWrapHandler) -> Any:
-        if isinstance(value, str):
-            return value
-        if self._fields is not None and isinstance(value, dict):
-            return self._fields.model_validate(value)
-        return read_other(value)
 
 
 class DatasetShare(In):
@@ -104,17 +76,6 @@ class ColumnsSpec(In):
     completion: StoredText | None = None
     chosen: StoredText | None = None
     rejected: StoredText | None = None
-
-
-class LoRASpec(In):
-    """Low-rank matrices that learn beside the layers of a network that stays as it is."""
-
-    rank: int = 16
-    alpha: float = Field(16.0, description="What is learnt counts alpha / rank times.")
-    dropout: float = Field(0.0, description="Of what the first of the two matrices reads.")
-    targets: list[str] | None = Field(
-        None, max_length=16, description="Layers by name: query, key, value, out, gate, up, down; omitted: all."
-    )
 
 
 class TrainSpec(In):

@@ -68,6 +68,7 @@ class ClassifierConfigOut(Out):
     threshold: float | None = Field(
         description="Of two classes: from which probability on the second one is told; null: the likelier one is."
     )
+    lora: LoRAOut | None = Field(description="Where what was learnt stands beside the body's layers.")
 
 
 class BytesByPartOut(Out):

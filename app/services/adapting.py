@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.errors import InvalidRequest, WrongModel
-from app.llm.config import AdapterConfig, LoRAConfig, ModelConfig, adaptable
+from app.llm.config import AdapterConfig, ClassifierConfig, LoRAConfig, ModelConfig, adaptable
 from app.schemas.job import JobCreate
 from app.services import model_files
 from app.services.storage import check_name
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from app.services.runtime import Runtime
 
 RECIPES = {"pretrain", "instruct", "dpo"}
-"""Those whose network may have an adapter learn."""
+"""Those that make an adapter, which is a model of its own."""
+WHOLE = {"classify"}
+"""Those that have LoRA learn within the network that they make: a head of classes belongs to no base."""
 
 
 def check(body: JobCreate, lora: LoRAConfig | None, network: object) -> None:
@@ -30,20 +32,25 @@ def check(body: JobCreate, lora: LoRAConfig | None, network: object) -> None:
         InvalidRequest: the recipe cannot, there is no base to stand beside, or it has no layer of a name.
     """
     if lora is None:
-        return
-    if body.recipe not in RECIPES:
-        told = f"recipe {body.recipe} does not learn adapters; {', '.join(sorted(RECIPES))} do"
+        return None
+    if body.recipe not in RECIPES | WHOLE:
+        told = f"recipe {body.recipe} has no LoRA; {', '.join(sorted(RECIPES | WHOLE))} have"
         raise InvalidRequest(f"train.lora: {told}", param="train.lora")
+    if isinstance(network, ClassifierConfig):
+        return _check_targets(lora, (*adaptable(network.body), "head"))
     if not isinstance(body.model, str):
         raise InvalidRequest("model: an adapter stands beside a model that is there: name one", param="model")
     if "@" in body.model:
         told = "an adapter stands beside a registered model; a checkpoint may go"
         raise InvalidRequest(f"model: {told}", param="model")
     assert isinstance(network, ModelConfig), "such recipes learn decoders"
-    odd = [name for name in lora.targets or () if name not in adaptable(network)]
+    _check_targets(lora, adaptable(network))
+
+
+def _check_targets(lora: LoRAConfig, there: tuple[str, ...]) -> None:
+    odd = [name for name in lora.targets or () if name not in there]
     if odd:
-        there = ", ".join(adaptable(network))
-        told = f"{body.model} has no linear layers called {odd[0]}; it has {there}"
+        told = f"the network has no linear layers called {odd[0]}; it has {', '.join(there)}"
         raise InvalidRequest(f"train.lora.targets: {told}", param="train.lora.targets")
 
 
@@ -74,6 +81,9 @@ def begun(runtime: Runtime, lora: LoRAConfig | None, model: Network, meta: Model
         return model, meta
     from app.llm.model.lora import apply_lora
 
+    if isinstance(meta.config, ClassifierConfig):
+        apply_lora(model, lora)
+        return model, replace(meta, config=replace(meta.config, lora=lora))
     assert isinstance(meta.config, ModelConfig), "checked when the job was made"
     assert meta.base_model is not None, "checked when the job was made"
     with runtime.database.read() as session:

@@ -215,7 +215,7 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
 
 def _free_name(session: Session, runtime: Runtime, plan: Plan, body: JobCreate, job_id: str) -> str:
     """The name asked for, or the one made up of what it starts from and the end of the job's id."""
-    if plan.asked.train.lora is not None:
+    if plan.asked.train.lora is not None and body.recipe in adapting.RECIPES:
         name = adapting.name_of(plan.asked.model["name"], body.name, job_id)
     elif body.name is None:
         return f"{plan.asked.called}-{job_id[-6:]}"

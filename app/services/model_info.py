@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
-from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, network_config
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, network_config
 from app.llm.model.shapes import FLOAT_BYTES, Part, bytes_by_part
 from app.llm.progress import Progress
 from app.services import model_files
@@ -58,7 +58,7 @@ class ModelInfo:
     @property
     def writes(self) -> bool:
         """Whether it continues text."""
-        return isinstance(self.config, ModelConfig)
+        return isinstance(self.config, ModelConfig | AdapterConfig)
 
     @property
     def memory_bytes(self) -> int:

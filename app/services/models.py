@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.db.session import UNAVAILABLE, Database
-from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady, TooLarge
+from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
 from app.services import memory, model_files, room, runners
@@ -147,7 +147,7 @@ class Models:
     def held_bytes(self, name: str) -> int:
         """What the budget counts for a model: 0 where it is not in memory."""
         with self._lock:
-            return self._sizes().get(name, 0)
+            return room.sizes(self._in_memory, self._bytes).get(name, 0)
 
     @property
     def cpu_gate(self) -> ComputeGate:
@@ -157,8 +157,7 @@ class Models:
     def loops(self) -> dict[str, EngineLoop]:
         """The engines of the models in memory, by name; adapters have none of their own."""
         with self._lock:
-            loaded = {name: held for name, held in self._in_memory.items() if is_loaded(held) and held.base is None}
-            return {name: held.result().loop for name, held in loaded.items()}
+            return room.engines(self._in_memory)
 
     def close(self) -> None:
         """Stop all engines; streams that are open end as aborted."""
@@ -190,8 +189,8 @@ class Models:
                 found.seen_at = time.monotonic()
                 self._in_memory.move_to_end(place.name)
                 return found
-            if found is not None:  # with its adapters; where it is not there, one may be waiting for it
-                retire(self._drop(place.name))
+            # With its adapters; where it is not there, one may be waiting for it.
+            retire(self._drop(place.name) if found is not None else None)
             self._make_room(place)
             loading = self._in_memory[place.name] = Loading(place.version, place.base.name if place.base else None)
             self._bytes[place.name] = place.memory_bytes
@@ -228,15 +227,12 @@ class Models:
             TooLarge: it would not fit if there were no other.
             NotReady: what is in the way is at work.
         """
-        if wanted.memory_bytes > self._budget:
-            needed = f"{wanted.memory_bytes:,} bytes of weights, more than the {self._budget:,} that models may take"
-            raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
+        room.check(wanted, self._budget)
         if self._in_the_way(wanted, []) is None:
             return
         for held in filter(is_loaded, self._in_memory.values()):
             held.result().network.let_go()
-        stay = {wanted.name, wanted.base.name if wanted.base else None}
-        idle = [name for name, held in self._in_memory.items() if name not in stay and is_idle(held)]
+        idle = room.idle_beside(wanted, self._in_memory)
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
             in_the_way = self._in_the_way(wanted, idle[:count])
             if in_the_way is None:
@@ -247,12 +243,10 @@ class Models:
 
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
-        limits = (self._settings.loaded_models, self._budget)
-        return room.in_the_way(wanted, self._in_memory, self._sizes(), {*without, wanted.name}, *limits)
-
-    def _sizes(self) -> dict[str, int]:
-        """What each model in memory takes now, with what was read again of it. The lock is held."""
-        return room.sizes(self._in_memory, self._bytes)
+        gone, places = {*without, wanted.name}, self._settings.loaded_models
+        return room.in_the_way(
+            wanted, self._in_memory, room.sizes(self._in_memory, self._bytes), gone, places, self._budget
+        )
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
@@ -278,10 +272,9 @@ class Models:
             loading.set_exception(refusal)
         else:
             with self._lock:
-                is_kept = self._in_memory.get(place.name) is loading
-                if is_kept and not room.has_its_base(loading, model, self._in_memory):
+                is_kept = room.is_kept(place.name, loading, model, self._in_memory)
+                if not is_kept and self._in_memory.get(place.name) is loading:
                     self._drop(place.name)
-                    is_kept = False
                 if is_kept:
                     self._bytes[place.name] = model.weight_bytes
                     self._note_default(place.name, None)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from app.errors import TooLarge
+from app.services.engine_loop import EngineLoop
 from app.services.loaded_model import LoadedModel
-from app.services.loading import Loading, is_loaded
+from app.services.loading import Loading, is_idle, is_loaded
 from app.services.model_files import Place
+
+
+def check(wanted: Place, budget: int) -> None:
+    """Pass a model that fits where there is no other.
+
+    Raises:
+        TooLarge: it does not.
+    """
+    if wanted.memory_bytes > budget:
+        needed = f"{wanted.memory_bytes:,} bytes of weights, more than the {budget:,} that models may take"
+        raise TooLarge(f"model: {wanted.name} has {needed} (INKLING_MODEL_MEMORY_BYTES)", param="model")
 
 
 def sizes(in_memory: Mapping[str, Loading], of_weights: Mapping[str, int]) -> dict[str, int]:
@@ -37,7 +50,21 @@ def in_the_way(
     return None
 
 
-def has_its_base(loading: Loading, model: LoadedModel, in_memory: Mapping[str, Loading]) -> bool:
-    """Whether what an adapter computes with is in memory still; True for any other model."""
+def is_kept(name: str, loading: Loading, model: LoadedModel, in_memory: Mapping[str, Loading]) -> bool:
+    """Whether a model that was just loaded still has its place; an adapter, too, what it computes with."""
+    if in_memory.get(name) is not loading:
+        return False
     base = None if loading.base is None else in_memory.get(loading.base)
     return loading.base is None or (base is not None and is_loaded(base) and base.result().loop is model.loop)
+
+
+def idle_beside(wanted: Place, in_memory: Mapping[str, Loading]) -> list[str]:
+    """Models that may make room for another one, which its base is not; the least recently used first."""
+    stay = {wanted.name, wanted.base.name if wanted.base else None}
+    return [name for name, held in in_memory.items() if name not in stay and is_idle(held)]
+
+
+def engines(in_memory: Mapping[str, Loading]) -> dict[str, EngineLoop]:
+    """By name; adapters have none of their own."""
+    loaded = {name: held for name, held in in_memory.items() if is_loaded(held) and held.base is None}
+    return {name: held.result().loop for name, held in loaded.items()}

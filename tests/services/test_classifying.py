@@ -96,6 +96,36 @@ def test_a_job_becomes_a_classifier_with_its_report(house: House):
     assert "of 24 right" in house.events(job_id, "sample")[-1].data["text"]
 
 
+@pytest.mark.parametrize("targets", [None, ["query", "value", "up"]])
+def test_lora_learns_classes_and_goes_on_bit_for_bit(house: House, targets: list[str] | None):
+    """Beside the head, too, or else that learns whole; of the body nothing changes."""
+    lora = {"rank": 4, "alpha": 8.0, "dropout": 0.1, "targets": targets}
+    train = {"lora": lora, "trainable": "last_block", "learning_rate": 0.01, "min_learning_rate": 0.01}
+    dataset = put(house, rows(120))
+    job_id = queue(house, dataset, train, seed=4, name="whole")
+    house.run()
+    assert house.row(job_id).status == "succeeded", house.row(job_id).error
+    with house.database.read() as session:
+        assert reports.of_job(session, job_id)["accuracy"] > 0.8
+    model = house.model("whole")
+    network, _ = load_model(house.runtime.storage.model("whole"))
+    assert isinstance(network, Classifier)
+    assert model.parameters == network.parameter_count()
+    assert model.config["lora"] == lora
+    learnt = sum(p.numel() for name, p in network.named_parameters() if "lora_" in name)
+    learnt += 0 if targets is None else 2 * (64 + 1)
+    told = next(each for each in house.events(job_id, "message") if "training" in each.message)
+    assert told.data["learning"] == learnt
+    assert any(name.startswith("head.lora_") for name, _ in network.named_parameters()) == (targets is None)
+
+    again = queue(house, dataset, train, seed=4)
+    house.run(after(20, house, again))
+    assert house.row(again).status == "queued"
+    house.run()
+    assert house.row(again).status == "succeeded", house.row(again).error
+    assert equal(house.weights("whole"), house.weights())
+
+
 def test_a_report_tells_what_went_wrong_and_where(house: House):
     """Of rows whose labels are turned round in one place, that place is the worst mistake."""
     content = rows(100)

@@ -66,9 +66,16 @@ def apply_lora(model: nn.Module, config: LoRAConfig) -> int:
     if missing:
         there = ", ".join(sorted(found - {LANGUAGE_HEAD}))
         raise BadConfig("targets", f"the network has no linear layers called {missing[0]}; it has {there}")
-    model.requires_grad_(False)
     _replace(model, nn.Linear, lambda linear: LoRALinear(linear, config), config.targets)
+    let_lora_learn(model)
     return sum(parameter.numel() for parameter in lora_weights(model).values())
+
+
+def let_lora_learn(model: nn.Module) -> None:
+    """Have the weights that LoRA added learn, and no others."""
+    model.requires_grad_(False)
+    for parameter in lora_weights(model).values():
+        parameter.requires_grad_(True)
 
 
 def lora_weights(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, LoRAConfig, ModelConfig, NetworkConfig, Word2VecConfig
 
 Shape = tuple[int, ...]
 Part = Literal["embedding", "attention", "feed_forward", "norms", "head"]
@@ -85,13 +85,30 @@ def bytes_by_part(config: NetworkConfig) -> dict[Part, int]:
         return sizes
     if isinstance(config, ClassifierConfig):
         head = FLOAT_BYTES * len(config.classes) * (config.body.emb_dim + 1)
-        return bytes_by_part(replace(config.body, tied=True)) | {"head": head}
+        sizes = bytes_by_part(replace(config.body, tied=True)) | {"head": head}
+        if config.lora is not None:
+            for part, size in _classifier_lora(config, config.lora).items():
+                sizes[part] += FLOAT_BYTES * size
+        return sizes
     for weight in block_shapes(config):
         sizes[weight.part] += config.n_layers * weight.size
     for weight in weight_shapes(_without_blocks(config)):
         if not weight.name.startswith("blocks."):
             sizes[weight.part] += weight.size
     return {part: FLOAT_BYTES * size for part, size in sizes.items()}
+
+
+def _classifier_lora(config: ClassifierConfig, lora: LoRAConfig) -> dict[Part, int]:
+    """Numbers that LoRA adds to a classifier."""
+    added: dict[Part, int] = dict.fromkeys(PARTS, 0)
+    for weight in block_shapes(config.body):
+        layer, _, kind = weight.name.rpartition(".")
+        name, is_wanted = layer.rpartition(".")[2], lora.targets is None
+        if kind == "weight" and len(weight.shape) == 2 and (is_wanted or name in (lora.targets or ())):
+            added[weight.part] += config.body.n_layers * lora.rank * sum(weight.shape)
+    if lora.targets is None or "head" in lora.targets:
+        added["head"] += lora.rank * (config.body.emb_dim + len(config.classes))
+    return added
 
 
 def _without_blocks(config: ModelConfig) -> ModelConfig:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from app.llm.class_report import verdicts
 from app.llm.config import ClassifierConfig
 from app.llm.data.examples import ExampleBatches, pad
 from app.llm.data.labelled import LabelledIds, longest, places_read
 from app.llm.model.classifier import Classifier
+from app.llm.model.lora import let_lora_learn
 from app.llm.train.config import ClassifyConfig
 from app.llm.train.frozen import FrozenStates
 from app.llm.train.losses import class_loss
@@ -51,13 +52,18 @@ class Classification:
             parts: to learn from, and to measure on.
             shown: a text of its ids, for samples.
         """
-        model.let_learn(config.trainable)
+        if config.lora is None:
+            model.let_learn(config.trainable)
+        else:
+            let_lora_learn(model)
+            if isinstance(model.head, nn.Linear):  # drawn anew, it learns whole where nothing stands beside it
+                model.head.requires_grad_(True)
         self.model = model
         self._shape, self._config, self._shown = shape, config, shown
         self._learnt, self._held_out = parts
-        self._device = model.head.weight.device
+        self._device = model.body.token_embedding.weight.device
         self._accuracies: dict[str, float] = {}
-        remembers = config.trainable != "all" and model.body.config.drop_rate == 0.0
+        remembers = config.lora is None and config.trainable != "all" and model.body.config.drop_rate == 0.0
         self._frozen = FrozenStates(model.body) if remembers else None
         self._learning = torch.compile(self._logits) if config.compile else self._logits
         self.batches: ExampleBatches[LabelledIds, TextsOfClasses] = ExampleBatches(

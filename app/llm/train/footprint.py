@@ -6,7 +6,7 @@ against a measured peak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig
 from app.llm.model.shapes import FLOAT_BYTES, block_shapes, bytes_by_part
@@ -53,7 +53,8 @@ def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footpri
 
 def checkpoint_bytes(network: NetworkConfig, train: LoopConfig) -> int:
     """A checkpoint on disk: the weights, and the optimizer's state of those that learn; all else is kilobytes."""
-    kept = parameters(network) if train.lora is None else learning_parameters(network, train)
+    holds_base = train.lora is None or isinstance(network, ClassifierConfig)
+    kept = parameters(network) if holds_base else learning_parameters(network, train)
     return FLOAT_BYTES * (kept + 2 * learning_parameters(network, train))
 
 
@@ -66,6 +67,10 @@ def learning_parameters(network: NetworkConfig, train: LoopConfig) -> int:
     """Those that `train.trainable` names, as `pretrain.choose_trainable` and `Classifier.let_learn` choose them."""
     if train.lora is not None and isinstance(network, ModelConfig):
         return parameters(AdapterConfig(network, train.lora, base_sha256=""))
+    if train.lora is not None and isinstance(network, ClassifierConfig):
+        names = train.lora.targets
+        head = 0 if names is None or "head" in names else len(network.classes) * (network.body.emb_dim + 1)
+        return head + parameters(replace(network, lora=train.lora)) - parameters(network)
     named = _trainable(train)
     if isinstance(network, Word2VecConfig) or named == "all":
         return parameters(network)
@@ -78,7 +83,7 @@ def learning_parameters(network: NetworkConfig, train: LoopConfig) -> int:
 
 def _trainable(train: LoopConfig) -> str:
     """Which weights learn; of a recipe that has no such choice, all."""
-    return str(getattr(train, "trainable", "all"))
+    return str(getattr(train, "trainable", "all")) if train.lora is None else "all"
 
 
 def _last_block(network: ModelConfig) -> int:
