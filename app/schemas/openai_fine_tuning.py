@@ -25,16 +25,20 @@ def _or_auto(value: Any) -> Any:
 
 AUTO = "auto: the recipe's default."
 Epochs = Annotated[
-    int | None, BeforeValidator(_or_auto, json_schema_input_type=int | Literal["auto"]), Field(ge=1, le=MAX_EPOCHS)
+    Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None,
+    BeforeValidator(_or_auto, json_schema_input_type=int | Literal["auto"]),
 ]
 BatchSize = Annotated[
-    int | None, BeforeValidator(_or_auto, json_schema_input_type=int | Literal["auto"]), Field(ge=1, le=1 << 20)
+    Annotated[int, Field(ge=1, le=1 << 20)] | None,
+    BeforeValidator(_or_auto, json_schema_input_type=int | Literal["auto"]),
 ]
 Multiplier = Annotated[
-    float | None, BeforeValidator(_or_auto, json_schema_input_type=float | Literal["auto"]), Field(gt=0, le=1e6)
+    Annotated[float, Field(gt=0, le=1e6)] | None,
+    BeforeValidator(_or_auto, json_schema_input_type=float | Literal["auto"]),
 ]
 Beta = Annotated[
-    float | None, BeforeValidator(_or_auto, json_schema_input_type=float | Literal["auto"]), Field(gt=0, le=2)
+    Annotated[float, Field(gt=0, le=2)] | None,
+    BeforeValidator(_or_auto, json_schema_input_type=float | Literal["auto"]),
 ]
 
 

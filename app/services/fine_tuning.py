@@ -100,15 +100,15 @@ def in_openais_words(message: str, param: str | None, hyperparameters: str) -> t
     return f"{names[param]}: {told}", names[param]
 
 
-def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
+def read(session: Session, job_id: str) -> JobRow:
     """A job of a method.
 
     Raises:
         JobNotFound: there is none of that id, or it is of a recipe that OpenAI's API has no method for.
     """
-    row = jobs.read(session, job_id, param)
+    row = jobs.read(session, job_id)
     if row.recipe not in BY_RECIPE:
-        raise JobNotFound(f"{job_id} is no fine-tuning, but {row.recipe}; see GET /jobs/{job_id}", param=param)
+        raise JobNotFound(f"{job_id} is no fine-tuning, but {row.recipe}; see GET /jobs/{job_id}")
     return row
 
 

@@ -134,7 +134,8 @@ def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
     """
     row = rows.get(session, job_id) if NAME.fullmatch(job_id) else None
     if row is None:
-        raise JobNotFound(f"there is no job {job_id[:200]!r}; GET /jobs lists them", param=param)
+        told = f"{param}: " if param else ""
+        raise JobNotFound(f"{told}there is no job {job_id[:200]!r}; GET /jobs lists them", param=param)
     return row
 
 

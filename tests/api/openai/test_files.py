@@ -97,7 +97,7 @@ def test_rows_that_cannot_be_read_are_told(site):
     assert sent.status_details.startswith("1 rows cannot be read and are left out; line 7: ")
 
 
-@pytest.mark.parametrize("purpose", ["batch", "assistants", "vision", "fine-tune-results", "tides", ""])
+@pytest.mark.parametrize("purpose", ["batch", "assistants", "vision", "fine-tune-results", "tides"])
 def test_a_purpose_that_nothing_here_has_is_refused(site, purpose):
     with pytest.raises(openai.BadRequestError) as told:
         upload(site, purpose=purpose)
