@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db.tables.job import JobRow, Wanted
 from app.errors import AppError, InvalidRequest, JobNotFound, ModelNotFound
 from app.llm.config import PRESETS
-from app.llm.train.config import ClassifyConfig, LoopConfig, TrainConfig
+from app.llm.train.config import ClassifyConfig, InstructConfig, LoopConfig, PreferenceConfig, TrainConfig
 from app.schemas.job import JobCreate
 from app.schemas.openai_fine_tuning import FineTuningCreate, HyperparametersIn
 from app.services import datasets, job_checks, jobs
@@ -38,6 +38,8 @@ class Method:
 METHODS = {
     method.name: method
     for method in (
+        Method("supervised", "instruct", InstructConfig, held_back=0.1),
+        Method("dpo", "dpo", PreferenceConfig, held_back=0.1),
         Method("classification", "classify", ClassifyConfig, held_back=0.1),
         Method("pretrain", "pretrain", TrainConfig),
     )
@@ -60,11 +62,12 @@ def create(runtime: Runtime, body: FineTuningCreate, idempotency_key: str | None
     with runtime.database.read() as session:
         for param in ("training_file", "validation_file"):
             _check_file(session, getattr(body, param), param)
+        validation = _validation(session, body, method)
         model = _model(session, runtime, body.model, method)
     asked = {
         "recipe": method.recipe,
         "dataset": body.training_file,
-        "validation": method.held_back if body.validation_file is None else body.validation_file,
+        "validation": validation,
         "model": model,
         "train": _train(method, given),
         "seed": body.seed,
@@ -85,6 +88,8 @@ def in_openais_words(message: str, param: str | None, hyperparameters: str) -> t
         "dataset": "training_file",
         "validation": "validation_file",
         "model.preset": "model",
+        "tokenizer": "model",
+        "train.template": "model",
         "name": "suffix",
         "train.epochs": f"{hyperparameters}.n_epochs",
         "train.batch_size": f"{hyperparameters}.batch_size",
@@ -92,6 +97,8 @@ def in_openais_words(message: str, param: str | None, hyperparameters: str) -> t
         "train.min_learning_rate": f"{hyperparameters}.learning_rate_multiplier",
         "train.beta": f"{hyperparameters}.beta",
     }
+    if param is not None and param.partition(".")[0] == "columns":  # they cannot be given here, but found in the file
+        names[param] = "training_file"
     if param is None or param not in names:
         return message, param
     told = message.removeprefix(f"{param}: ")
@@ -153,6 +160,14 @@ def _check_file(session: Session, file_id: str | None, param: str) -> None:
     if row.purpose != PURPOSE:
         told = f"{row.id} was uploaded with purpose {row.purpose}, and {PURPOSE} is needed"
         raise InvalidRequest(f"{param}: {told}", param=param)
+
+
+def _validation(session: Session, body: FineTuningCreate, method: Method) -> str | float:
+    """The file to measure on, or the share kept back of the training file; nothing, where that is one row."""
+    if body.validation_file is not None:
+        return body.validation_file
+    rows = datasets.read(session, body.training_file, "training_file").rows
+    return 0.0 if rows == 1 else method.held_back
 
 
 def _model(session: Session, runtime: Runtime, name: str, method: Method) -> str | dict[str, str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import openai
 import pytest
 
-from app.llm.train.config import TrainConfig
+from app.llm.checkpoint import ModelMeta, save_model
+from app.llm.config import ModelConfig
+from app.llm.model.transformer import Transformer
+from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfig, TrainConfig
 from app.services import leases
 from app.services.progress import Progress
 from tests.api.openai.conftest import refusal
-from tests.jobs_made import queued
+from tests.jobs_made import a_model, queued
 from tests.workers.fake_trainer import Report
 
 STORY = "the-tide-clock"
@@ -24,6 +28,39 @@ def pretrain(**hyperparameters: object) -> dict[str, object]:
 def create(site, **fields: object):
     asked = {"model": "gpt-tiny", "training_file": STORY, "method": pretrain()} | fields
     return site.openai.fine_tuning.jobs.create(**asked)
+
+
+def say(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+DIALOGUE = {"messages": [say("user", "When does the tide come?"), say("assistant", "The tide comes at noon.")]}
+PAIR = {
+    "input": {"messages": [say("user", "When does the tide come?")]},
+    "preferred_output": [say("assistant", "The tide comes at noon.")],
+    "non_preferred_output": [say("assistant", "No.")],
+}
+LABELLED = [{"text": "The tide comes.", "label": "tide"}, {"text": "The clock stops.", "label": "clock"}]
+
+
+def send(site, rows: list[dict[str, object]]) -> str:
+    lines = "\n".join(json.dumps(row) for row in rows)
+    return site.openai.files.create(file=("rows.jsonl", lines.encode()), purpose="fine-tune").id
+
+
+@pytest.fixture
+def base(site) -> str:
+    """A small model of the site's own words."""
+    with site.runtime.database.read() as session:
+        words = site.runtime.tokenizers.get(session, "tides")
+    sizes = {"context_length": 128, "emb_dim": 8, "n_heads": 2, "n_layers": 1, "drop_rate": 0.0}
+    config = ModelConfig(vocab_size=words.vocab_size, **sizes)
+    saved = save_model(
+        site.runtime.storage.model("base"), Transformer(config), ModelMeta(config, "tides", words.eos_id)
+    )
+    with site.runtime.database.write() as session:
+        session.add(a_model("base", tokenizer="tides", config=config.to_dict(), sha256=saved.weights_sha256))
+    return "base"
 
 
 def refused(site, **fields: object) -> tuple[int, str, str | None]:
@@ -77,6 +114,84 @@ def test_a_job_is_the_native_one_in_openais_words(site):
         "metadata": {"who": "Ada", "why": ""},
     }
     assert site.openai.fine_tuning.jobs.retrieve(made.id) == made
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe", "rows", "config"),
+    [
+        ("supervised", "instruct", [DIALOGUE] * 12, InstructConfig(template="alpaca")),
+        ("dpo", "dpo", [PAIR] * 12, PreferenceConfig(template="alpaca")),
+        ("classification", "classify", LABELLED * 6, ClassifyConfig()),
+    ],
+    ids=["supervised", "dpo", "classification"],
+)
+def test_a_method_is_a_recipe_on_a_model_that_is_there(site, base, method, recipe, rows, config):
+    sent = send(site, rows)
+    made = create(site, model=base, training_file=sent, method={"type": method}, suffix="tides")
+    native = site.native.get(f"/jobs/{made.id}").json()
+    assert (native["recipe"], native["model"], native["validation"]) == (recipe, base, 0.1)
+    assert native["name"] == f"base-tides-{made.id[-6:]}"
+    assert native["train"] == config.__dict__
+    assert (made.model, made.validation_file, made.method.type) == (base, None, method)
+    told = made.hyperparameters.model_dump()
+    assert told["n_epochs"] == config.default_epochs
+    assert (told["batch_size"], told["learning_rate_multiplier"]) == (config.batch_size, 1.0)
+
+    settings = {"n_epochs": 2, "batch_size": 3, "learning_rate_multiplier": 0.5}
+    asked = {"type": method, method: {"hyperparameters": settings}}
+    train = site.native.get(f"/jobs/{create(site, model=base, training_file=sent, method=asked).id}").json()["train"]
+    assert (train["epochs"], train["batch_size"]) == (2, 3)
+    assert train["learning_rate"] == 0.5 * config.learning_rate
+    assert train["min_learning_rate"] == 0.5 * config.min_learning_rate
+
+
+def test_without_a_method_it_is_supervised(site, base):
+    asked = {"model": base, "training_file": send(site, [DIALOGUE] * 12)}
+    made = site.openai.fine_tuning.jobs.create(**asked, hyperparameters={"n_epochs": 4})
+    assert made.method.type == "supervised"
+    assert (made.hyperparameters.n_epochs, made.method.supervised.hyperparameters.n_epochs) == (4, 4)
+    with pytest.raises(openai.BadRequestError) as told:
+        site.openai.fine_tuning.jobs.create(**asked, hyperparameters={"batch_size": 100_000})
+    assert refusal(told.value) == (400, "invalid_value", "hyperparameters.batch_size")
+
+
+def test_beta_is_of_dpo(site, base):
+    asked = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.4}}}
+    made = create(site, model=base, training_file=send(site, [PAIR] * 12), method=asked)
+    assert site.native.get(f"/jobs/{made.id}").json()["train"]["beta"] == 0.4
+    assert made.method.dpo.hyperparameters.beta == 0.4
+
+
+def test_one_row_is_learnt_from_and_not_kept_back(site, base):
+    made = create(site, model=base, training_file=send(site, [DIALOGUE]), method={"type": "supervised"})
+    assert site.native.get(f"/jobs/{made.id}").json()["validation"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("method", "rows", "told", "param"),
+    [
+        ("supervised", [DIALOGUE, {"messages": [say("user", "hello")]}], "line 2", "training_file"),
+        ("supervised", LABELLED, "messages", "training_file"),
+        ("dpo", [PAIR, PAIR | {"preferred_output": []}], "line 2", "training_file"),
+        ("dpo", [DIALOGUE], "line 1", "training_file"),
+        ("classification", LABELLED, "of 2 examples none is left", "validation_file"),
+    ],
+    ids=["no-answer", "no-dialogues", "no-choice", "no-pairs", "one-of-each-class"],
+)
+def test_rows_that_cannot_be_learnt_from_are_told(site, base, method, rows, told, param):
+    sent = send(site, rows)
+    with pytest.raises(openai.BadRequestError) as refused_with:
+        create(site, model=base, training_file=sent, method={"type": method})
+    status, _code, field = refusal(refused_with.value)
+    assert (status, field) == (400, param)
+    assert told in refused_with.value.message
+
+
+@pytest.mark.parametrize("method", ["supervised", "dpo", "classification"])
+def test_a_new_network_is_only_pretrained(site, method):
+    assert refused(site, model="gpt-tiny", training_file="small-tasks", method={"type": method}) == (
+        404, "model_not_found", "model",
+    )  # fmt: skip
 
 
 def test_auto_is_the_recipes_default(site):
