@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 RECEIVED_AT_ONCE = 2  # each takes a thread, a Parquet file a process too, for as long as it is read
 FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries, headers and the short fields of an upload
-FORM_LIMITS: dict[str, Any] = {"max_files": 1, "max_fields": 4, "max_part_size": 4096}
+MAX_FIELDS, MAX_FIELD_BYTES = 4, 4096  # of a form, beside its one file
 
 
 async def get_receiving(request: Request) -> CapacityLimiter:

@@ -77,8 +77,7 @@ def create(runtime: Runtime, body: FineTuningCreate, idempotency_key: str | None
         beside = Beside(body.suffix, body.metadata)
         return jobs.create(runtime, JobCreate.model_validate(asked), idempotency_key, beside)
     except AppError as error:
-        told = in_openais_words(error.message, error.param, place)
-        error.message, error.param = told
+        error.message, error.param = in_openais_words(error.message, error.param, place)
         raise
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
 from app.api.pieces import LongWorkDep, answer
-from app.api.uploads import FORM_LIMITS, ReceivingDep
+from app.api.uploads import MAX_FIELD_BYTES, MAX_FIELDS, ReceivingDep
 from app.db.tables.dataset import DatasetRow
 from app.errors import (
     Conflict,
@@ -65,7 +65,7 @@ class DatasetForm(BaseModel):
     "",
     status_code=201,
     responses=refusals(TooLarge, UnsupportedFormat, InvalidFile, NoDiskSpace),
-    form_limits=FORM_LIMITS,
+    form_limits={"max_files": 1, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD_BYTES},
 )
 async def create_dataset(
     form: Annotated[DatasetForm, Form(media_type="multipart/form-data")],

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
-from app.api.uploads import FORM_LIMITS, ReceivingDep
+from app.api.uploads import MAX_FIELD_BYTES, MAX_FIELDS, ReceivingDep
 from app.db.tables.dataset import DatasetRow, Order
 from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidFile, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.schemas.openai_files import DeletedFileOut, FileOut, FileQuery, FilesOut, Purpose
@@ -30,7 +30,11 @@ class FileForm(BaseModel):
     purpose: Purpose
 
 
-@router.post("", responses=refusals(TooLarge, UnsupportedFormat, InvalidFile, NoDiskSpace), form_limits=FORM_LIMITS)
+@router.post(
+    "",
+    responses=refusals(TooLarge, UnsupportedFormat, InvalidFile, NoDiskSpace),
+    form_limits={"max_files": 1, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD_BYTES},
+)
 async def create_file(
     form: Annotated[FileForm, Form(media_type="multipart/form-data")], runtime: RuntimeDep, receiving: ReceivingDep
 ) -> FileOut:

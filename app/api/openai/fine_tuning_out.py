@@ -39,12 +39,11 @@ def jobs_out(session: Session, rows: Sequence[JobRow]) -> list[FineTuningJobOut]
 def _job_out(row: JobRow, last: MetricRow | None) -> FineTuningJobOut:
     method = fine_tuning.BY_RECIPE[row.recipe]
     hyperparameters = fine_tuning.hyperparameters(row)
-    estimated = row.status == "running" and last is not None and last.seconds_left is not None
     return FineTuningJobOut(
         id=row.id,
         created_at=int(row.created_at),
         finished_at=None if row.finished_at is None else int(row.finished_at),
-        estimated_finish=int(last.created_at + last.seconds_left) if estimated else None,
+        estimated_finish=_estimated(last) if row.status == "running" else None,
         model=row.model.get("name") or row.model.get("preset") or "a new network",
         fine_tuned_model=row.result_model,
         organization_id=OWNER,
@@ -59,6 +58,10 @@ def _job_out(row: JobRow, last: MetricRow | None) -> FineTuningJobOut:
         seed=row.seed,
         metadata=row.client_metadata,
     )
+
+
+def _estimated(last: MetricRow | None) -> int | None:
+    return None if last is None or last.seconds_left is None else int(last.created_at + last.seconds_left)
 
 
 def _error(row: JobRow, hyperparameters: str) -> JobErrorOut | None:
