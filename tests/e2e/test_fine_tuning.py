@@ -35,8 +35,8 @@ def client(started: Service) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture(scope="module")
 def base(started: Service) -> str:
-    """A small network of two steps, with room for a dialogue."""
-    body = {"recipe": "pretrain", "dataset": "the-tide-clock", "model": {"preset": "gpt-mini"}, "name": "small"}
+    """A small network after two steps."""
+    body = {"recipe": "pretrain", "dataset": "the-tide-clock", "model": {"preset": "gpt-tiny"}, "name": "small"}
     body |= {"train": {"max_steps": 2, "batch_size": 2}, "validation": 0.0, "seed": 3}
     job = httpx.post(f"{started.url}/jobs", json=body).json()
     deadline = time.monotonic() + PATIENCE_S
@@ -64,7 +64,7 @@ def test_a_text_becomes_a_model(client: openai.OpenAI, started: Service) -> None
     sent = client.files.create(file=("story.txt", story), purpose="fine-tune")
     assert client.files.content(sent.id).content == story
     jobs = client.fine_tuning.jobs
-    settings = {"hyperparameters": {"n_epochs": 3, "batch_size": 4, "learning_rate_multiplier": 4}}
+    settings = {"hyperparameters": {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": 4}}
     asked: Any = {"type": "pretrain", "pretrain": settings}
     job = jobs.create(model="gpt-tiny", training_file=sent.id, method=asked, suffix="story", seed=7)
 
@@ -114,7 +114,7 @@ QUESTION = say("user", "Which sea?")
 def test_dialogues_become_a_model_that_answers_by_them(client: openai.OpenAI, base: str) -> None:
     sent = rows_sent(client, [{"messages": [QUESTION, say("assistant", "The north sea.")]}] * 12)
     jobs = client.fine_tuning.jobs
-    settings: Any = {"n_epochs": 10, "batch_size": 4, "learning_rate_multiplier": 40}
+    settings: Any = {"n_epochs": 20, "batch_size": 4, "learning_rate_multiplier": 200}
     asked: Any = {"type": "supervised", "supervised": {"hyperparameters": settings}}
     job = jobs.create(model=base, training_file=sent, method=asked, suffix="sea", seed=1)
     events = events_until(client, job.id, "succeeded")
