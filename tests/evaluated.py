@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,10 +45,14 @@ class House:
         with self.runtime.database.read() as session:
             self.tokenizer = self.runtime.tokenizers.get(session, "tides")
 
-    def add_model(self, name: str, seed: int = 1) -> Transformer:
+    def add_model(self, name: str, seed: int = 1, *, is_spoilt: bool = False) -> Transformer:
+        """A model by chance; a spoilt one has weights that are no numbers."""
         torch.manual_seed(seed)
         config = ModelConfig(vocab_size=self.tokenizer.vocab_size, **SHAPE)
         network = Transformer(config).eval()
+        if is_spoilt:
+            with torch.no_grad():
+                network.token_embedding.weight.fill_(math.nan)
         self._add(name, network, config)
         return network
 

@@ -68,7 +68,7 @@ def spans(count: int, window: int, stride: int) -> Iterator[Span]:
 def losses(model: Transformer, ids: Sequence[int], span: Span) -> Tensor:
     """Nats of each token that the span scores, (end - first,), float64 on the CPU; a model in evaluation mode."""
     device = next(model.parameters()).device
-    read = torch.tensor(list(ids[span.begin : span.end]), device=device)  # (T + 1,)
+    read = torch.tensor(list(ids[span.begin : span.end]), dtype=torch.int64, device=device)  # (T + 1,)
     scored = span.end - span.first
     hidden = model.hidden(read[None, :-1])[0, -scored:]  # (scored, E)
     targets = read[-scored:]

@@ -30,7 +30,7 @@ class ChatTemplate:
         Raises:
             jinja2.TemplateSyntaxError: it is no template.
         """
-        template_child.environment().compile(source, raw=True)  # written as Python, not run
+        template_child.environment().parse(source)  # and no more: to compile it is to compute what is constant in it
         self.source, self._tokenizer = source, tokenizer
         self._render = template_child.answer if is_ours else template_process.shared().answer
         self._control = frozenset(tokenizer.special_tokens.values())
@@ -130,12 +130,16 @@ def chat_template(source: str | None, tokenizer: Tokenizer, *, is_ours: bool) ->
 
 
 def check_template(source: str, tokenizer: Tokenizer) -> None:
-    """See that `source` is a template.
+    """See that `source` is a template, and one that is soon compiled.
 
     Raises:
         InvalidFile: it is none.
     """
     try:
         ChatTemplate(source, tokenizer)
-    except TemplateError as error:
+    except (TemplateError, RecursionError) as error:
         raise InvalidFile(f"chat_template: it is no template: {error}", param="chat_template") from error
+    told = template_process.shared().answer(source, None)
+    if "text" not in told:
+        why = told.get("refused") or told["failed"]
+        raise InvalidFile(f"chat_template: it cannot be compiled: {why}", param="chat_template")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SPACING = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 PARAM = "response_format"
+ENDLESS = ("NoExtensionBias", "Too many items")
+"""What llguidance says where nothing may follow, or where a text without an end must."""
 
 
 class JsonConstraint:
@@ -68,12 +70,16 @@ def json_constraint(model: LoadedModel, schema: dict[str, Any]) -> JsonConstrain
     trial = matcher.deep_copy()
     if not trial.is_error() and (forced := trial.compute_ff_tokens()):
         trial.consume_token(forced[0])  # what can never be met forces text without an end, which shows here
+    if not trial.is_error():
+        trial.compute_logit_bias()  # or lets nothing follow
     if trial.is_error():
         raise _no_schema(trial.get_error())
     return JsonConstraint(matcher, model.config.vocab_size)
 
 
 def _no_schema(why: str) -> InvalidRequest:
+    if any(sign in why for sign in ENDLESS):
+        why = "no answer of a length that can be written meets it; does it ask for itself again and again?"
     return InvalidRequest(f"{PARAM}: the schema cannot be followed: {_first_line(why)}", param=PARAM)
 
 

@@ -39,7 +39,7 @@ def report(work: Work) -> list[dict[str, Any]]:
     found = evaluate_answers.report(work)
     if work.settings["pairwise"]:
         counts = Counter(each.verdict for each in work.results(0))
-        counts["failed"] = counts.pop(None, 0)
+        counts["failed"] += counts.pop(None, 0)
         first, second = work.models
         told = {name: counts[name] for name in VERDICTS}
         found[0] |= {"against": second, "verdicts": told}

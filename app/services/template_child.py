@@ -1,6 +1,7 @@
 """Renders chat templates. Run as a process of its own for those that came with a model: they are programs of strangers.
 
 A line of JSON in, `{"source", "context"}`; a line out, with `text`, or `refused` and why, or `failed` and the error.
+Without a context a template is only compiled: even that may take for ever, as constants are computed by it.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ _OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeE
 
 
 def environment() -> ImmutableSandboxedEnvironment:
-    """Jinja as Hugging Face's tokenizers set it up; nothing is computed before it is rendered."""
+    """Jinja as Hugging Face's tokenizers set it up. Parsing computes nothing; compiling computes what is constant."""
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, optimized=False)
     made.globals["raise_exception"] = _refuse
     return made
 
 
-def answer(source: str, context: dict[str, Any]) -> dict[str, str]:
-    """The text of a template, or why there is none."""
+def answer(source: str, context: dict[str, Any] | None) -> dict[str, str]:
+    """The text of a template, or why there is none; without a context, no text."""
     try:
-        parts, size = [], 0
-        for part in _compiled(source).generate(**context):
+        parts, size, template = [], 0, _compiled(source)
+        for part in [] if context is None else template.generate(**context):
             size += len(part)
             if size > MOST_CHARACTERS:
                 return {"refused": f"it writes more than {MOST_CHARACTERS:,} characters"}

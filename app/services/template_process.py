@@ -29,7 +29,7 @@ class TemplateProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
-    def answer(self, source: str, context: dict[str, Any]) -> dict[str, str]:
+    def answer(self, source: str, context: dict[str, Any] | None) -> dict[str, str]:
         """As `template_child.answer`; refused, too, where it takes too long or brings its process down."""
         with self._lock:
             try:

@@ -58,7 +58,7 @@ def test_a_template_reaches_nothing_but_its_messages(source):
         ChatTemplate(source, ByteTokenizer()).encode([user("Hi")])
 
 
-def test_what_is_no_template_is_told_when_it_is_compiled():
+def test_what_is_no_template_is_told_when_it_is_read():
     with pytest.raises(TemplateSyntaxError):
         ChatTemplate("{% for %}", ByteTokenizer())
 
@@ -90,8 +90,17 @@ def test_a_message_that_uses_up_the_stand_ins_is_refused():
         CHAT.encode([user("<|im_end|>" + private)])
 
 
-@pytest.mark.parametrize("expression", ["1 / 0", "messages + 1", "messages[0].content.x.y", "range(10 ** 9)"])
+@pytest.mark.parametrize(
+    "expression",
+    ["1 / 0", "messages + 1", "messages[0].content.x.y", "range(10 ** 9)", "'a' * 10 ** 10", "9 ** (9 ** 8)"],
+)
 def test_a_template_that_fails_refuses_the_messages(expression):
     """It comes with a model that somebody imported; what its expressions raise used to be a 500."""
     with pytest.raises(InvalidRequest, match="template"):
         ChatTemplate("{{ " + expression + " }}", ByteTokenizer()).encode([user("Hi")])
+
+
+@pytest.mark.parametrize("source", ["{{ 9**(9**8) }}", "{{ 'a' * 10**10 }}"])
+def test_reading_a_template_computes_nothing(source):
+    """Else a server would stand still, or run out of memory, over a file of some bytes."""
+    ChatTemplate(source, ByteTokenizer())

@@ -50,18 +50,7 @@ def test_windows_of_a_text_with_several_models(house: House) -> None:
 
 
 def test_logits_that_are_no_numbers_are_told_of_their_row(house: House) -> None:
-    network = house.add_model("broken", 5)
-    with torch.no_grad():
-        network.final_norm.weight.fill_(math.nan)
-    folder = house.runtime.storage.model("broken")
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    with house.runtime.database.write() as session:
-        from app.db.tables.model import ModelRow
-
-        session.delete(session.get(ModelRow, "broken"))
-    house._add("broken", network, network.config)
+    house.add_model("broken", 5, is_spoilt=True)
     dataset = house.add_rows([{"text": "The clock is on the wall."}])
     (told,) = house.report(house.done({"kind": "perplexity"}, model="broken", dataset=dataset))
     assert (told["failed"], told["perplexity"]) == (1, None)

@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import threading
 from collections.abc import Iterator, Sequence
-from ctypes import POINTER, Structure, c_float, c_int32, c_void_p
+from ctypes import POINTER, c_int32, c_void_p
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -24,6 +24,7 @@ from app.llm.engine.runner import Chunk, Wanted
 from app.llm.errors import LLMError
 from app.llm.kernels import build
 from app.llm.kernels.adapted import Adapted
+from app.llm.kernels.structures import Layer, Matrix, Network, Norm, Step
 from app.llm.model.adapter import Adapter
 from app.llm.model.embedding import rotary_angles
 from app.llm.model.layers import LayerNorm, RMSNorm
@@ -38,58 +39,6 @@ MOST_LAYERS = 512  # phases of a step are counted in a fixed table
 LARGEST_SCALE = 65504.0 * 15  # of a block's weights; scales are float16
 
 T = TypeVar("T")
-
-
-class _Norm(Structure):
-    _fields_ = [("scale", c_void_p), ("shift", c_void_p)]
-
-
-class _Matrix(Structure):
-    _fields_ = [
-        ("format", c_int32),
-        ("rows", c_int32),
-        ("columns", c_int32),
-        ("reserved", c_int32),
-        ("values", c_void_p),
-        ("scales", c_void_p),
-        ("bias", c_void_p),
-    ]
-
-
-class _Layer(Structure):
-    _fields_ = [
-        ("attention_norm", _Norm),
-        ("qkv", _Matrix),
-        ("out", _Matrix),
-        ("feed_forward_norm", _Norm),
-        ("up", _Matrix),
-        ("down", _Matrix),
-    ]
-
-
-class _Network(Structure):
-    _fields_ = [
-        *((name, c_int32) for name in ("layer_count", "emb_dim", "heads", "kv_heads", "head_dim", "mlp_dim")),
-        *((name, c_int32) for name in ("vocab_size", "is_gated", "format", "is_kv_half")),
-        ("norm_eps", c_float),
-        ("block_count", c_int32),
-        ("layers", POINTER(_Layer)),
-        ("final_norm", _Norm),
-        ("embedding", _Matrix),
-        ("head", _Matrix),
-        *((name, c_void_p) for name in ("positions", "cosines", "sines", "keys", "values")),
-    ]
-
-
-class _Step(Structure):
-    _fields_ = [
-        ("tokens", c_int32),
-        ("rows", c_int32),
-        *((name, c_void_p) for name in ("ids", "positions", "tables", "blocks", "wanted", "logits")),
-        ("adapters", c_void_p),
-        ("most_rank", c_int32),
-        ("reserved", c_int32),
-    ]
 
 
 class Threads:
@@ -179,7 +128,7 @@ class NativeRunner:
         wanted = np.fromiter(_wanted(chunks), np.int32)
         logits = torch.empty(len(wanted), self.config.vocab_size)
         arrays = (array.ctypes.data for array in (ids, positions, tables, blocks, wanted))
-        step = _Step(len(ids), len(wanted), *arrays, logits.data_ptr())
+        step = Step(len(ids), len(wanted), *arrays, logits.data_ptr())
         adapted = [self._adapted_of(chunk.adapter) for chunk in chunks]
         of_tokens = np.repeat(np.array([each.address if each else 0 for each in adapted], np.uintp), counts)
         if of_tokens.any():
@@ -195,13 +144,13 @@ class NativeRunner:
             self._adapted[adapter] = Adapted.of(adapter)
         return self._adapted[adapter]
 
-    def _pack(self, network: Transformer | StoredNetwork, tell: Tell) -> _Network:
+    def _pack(self, network: Transformer | StoredNetwork, tell: Tell) -> Network:
         config = self.config
         table: Dtype = "int8" if self.dtype == "int4" else self.dtype
         # The largest table comes first, while little else is there: it and its packed copy are in memory at once.
         embedding = self._matrix([network.token_embedding.weight], [], table)
         blocks = counted(network.blocks, config.n_layers, "packing layers", tell)
-        layers = (_Layer * config.n_layers)(*map(self._layer, blocks))
+        layers = (Layer * config.n_layers)(*map(self._layer, blocks))
         cosines, sines = self._angles()
         is_half = self.dtype != "float32"
         kv = (
@@ -212,7 +161,7 @@ class NativeRunner:
             * BLOCK_TOKENS
             * (2 if is_half else 4)
         )
-        return _Network(
+        return Network(
             layer_count=config.n_layers,
             emb_dim=config.emb_dim,
             heads=config.n_heads,
@@ -225,7 +174,7 @@ class NativeRunner:
             is_kv_half=is_half,
             norm_eps=config.norm_eps,
             block_count=self.block_count,
-            layers=ctypes.cast(self._keep(layers), POINTER(_Layer)),
+            layers=ctypes.cast(self._keep(layers), POINTER(Layer)),
             final_norm=self._norm(network.final_norm),
             embedding=embedding,
             head=embedding if config.tied else self._matrix([network.output.weight], [], table),
@@ -236,10 +185,10 @@ class NativeRunner:
             values=self._memory(kv),
         )
 
-    def _layer(self, block: Any) -> _Layer:
+    def _layer(self, block: Any) -> Layer:
         attention, feed_forward = block.attention, block.feed_forward
         ups = [feed_forward.gate, feed_forward.up] if self.config.mlp == "swiglu" else [feed_forward.up]
-        return _Layer(
+        return Layer(
             attention_norm=self._norm(block.attention_norm),
             qkv=self._linears(attention.query, attention.key, attention.value),
             out=self._linears(attention.out),
@@ -248,19 +197,19 @@ class NativeRunner:
             down=self._linears(feed_forward.down),
         )
 
-    def _linears(self, *linears: torch.nn.Linear) -> _Matrix:
+    def _linears(self, *linears: torch.nn.Linear) -> Matrix:
         """Several layers that read the same input, as one."""
         biases = [linear.bias for linear in linears if linear.bias is not None]
         return self._matrix([linear.weight for linear in linears], biases, self.dtype)
 
-    def _matrix(self, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: Dtype) -> _Matrix:
+    def _matrix(self, weights: Sequence[Tensor], biases: Sequence[Tensor], dtype: Dtype) -> Matrix:
         parts = [weight.detach().float() for weight in weights]
         whole = (torch.cat(parts) if len(parts) > 1 else parts[0]).contiguous()  # (rows, columns)
         least, most = whole.aminmax()
         largest = torch.maximum(-least, most)
         if dtype in ("int8", "int4") and not largest <= LARGEST_SCALE:  # NaN neither
             raise LLMError(f"weights as large as {largest:g} have no place in {dtype}")
-        matrix = _Matrix(FORMATS[dtype], *whole.shape)
+        matrix = Matrix(FORMATS[dtype], *whole.shape)
         library = self._threads.kernels
         value_bytes = library.inkling_value_bytes(ctypes.byref(matrix))
         scale_bytes = 2 * library.inkling_scale_count(ctypes.byref(matrix))
@@ -271,8 +220,8 @@ class NativeRunner:
         self.weight_bytes += value_bytes + scale_bytes
         return matrix
 
-    def _norm(self, norm: LayerNorm | RMSNorm) -> _Norm:
-        return _Norm(self._floats(norm.scale), self._floats(norm.shift) if isinstance(norm, LayerNorm) else None)
+    def _norm(self, norm: LayerNorm | RMSNorm) -> Norm:
+        return Norm(self._floats(norm.scale), self._floats(norm.shift) if isinstance(norm, LayerNorm) else None)
 
     def _angles(self) -> tuple[int | None, int | None]:
         config = self.config
@@ -314,7 +263,7 @@ def _wanted(chunks: Sequence[Chunk]) -> Iterator[int]:
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     """The library with the types of its functions."""
-    matrix = POINTER(_Matrix)
+    matrix = POINTER(Matrix)
     for name, result, arguments in (
         ("value_bytes", ctypes.c_size_t, (matrix,)),
         ("scale_count", ctypes.c_size_t, (matrix,)),
@@ -322,9 +271,9 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
         ("row", None, (matrix, c_int32, c_void_p)),
         ("threads", c_void_p, (c_int32,)),
         ("threads_end", None, (c_void_p,)),
-        ("runner", c_void_p, (POINTER(_Network), c_void_p)),
+        ("runner", c_void_p, (POINTER(Network), c_void_p)),
         ("runner_end", None, (c_void_p,)),
-        ("run", c_int32, (c_void_p, POINTER(_Step))),
+        ("run", c_int32, (c_void_p, POINTER(Step))),
     ):
         function = getattr(library, f"inkling_{name}")
         function.restype, function.argtypes = result, arguments

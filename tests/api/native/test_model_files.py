@@ -329,6 +329,14 @@ BAD: dict[str, tuple[Callable[[Path], None], int, str, str]] = {
         lambda f: rewrite(f / "tokenizer_config.json", lambda c: c.update(chat_template="{% for %}")),
         422, "chat_template", "no template",
     ),
+    "a template that computes for ever": (
+        lambda f: rewrite(f / "tokenizer_config.json", lambda c: c.update(chat_template="{{ 9**(9**8) }}")),
+        422, "chat_template", "longer than 2 seconds",
+    ),
+    "a template of a filter that is none": (
+        lambda f: rewrite(f / "tokenizer_config.json", lambda c: c.update(chat_template="{{ messages | tides }}")),
+        422, "chat_template", "No filter named 'tides'",
+    ),
     "an index without its files": (
         raw("model.safetensors.index.json", b'{"weight_map": {"a": "gone.safetensors"}}'),
         422, "model.safetensors.index.json", "'gone.safetensors'",
