@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import draining, errors, generating, held, pages, pieces
-from app.api.native import datasets as uploads
+from app.api import draining, errors, generating, held, openai, pages, pieces, uploads
+from app.api.native import datasets as native_datasets
 from app.api.native import model_files, routers
 from app.api.request_log import RequestLog
 from app.config import Settings, get_settings
@@ -81,10 +81,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.places = held.Places()
     errors.install(app)
     body_sizes = {
-        id(uploads.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
+        id(native_datasets.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
+        id(openai.files.router): settings.max_upload_bytes + uploads.FORM_OVERHEAD_BYTES,
         id(model_files.router): settings.max_model_upload_bytes + model_files.FORM_OVERHEAD_BYTES,
     }
-    for router in [*routers, *generating.routers(is_remote=settings.remote_url is not None)]:
+    for router in [*routers, *openai.training_routers, *generating.routers(is_remote=settings.remote_url is not None)]:
         app.include_router(router, max_body_size=body_sizes.get(id(router)), responses=errors.ALWAYS)
     app.include_router(pages.router)
     app.mount("/static/plotly", StaticFiles(packages=[("plotly", "package_data")]), name="plotly")

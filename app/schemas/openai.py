@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,12 +26,14 @@ UNUSED = frozenset(
 class OpenAIIn(In):
     """A body as OpenAI's clients send it: null is the same as left out."""
 
+    unused: ClassVar[frozenset[str]] = UNUSED
+
     @model_validator(mode="before")
     @classmethod
     def _known_fields_alone(cls, body: Any) -> Any:
         if not isinstance(body, dict):
             return body
-        return {name: value for name, value in body.items() if value is not None and name not in UNUSED}
+        return {name: value for name, value in body.items() if value is not None and name not in cls.unused}
 
 
 def _prompts(value: object) -> list[str | list[int]]:

@@ -17,7 +17,7 @@ from app.db.base import new_id
 from app.db.session import after_commit, on_failure
 from app.db.tables import dataset as rows
 from app.db.tables import job as jobs
-from app.db.tables.dataset import DatasetRow
+from app.db.tables.dataset import NEWEST_FIRST, DatasetRow, Order
 from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidRequest
 from app.llm.data.rows import Row, read_rows
 from app.services.receiving import Received, Said, receive
@@ -32,16 +32,22 @@ BUILT_IN = ("better-answers.jsonl", "ferry-messages.csv", "small-tasks.jsonl", "
 The last one is the first in lists."""
 
 
-def register(session: Session, storage: Storage, received: Received, name: str) -> DatasetRow:
+def register(
+    session: Session, storage: Storage, received: Received, name: str, purpose: str = "fine-tune"
+) -> DatasetRow:
     """Make a received file a dataset: its file takes its place, then its row is written."""
     dataset_id = new_id("ds")
     row = _row(dataset_id, name, "upload", received)
-    place = storage.dataset(dataset_id)
-    on_failure(session, lambda: received.path.unlink(missing_ok=True))
+    row.purpose = purpose
+    place, original = storage.dataset(dataset_id), storage.original(dataset_id)
+    on_failure(session, received.remove)
     on_failure(session, lambda: place.unlink(missing_ok=True))
+    on_failure(session, lambda: original.unlink(missing_ok=True))
     session.add(row)
     session.flush()
     _put(received.path, place)
+    if received.original is not None:
+        _put(received.original, original)
     return row
 
 
@@ -73,14 +79,14 @@ def read(session: Session, dataset_id: str, param: str | None = None) -> Dataset
     return row
 
 
-def page(session: Session, after: str | None, limit: int) -> tuple[list[DatasetRow], bool]:
-    """Up to `limit` datasets, newest first, those behind the one with the id `after`, and whether more follow.
+def page(session: Session, after: str | None, limit: int, order: Order = NEWEST_FIRST) -> tuple[list[DatasetRow], bool]:
+    """Up to `limit` datasets, those behind the one with the id `after`, and whether more follow.
 
     Raises:
         DatasetNotFound: `after` names none.
     """
     last = None if after is None else read(session, after, param="after")
-    found = rows.newest_first(session, last, limit + 1)
+    found = rows.in_order(session, last, limit + 1, order)
     return found[:limit], len(found) > limit
 
 
@@ -114,6 +120,23 @@ def kept_bytes(storage: Storage, row: DatasetRow) -> int:
     """
     with opened(storage, row) as file:
         return os.fstat(file.fileno()).st_size
+
+
+def as_sent(storage: Storage, row: DatasetRow) -> Path:
+    """Where the very bytes lie that a dataset was uploaded with.
+
+    Raises:
+        DataMissing: the file is gone, or only its rows were kept.
+    """
+    if row.source == "builtin":
+        place = SAMPLES / row.name
+    else:
+        is_as_sent = row.format == "txt" and row.compression is None
+        place = storage.dataset(row.id) if is_as_sent else storage.original(row.id)
+    if not place.exists():
+        told = f"the file of {row.id} is not there as it was sent; what is kept of it is at /datasets/{row.id}/preview"
+        raise DataMissing(told)
+    return place
 
 
 def column_names(row: DatasetRow) -> list[str]:
@@ -161,8 +184,9 @@ def delete(session: Session, storage: Storage, dataset_id: str) -> None:
         if row.id in {entry["dataset"] for entry in job.datasets} | {job.validation.get("dataset")}:
             raise Conflict(f"{row.id} is needed by job {job.id}, which is {job.status}")
     session.delete(row)
-    file, tokens = storage.dataset(row.id), storage.tokens(row.id)
+    file, original, tokens = storage.dataset(row.id), storage.original(row.id), storage.tokens(row.id)
     after_commit(session, lambda: file.unlink(missing_ok=True))
+    after_commit(session, lambda: original.unlink(missing_ok=True))
     after_commit(session, lambda: shutil.rmtree(tokens, ignore_errors=True))
 
 
@@ -182,6 +206,7 @@ def _row(dataset_id: str, name: str, source: str, received: Received) -> Dataset
         compression=received.compression,
         source=source,
         size_bytes=received.size_bytes,
+        original_bytes=received.original_bytes,
         characters=received.characters,
         rows=received.rows,
         columns=received.columns,

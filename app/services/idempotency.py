@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
@@ -23,8 +25,11 @@ class Key:
     request_sha256: str
 
 
-def read(text: str, body: BaseModel) -> Key:
+def read(text: str, body: BaseModel, beside: Mapping[str, Any] | None = None) -> Key:
     """The key, with what it stands for: the fields as they were given, in whatever order and spacing.
+
+    Args:
+        beside: what else was asked for; None: nothing.
 
     Raises:
         InvalidRequest: it is empty, too long, or has a character that is not printable ASCII.
@@ -32,7 +37,8 @@ def read(text: str, body: BaseModel) -> Key:
     if not (0 < len(text) <= MAX_CHARACTERS and all(" " <= character <= "~" for character in text)):
         told = f"1 to {MAX_CHARACTERS} printable ASCII characters are expected"
         raise InvalidRequest(f"{HEADER}: {told}", param=HEADER)
-    asked = json.dumps(body.model_dump(mode="json", exclude_unset=True), sort_keys=True)
+    given = body.model_dump(mode="json", exclude_unset=True)
+    asked = json.dumps([given, beside] if beside else given, sort_keys=True)
     return Key(text, hashlib.sha256(asked.encode()).hexdigest())
 
 

@@ -260,7 +260,7 @@ def counted(
     learnt, measured, tested = (sum(part[place] for part in parts) for place in range(3))
     for param, share, size in (("validation", rows.fraction, measured), ("test", rows.test, tested)):
         if share and not size:
-            told = f"of {sum(all_sizes)} examples none is left for it; give more of each kind, or 0 here"
+            told = f"of {sum(all_sizes)} examples none is left for it; give more of each kind, or keep none back"
             raise InvalidRequest(f"{param}: {told}", param=param)
     if rows.held_out is not None:
         measured = rows.held_out.rows or 0

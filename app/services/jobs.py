@@ -17,7 +17,7 @@ from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
 from app.db.tables.job import EVERY, JobRow, Wanted
 from app.db.tables.metric import MetricRow
-from app.errors import JobNotFound, ModelNotFound, NameTaken
+from app.errors import CheckpointNotFound, JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import (
@@ -36,7 +36,7 @@ from app.services.idempotency import Key
 from app.services.job_checks import Plan
 from app.services.progress import add_status
 from app.services.runtime import Runtime
-from app.services.storage import NAME, check_name
+from app.services.storage import MAX_NAME_CHARACTERS, NAME, check_name
 from app.services.thinning import thinned
 from app.services.tokenizer_making import Made
 
@@ -53,7 +53,22 @@ class Created:
     is_new: bool  # False: an earlier request of the same key made it
 
 
-def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None) -> Created:
+@dataclass(frozen=True)
+class Beside:
+    """What a client says of a job beside what is to be done."""
+
+    suffix: str | None = None  # of the name that is made up
+    metadata: dict[str, str] | None = None  # kept for the client
+
+    @property
+    def given(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+NOTHING = Beside()
+
+
+def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None, beside: Beside = NOTHING) -> Created:
     """Record a job that is queued, or whose large texts are read first; the workers hear of it once it is committed.
 
     Args:
@@ -63,14 +78,14 @@ def create(runtime: Runtime, body: JobCreate, idempotency_key: str | None = None
         IdempotencyKeyReused: the key came with another body.
         AppError: what is wrong with it, before anything is written.
     """
-    key = None if idempotency_key is None else idempotency.read(idempotency_key, body)
+    key = None if idempotency_key is None else idempotency.read(idempotency_key, body, beside.given)
     if key is None:
-        return Created(_create(runtime, body, None), is_new=True)
+        return Created(_create(runtime, body, None, beside), is_new=True)
     earlier = _earlier(runtime, key)
     if earlier is not None:  # first of all: the name it asks for is that job's by now
         return Created(earlier, is_new=False)
     try:
-        return Created(_create(runtime, body, key), is_new=True)
+        return Created(_create(runtime, body, key, beside), is_new=True)
     except NameTaken:
         earlier = _earlier(runtime, key)  # the same request, sent twice at once: this one came second
         if earlier is None:
@@ -83,12 +98,15 @@ def _earlier(runtime: Runtime, key: Key) -> JobRow | None:
         return idempotency.earlier(session, key)
 
 
-def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
+def _create(runtime: Runtime, body: JobCreate, key: Key | None, beside: Beside) -> JobRow:
     job_id = new_id("job")
     if body.webhook is not None:
         webhooks.check(runtime.settings, body.webhook)
-    wanted = _evaluation if body.recipe == evaluation_checks.RECIPE else _training
-    row, hold = wanted(runtime, body, job_id)
+    if body.recipe == evaluation_checks.RECIPE:
+        row, hold = _evaluation(runtime, body, job_id)
+    else:
+        row, hold = _training(runtime, body, job_id, beside.suffix)
+    row.client_metadata = beside.metadata
     if key is not None:
         row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
     try:
@@ -107,11 +125,12 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None) -> JobRow:
     return row
 
 
-def _training(runtime: Runtime, body: JobCreate, job_id: str) -> tuple[JobRow, Hold]:
+def _training(runtime: Runtime, body: JobCreate, job_id: str, suffix: str | None) -> tuple[JobRow, Hold]:
     body = train_presets.filled(body)
     with runtime.database.read() as session:
         plan = job_checks.plan(session, runtime, body)
-        name = _free_name(session, runtime, plan, body, job_id)
+        name = _name(plan, body, job_id, suffix)
+        check_free(session, runtime, name)
     plan = job_checks.with_tokenizer(runtime.storage, plan)
     plan = job_checks.with_data(runtime.storage, plan)  # reads and encodes: no transaction waits for it
     job_fit.check(runtime, plan, body.device)
@@ -133,7 +152,8 @@ def read(session: Session, job_id: str, param: str | None = None) -> JobRow:
     """
     row = rows.get(session, job_id) if NAME.fullmatch(job_id) else None
     if row is None:
-        raise JobNotFound(f"there is no job {job_id[:200]!r}; GET /jobs lists them", param=param)
+        told = f"{param}: " if param else ""
+        raise JobNotFound(f"{told}there is no job {job_id[:200]!r}; GET /jobs lists them", param=param)
     return row
 
 
@@ -168,6 +188,16 @@ def curve(session: Session, job_id: str, after_step: int, points: int) -> list[M
     return metric.of_steps(session, job_id, [point.step for point in chosen])
 
 
+def newest_events(session: Session, job_id: str, before_id: int | None, limit: int) -> tuple[list[EventRow], bool]:
+    """Up to `limit` events before the one with `before_id` (None: the last ones), newest first; whether more follow.
+
+    Raises:
+        JobNotFound: there is no such job.
+    """
+    found = event.newest_of_job(session, read(session, job_id).id, before_id, limit + 1)
+    return found[:limit], len(found) > limit
+
+
 def events(
     session: Session, job_id: str, after_id: int, limit: int, types: Sequence[str] = ()
 ) -> tuple[list[EventRow], bool]:
@@ -187,6 +217,28 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
         JobNotFound: there is no such job.
     """
     return checkpoint.of_job(session, read(session, job_id).id)
+
+
+def checkpoint_page(session: Session, job_id: str, after: str | None, limit: int) -> tuple[list[CheckpointRow], bool]:
+    """Up to `limit` of `checkpoints`, those behind the one with the id `after`, and whether more follow.
+
+    Raises:
+        JobNotFound: there is no such job.
+        CheckpointNotFound: `after` names none of it.
+    """
+    found = checkpoints(session, job_id)
+    if after is not None:
+        place = next((place for place, row in enumerate(found) if row.id == after), None)
+        if place is None:
+            told = f"after: {job_id} has no checkpoint {after[:200]!r} any more"
+            raise CheckpointNotFound(told, param="after")
+        found = found[place + 1 :]
+    return found[:limit], len(found) > limit
+
+
+def last_metrics(session: Session, found: Sequence[JobRow]) -> dict[str, MetricRow]:
+    """By the id of each of these jobs that has measured a step, what it measured last."""
+    return metric.last_of_jobs(session, [row.id for row in found])
 
 
 def kept_bytes(session: Session, found: Sequence[JobRow]) -> dict[str, int]:
@@ -213,16 +265,17 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
         job_needs.hold_tokenizer(session, name)
 
 
-def _free_name(session: Session, runtime: Runtime, plan: Plan, body: JobCreate, job_id: str) -> str:
+def _name(plan: Plan, body: JobCreate, job_id: str, suffix: str | None) -> str:
     """The name asked for, or the one made up of what it starts from and the end of the job's id."""
     if plan.asked.train.lora is not None and body.recipe in adapting.RECIPES:
-        name = adapting.name_of(plan.asked.model["name"], body.name, job_id)
-    elif body.name is None:
-        return f"{plan.asked.called}-{job_id[-6:]}"
-    else:
-        name = check_name(body.name)
-    check_free(session, runtime, name)
-    return name
+        return adapting.name_of(plan.asked.model["name"], body.name, job_id)
+    return _made_up(plan.asked.called, suffix, job_id) if body.name is None else check_name(body.name)
+
+
+def _made_up(called: str, suffix: str | None, job_id: str) -> str:
+    """A name of at most 96 characters that no other job has: what it starts from, the suffix, the end of its id."""
+    end = f"-{suffix}-{job_id[-6:]}" if suffix else f"-{job_id[-6:]}"
+    return called[: MAX_NAME_CHARACTERS - len(end)] + end
 
 
 def check_free(session: Session, runtime: Runtime, name: str) -> None:

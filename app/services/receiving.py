@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -37,6 +38,7 @@ ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 """Of file names, without one for how it is compressed; all others are texts."""
+COPIED_BYTES = 1 << 20
 KEPT_ERRORS = 100
 MAX_BAD_ROWS = 100_000
 """From so many on, a file with more of them than of good ones is most likely of another format."""
@@ -67,6 +69,14 @@ class Received:
     kind: Literal["text"] | Kind = "text"
     rows: int | None = None
     columns: list[dict[str, Any]] = field(default_factory=list)
+    original: Path | None = None  # in scratch, too: the file as it was sent, where `path` has another form of it
+    original_bytes: int | None = None
+
+    def remove(self) -> None:
+        """Leave nothing of it in scratch."""
+        self.path.unlink(missing_ok=True)
+        if self.original is not None:
+            self.original.unlink(missing_ok=True)
 
 
 def receive(storage: Storage, source: BinaryIO, max_bytes: int, said: Said | None = None) -> Received:
@@ -94,6 +104,27 @@ def receive(storage: Storage, source: BinaryIO, max_bytes: int, said: Said | Non
         file.flush()
         os.fsync(file.fileno())
     return received
+
+
+def with_original(storage: Storage, source: BinaryIO, received: Received) -> Received:
+    """The same, with a copy of what was sent where that cannot be had from what is kept: of rows, and of archives.
+
+    Raises:
+        NoDiskSpace: the disk is full; nothing is left of either.
+    """
+    if received.format == "txt" and received.compression is None:
+        return received
+    try:
+        with _aside(storage) as path, path.open("xb") as file:
+            source.seek(0)
+            shutil.copyfileobj(source, file, COPIED_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+            size_bytes = file.tell()
+    except BaseException:
+        received.remove()
+        raise
+    return replace(received, original=path, original_bytes=size_bytes)
 
 
 def _format_of(said: Said, head: bytes) -> Format:

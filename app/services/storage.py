@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.errors import InvalidRequest
 
+MAX_NAME_CHARACTERS = 96
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 MODEL_NAME = re.compile(rf"{NAME.pattern}(:{NAME.pattern})?")
@@ -46,7 +47,7 @@ class Storage:
 
     def prepare(self) -> None:
         """Make the folders, readable by their owner alone."""
-        for folder in ("datasets", "tokens", "tokenizers", "models", "jobs", "queue", "scratch", "spool"):
+        for folder in ("datasets", "originals", "tokens", "tokenizers", "models", "jobs", "queue", "scratch", "spool"):
             (self.data_dir / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.import_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -57,6 +58,10 @@ class Storage:
 
     def dataset(self, dataset_id: str) -> Path:
         return self.data_dir / "datasets" / check_name(dataset_id)
+
+    def original(self, dataset_id: str) -> Path:
+        """A dataset's file as it was sent, where what is kept of it has another form."""
+        return self.data_dir / "originals" / check_name(dataset_id)
 
     def tokenizer(self, name: str) -> Path:
         return self.data_dir / "tokenizers" / f"{check_name(name)}.json"

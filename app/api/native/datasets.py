@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, cast
+from typing import Annotated
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Depends, Form, Query, Request, Response, UploadFile
+from anyio import to_thread
+from fastapi import APIRouter, Form, Query, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.deps import ReadSession, RuntimeDep, WriteSession
 from app.api.errors import refusals
 from app.api.pieces import LongWorkDep, answer
+from app.api.uploads import MAX_FIELD_BYTES, MAX_FIELDS, ReceivingDep
 from app.db.tables.dataset import DatasetRow
 from app.errors import (
     Conflict,
@@ -40,19 +41,13 @@ from app.schemas.dataset import (
 )
 from app.schemas.dataset_report import DatasetReportOut, ReportQuery
 from app.schemas.windows import WindowsOut, written
-from app.services import dataset_preview, dataset_report, datasets, first_batches
-from app.services.receiving import Said, receive
-from app.services.runtime import Runtime
+from app.services import dataset_preview, dataset_report, datasets, first_batches, uploads
+from app.services.receiving import Said
+from app.services.uploads import Meant
 
 SHOWN_ERRORS = 10  # of each dataset of a list
-RECEIVED_AT_ONCE = 2  # each takes a thread, a Parquet file a process too, for as long as it is read
-FORM_OVERHEAD_BYTES = 64 * 1024  # boundaries, headers and the short fields of an upload
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
-
-
-async def get_receiving(request: Request) -> CapacityLimiter:
-    return cast(CapacityLimiter, request.app.state.receiving)
 
 
 class DatasetForm(BaseModel):
@@ -70,16 +65,17 @@ class DatasetForm(BaseModel):
     "",
     status_code=201,
     responses=refusals(TooLarge, UnsupportedFormat, InvalidFile, NoDiskSpace),
-    form_limits={"max_files": 1, "max_fields": 4, "max_part_size": 4096},
+    form_limits={"max_files": 1, "max_fields": MAX_FIELDS, "max_part_size": MAX_FIELD_BYTES},
 )
 async def create_dataset(
     form: Annotated[DatasetForm, Form(media_type="multipart/form-data")],
     runtime: RuntimeDep,
     response: Response,
-    receiving: Annotated[CapacityLimiter, Depends(get_receiving)],
+    receiving: ReceivingDep,
 ) -> DatasetOut:
     """Upload a text (UTF-8), or rows as JSONL, CSV or Parquet; compressed with gzip or zstd, or not."""
-    row = await to_thread.run_sync(_received_as, runtime, form, limiter=receiving)
+    said = Said(form.file.filename, form.format, form.kind)
+    row = await to_thread.run_sync(uploads.accept, runtime, form.file.file, said, Meant(form.name), limiter=receiving)
     response.headers["Location"] = f"/datasets/{row.id}"
     return _out(row)
 
@@ -147,14 +143,6 @@ def delete_dataset(dataset_id: str, session: WriteSession, runtime: RuntimeDep) 
     """Delete a dataset that no unfinished job needs. Models made from it stay."""
     datasets.delete(session, runtime.storage, dataset_id)
     return DeletedOut(id=dataset_id)
-
-
-def _received_as(runtime: Runtime, form: DatasetForm) -> DatasetRow:
-    said = Said(form.file.filename, form.format, form.kind)
-    received = receive(runtime.storage, form.file.file, runtime.settings.max_upload_bytes, said)
-    with runtime.database.write() as session:
-        name = datasets.display_name(form.name, form.file.filename)
-        return datasets.register(session, runtime.storage, received, name)
 
 
 def _out(row: DatasetRow) -> DatasetOut:

@@ -70,7 +70,7 @@ def create_job(
 @router.get("", responses=refusals(JobNotFound))
 def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession, runtime: RuntimeDep) -> Page[JobOut]:
     """All jobs, or those of a status, recipe or model, newest first."""
-    wanted = Wanted(tuple(query.status), query.recipe, query.model)
+    wanted = Wanted(tuple(query.status), () if query.recipe is None else (query.recipe,), query.model)
     found, has_more = jobs.page(session, query.after, query.limit, wanted)
     lacking = presence.waiting_for(session, found, runtime.settings.lease_s)
     return Page(data=jobs_out(session, found, lacking), has_more=has_more)

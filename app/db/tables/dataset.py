@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, select, tuple_
@@ -19,7 +20,9 @@ class DatasetRow(Base):
     format: Mapped[str]  # txt | jsonl | csv | parquet, as sent
     compression: Mapped[str | None]  # as sent: gzip | zstd
     source: Mapped[str]  # upload | builtin
+    purpose: Mapped[str] = mapped_column(default="fine-tune", server_default="fine-tune")  # see schemas/openai_files
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    original_bytes: Mapped[int | None] = mapped_column(BigInteger)  # as sent, where that is kept beside the rows
     characters: Mapped[int] = mapped_column(BigInteger)  # of all texts in it
     rows: Mapped[int | None] = mapped_column(BigInteger)  # None: a text
     columns: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
@@ -37,9 +40,26 @@ def lock(session: Session, dataset_id: str) -> DatasetRow | None:
     return session.scalar(select(DatasetRow).where(DatasetRow.id == dataset_id).with_for_update())
 
 
-def newest_first(session: Session, last: DatasetRow | None, limit: int) -> list[DatasetRow]:
-    """Rows older than `last`; None: from the newest on."""
-    query = select(DatasetRow).order_by(DatasetRow.created_at.desc(), DatasetRow.id.desc()).limit(limit)
+@dataclass(frozen=True)
+class Order:
+    """Which datasets a list is to show, and which first; nothing said: all, the newest first."""
+
+    purpose: str | None = None
+    oldest_first: bool = False
+
+
+NEWEST_FIRST = Order()
+
+
+def in_order(session: Session, last: DatasetRow | None, limit: int, order: Order = NEWEST_FIRST) -> list[DatasetRow]:
+    """Rows behind `last`; None: from the first on."""
+    place = tuple_(DatasetRow.created_at, DatasetRow.id)
+    columns = (DatasetRow.created_at, DatasetRow.id)
+    query = select(DatasetRow).limit(limit)
+    query = query.order_by(*columns) if order.oldest_first else query.order_by(*(each.desc() for each in columns))
     if last is not None:
-        query = query.where(tuple_(DatasetRow.created_at, DatasetRow.id) < (last.created_at, last.id))
+        before = (last.created_at, last.id)
+        query = query.where(place > before if order.oldest_first else place < before)
+    if order.purpose is not None:
+        query = query.where(DatasetRow.purpose == order.purpose)
     return list(session.scalars(query))

@@ -33,6 +33,14 @@ def add(session: Session, job_id: str, type: str, message: str, *, level: str = 
                          level=level, data=data))  # fmt: skip
 
 
+def newest_of_job(session: Session, job_id: str, before_id: int | None, limit: int) -> list[EventRow]:
+    """Rows with an id below `before_id` (None: any), newest first."""
+    query = select(EventRow).where(EventRow.job_id == job_id)
+    if before_id is not None:
+        query = query.where(EventRow.id < before_id)
+    return list(session.scalars(query.order_by(EventRow.id.desc()).limit(limit)))
+
+
 def of_job(session: Session, job_id: str, after_id: int, limit: int, types: Sequence[str] = ()) -> list[EventRow]:
     """Rows with an id above `after_id`, of these types (none named: of all), oldest first."""
     query = select(EventRow).where(EventRow.job_id == job_id, EventRow.id > after_id)

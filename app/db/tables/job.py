@@ -94,6 +94,7 @@ class JobRow(Base):
     webhook_url: Mapped[str | None]  # told when it ends
     webhook_secret: Mapped[str | None]  # never shown
     request_sha256: Mapped[str | None]  # of that request's body; None where no key came with it
+    client_metadata: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # what a client notes for itself
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
@@ -127,7 +128,7 @@ class Wanted:
     """Which jobs a list is to show; nothing said: all."""
 
     status: tuple[str, ...] = ()
-    recipe: str | None = None
+    recipes: tuple[str, ...] = ()
     model: str | None = None  # that the job makes, or goes on from
 
 
@@ -141,8 +142,8 @@ def newest_first(session: Session, after_id: str | None, limit: int, wanted: Wan
         query = query.where(JobRow.id < after_id)
     if wanted.status:
         query = query.where(JobRow.status.in_(wanted.status))
-    if wanted.recipe is not None:
-        query = query.where(JobRow.recipe == wanted.recipe)
+    if wanted.recipes:
+        query = query.where(JobRow.recipe.in_(wanted.recipes))
     if wanted.model is not None:
         goes_on_from = JobRow.model["name"].as_string()
         query = query.where(or_(JobRow.name == wanted.model, goes_on_from == wanted.model))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, delete, select
+from sqlalchemy import BigInteger, ForeignKey, Index, delete, func, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
@@ -51,6 +52,13 @@ def of_job(session: Session, job_id: str, after_step: int, limit: int) -> list[M
     """Rows of steps above `after_step`, in the order of steps."""
     query = select(MetricRow).where(MetricRow.job_id == job_id, MetricRow.step > after_step)
     return list(session.scalars(query.order_by(MetricRow.step).limit(limit)))
+
+
+def last_of_jobs(session: Session, job_ids: Sequence[str]) -> dict[str, MetricRow]:
+    """By the id of each of these jobs that has measured a step, the row of its last one."""
+    last = select(MetricRow.job_id, func.max(MetricRow.step)).where(MetricRow.job_id.in_(job_ids))
+    query = select(MetricRow).where(tuple_(MetricRow.job_id, MetricRow.step).in_(last.group_by(MetricRow.job_id)))
+    return {row.job_id: row for row in session.scalars(query)}
 
 
 @dataclass(frozen=True)

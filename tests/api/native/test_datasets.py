@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.native import datasets as routes
+from app.api.uploads import RECEIVED_AT_ONCE
 from app.config import Settings
 from app.db.tables import job
 from app.main import create_app
-from app.services import dataset_preview, datasets
+from app.services import dataset_preview, datasets, uploads
 from tests.jobs_made import a_job
 
 LIMIT = 300_000
@@ -347,7 +347,7 @@ def test_the_first_batches_of_a_job(client):
 
 def test_few_uploads_are_read_at_once(client, monkeypatch: pytest.MonkeyPatch):
     at_once, most, entered = 0, 0, threading.Lock()
-    receive = routes.receive
+    receive = uploads.receive
 
     def watched(*args):
         nonlocal at_once, most
@@ -361,10 +361,10 @@ def test_few_uploads_are_read_at_once(client, monkeypatch: pytest.MonkeyPatch):
             with entered:
                 at_once -= 1
 
-    monkeypatch.setattr(routes, "receive", watched)
+    monkeypatch.setattr(uploads, "receive", watched)
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda n: upload(client, b"text %d" % n).status_code, range(6)))
-    assert (found, most) == ([201] * 6, routes.RECEIVED_AT_ONCE)
+    assert (found, most) == ([201] * 6, RECEIVED_AT_ONCE)
 
 
 def test_others_write_while_a_preview_reads_its_file(client, monkeypatch: pytest.MonkeyPatch):

@@ -65,6 +65,7 @@ def test_a_job_is_queued_with_all_that_it_will_do(client):
         "test": None,
         "columns": {},
         "train": TrainConfig(max_steps=200, learning_rate=0.003).__dict__,
+        "evaluate": None,
         "device": "auto",
         "devices": 1,
         "priority": 0,

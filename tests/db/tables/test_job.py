@@ -282,7 +282,7 @@ def test_a_list_is_narrowed_by_the_model_that_a_job_makes_or_goes_on_from(any_da
     queued(any_database)
     with any_database.read() as session:
         assert [row.id for row in job.newest_first(session, None, 9, Wanted(model="tide"))] == [on, made]
-        only = Wanted(status=("paused", "failed"), recipe="pretrain", model="tide")
+        only = Wanted(status=("paused", "failed"), recipes=("pretrain",), model="tide")
         assert [row.id for row in job.newest_first(session, None, 9, only)] == [on]
 
 
