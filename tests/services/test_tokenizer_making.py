@@ -12,6 +12,7 @@ from app.errors import Conflict, InvalidRequest, NameTaken, QueueFull, Tokenizer
 from app.schemas.job import JobCreate
 from app.schemas.tokenizer import TokenizerCreate
 from app.services import jobs, tokenizer_making
+from app.services.job_checks import Plan
 from app.services.runtime import Runtime
 from app.services.storage import Storage
 from app.services.tokenizer_making import check, delete, make, make_bpe, register
@@ -87,11 +88,12 @@ def test_a_job_whose_tokenizer_goes_meanwhile_is_refused(settings: Settings, dat
         a_dataset(session, "ds_1", size_bytes=len(TEXT), characters=len(TEXT))
     create(database, runtime.storage)
 
-    def erase(*_: object) -> None:
+    def erased(_storage: Storage, plan: Plan) -> Plan:
         with database.write() as session:
             delete(session, runtime.storage, "tide")
+        return plan
 
-    monkeypatch.setattr(jobs.job_checks, "check_texts", erase)
+    monkeypatch.setattr(jobs.job_checks, "with_data", erased)
     body = JobCreate.model_validate({"recipe": "pretrain", "dataset": "ds_1", "model": {}, "tokenizer": "tide"})
     with pytest.raises(TokenizerNotFound) as caught:
         jobs.create(runtime, body)

@@ -231,7 +231,7 @@ REFUSED = [
     ({"validation": 1}, 422, "invalid_value", "validation"),
     ({"validation": -0.1}, 422, "invalid_value", "validation"),
     ({"validation": True}, 422, "invalid_value", "validation"),
-    ({"recipe": "dpo"}, 422, "invalid_value", "recipe"),
+    ({"recipe": "dpo"}, 422, "missing_field", "model"),
     ({"model": "nope"}, 404, "model_not_found", "model"),
     ({"model": "job_1@7"}, 404, "checkpoint_not_found", "model"),
     ({"model": "smollm2-135m-instruct", "tokenizer": None}, 424, "data_missing", "model"),

@@ -207,7 +207,7 @@ class AsCausalModel(torch.nn.Module):
 
 @pytest.mark.parametrize("beta", [0.1, 0.5])
 def test_loss_and_rewards_are_trls(beta):
-    """By trl's own code on our networks; it is no dependency, so that this runs where somebody has it."""
+    """By trl's own code on our networks; it comes with the extra `parity`."""
     trainer = pytest.importorskip("trl.trainer.dpo_trainer", reason="needs trl").DPOTrainer
     rows = pairs(4)
     policy, reference = networks(torch.float64)
