@@ -18,10 +18,13 @@ from app.errors import InvalidRequest
 from app.llm.data.corpus import end_of_text, read_ids, write_ids, write_texts
 from app.llm.progress import Progress, Tell, silent
 from app.llm.tokenizer.base import Tokenizer
+from app.services import datasets
 from app.services.dataset_texts import Source
 from app.services.storage import Storage
 
 Ids = npt.NDArray[Any]
+
+LONGEST_WORD = 1000  # characters in which a white space is looked for
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,24 @@ class Encoder:
 def split_point(characters: int, fraction: float) -> int:
     """Where the validation part of a text begins: chapter 5 splits characters, before any encoding."""
     return int((1.0 - fraction) * characters)
+
+
+def kept_back_from(storage: Storage, source: Source, fraction: float, tokenizer: Tokenizer) -> int | None:
+    """Where the part to measure on begins; None where none is kept back.
+
+    Chapter 5 splits characters, before any encoding. A word tokenizer may know no half of a word: for it the part
+    begins at the next white space.
+
+    Raises:
+        DataMissing: the file is gone.
+    """
+    if not fraction:
+        return None
+    at = split_point(source.size, fraction)
+    if source.column is not None or tokenizer.kind != "word":
+        return at
+    text = datasets.characters(storage, source.dataset, at, LONGEST_WORD)
+    return at + next((place for place, character in enumerate(text) if character.isspace()), 0)
 
 
 def ids_of(

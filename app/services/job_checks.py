@@ -31,7 +31,7 @@ from app.services import (
     train_presets,
     word2vec_checks,
 )
-from app.services.corpus import end_id, split_point
+from app.services.corpus import end_id, kept_back_from
 from app.services.dataset_texts import Source, source_of
 from app.services.job_rows import Counted, JobRows, Reading, RowRecipe
 from app.services.recipe import Asked, check_batch, refuse_others, train_config, window_length
@@ -161,7 +161,7 @@ def with_data(storage: Storage, plan: Plan) -> Plan:
     if plan.rows is not None:
         return _with_rows(storage, plan, plan.rows)
     for share in plan.shares:
-        cut = split_point(share.source.size, plan.fraction) if plan.fraction else None
+        cut = kept_back_from(storage, share.source, plan.fraction, plan.tokenizer)
         _check_part(storage, plan, share.source, (0, cut), "dataset")
         if cut is not None:
             _check_part(storage, plan, share.source, (cut, None), "validation")

@@ -15,7 +15,7 @@ from app.llm.errors import DatasetTooShort
 from app.llm.tokenizer.base import Tokenizer
 from app.services import batch_rows
 from app.services.batch_rows import Row
-from app.services.corpus import Encoder, ids_of, split_point
+from app.services.corpus import Encoder, ids_of, kept_back_from
 from app.services.dataset_texts import Source
 from app.services.runtime import Runtime
 
@@ -62,7 +62,7 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
     fraction = job.validation.get("fraction") or 0.0
     rows = [_source(runtime, entry, "dataset") for entry in job.datasets]
     weights = [float(entry["weight"]) for entry in job.datasets]
-    ends = [split_point(row.size, fraction) if fraction else None for row in rows]
+    ends = [kept_back_from(runtime.storage, row, fraction, encoder.tokenizer) for row in rows]
     learnt = [windows(row, 0, end, cut.stride, "dataset") for row, end in zip(rows, ends, strict=True)]
     held_out: Mixture | None = None
     measured = cut.measured_stride

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from app.llm.train.config import LoopConfig, TrainConfig
 from app.services import tokens
-from app.services.corpus import Encoder, known_count, split_point
+from app.services.corpus import Encoder, kept_back_from, known_count
 from app.services.dataset_texts import Source
 from app.services.job_checks import LOOKED_AT_CHARACTERS, Plan
 from app.services.job_rows import Counted
@@ -87,7 +87,7 @@ def _counts(runtime: Runtime, plan: Plan, encoder: Encoder) -> tuple[list[int], 
     """Tokens of each text to learn from, of each to measure on, and whether all are exact."""
     learnt, measured = [], []
     for share in plan.shares:
-        cut = split_point(share.source.size, plan.fraction) if plan.fraction else None
+        cut = kept_back_from(runtime.storage, share.source, plan.fraction, encoder.tokenizer)
         learnt.append(_count(runtime, encoder, share.source, (0, cut)))
         if cut is not None:
             measured.append(_count(runtime, encoder, share.source, (cut, None)))

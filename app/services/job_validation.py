@@ -19,7 +19,7 @@ from app.errors import AppError, NoDiskSpace, UnknownWord
 from app.llm.errors import UnknownToken, UntokenizableText
 from app.schemas.dataset_report import ReportQuery
 from app.services import dataset_report, datasets, networks
-from app.services.corpus import Encoder, ids_of, known_count, split_point
+from app.services.corpus import Encoder, ids_of, kept_back_from, known_count
 from app.services.dataset_texts import Source
 from app.services.job_checks import FROM_BYTES, ROW_RECIPES, Plan
 from app.services.job_rows import JobRows, Reading
@@ -45,7 +45,7 @@ def status_of(runtime: Runtime, plan: Plan) -> str:
         encoder = Encoder.of(session, plan.asked.tokenizer_name, plan.tokenizer)
     sources = [(share.source, "dataset") for share in plan.shares]
     held_out = None if plan.validation is None else plan.validation.source
-    for part in _parts(sources, plan.fraction, held_out):
+    for part in _parts(runtime, encoder, sources, plan.fraction, held_out):
         known = known_count(runtime.storage, encoder, part.source.dataset, part.range, part.source.column)
         if part.source.dataset.size_bytes > FROM_BYTES and known is None:
             return rows.VALIDATING
@@ -110,7 +110,7 @@ def _read(runtime: Runtime, row: JobRow) -> None:
             Reading(found, runtime.storage, tokenizer, network, train, window, is_whole=True, chat_template=template)
         )
         return
-    for part in _parts(sources, row.validation.get("fraction") or 0.0, held_out):
+    for part in _parts(runtime, encoder, sources, row.validation.get("fraction") or 0.0, held_out):
         dataset, column = part.source.dataset, part.source.column
         try:
             ids_of(runtime.storage, encoder, dataset, *part.range, column=column)
@@ -119,10 +119,12 @@ def _read(runtime: Runtime, row: JobRow) -> None:
         dataset_report.report(runtime, dataset.id, ReportQuery(tokenizer=row.tokenizer))
 
 
-def _parts(sources: list[tuple[Source, str]], fraction: float, held_out: Source | None) -> Iterator[Part]:
+def _parts(
+    runtime: Runtime, encoder: Encoder, sources: list[tuple[Source, str]], fraction: float, held_out: Source | None
+) -> Iterator[Part]:
     """The parts of the texts that the trainer will read, cut as `job_data` cuts them."""
     for source, param in sources:
-        cut = split_point(source.size, fraction) if fraction else None
+        cut = kept_back_from(runtime.storage, source, fraction, encoder.tokenizer)
         yield Part(source, (0, cut), param)
         if cut is not None:
             yield Part(source, (cut, None), "validation")

@@ -8,8 +8,10 @@ from app.config import Settings
 from app.db.session import Database
 from app.db.tables.dataset import DatasetRow
 from app.llm.tokenizer.word import WordTokenizer
-from app.services.corpus import Encoder, ids_of, split_point
+from app.services.corpus import Encoder, ids_of, kept_back_from, split_point
+from app.services.dataset_texts import Source
 from app.services.storage import Storage
+from tests.fakes import ByteTokenizer
 
 TEXT = "one two three two one"
 
@@ -54,6 +56,22 @@ def test_another_text_tokenizer_or_range_is_another_file(storage: Storage):
 
 def test_the_book_splits_the_verdict_at_character_18431(golden):
     assert split_point(20_479, 0.1) == golden("ch05.split")["expected"]["split_index"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fraction", "begins"),
+    [
+        ("one two three", 0.5, 7),
+        ("one two three", 0.55, 7),
+        ("one twothree", 0.5, 6),
+        ("one two three", 0.0, None),
+    ],
+)
+def test_no_word_of_a_word_tokenizer_is_cut_in_two(storage: Storage, text: str, fraction: float, begins: int | None):
+    """Half of one may be none that it knows; where no white space follows, the last word is cut."""
+    source = Source(dataset_of(storage, text))
+    assert kept_back_from(storage, source, fraction, encoder_of(text).tokenizer) == begins
+    assert kept_back_from(storage, source, 0.5, ByteTokenizer()) == split_point(len(text), 0.5)
 
 
 def test_a_name_without_a_row_is_its_own_fingerprint(database: Database):
