@@ -174,7 +174,7 @@ def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], i
         return error_body(
             f"the body is no JSON: {first['ctx']['error']}", kind="invalid_request_error", code="invalid_json"
         ), 400
-    param = ".".join(str(part) for part in first["loc"][1:] if part not in FORMS) or None
+    param = ".".join(str(part) for part in first["loc"][1:] if part not in FORMS) or first.get("ctx", {}).get("param")
     code = {"extra_forbidden": "unknown_field", "missing": "missing_field"}.get(first["type"], "invalid_value")
     told = _told(first)
     message = f"{param}: {told}" if param else told

@@ -23,6 +23,11 @@ UNUSED = frozenset(
 """Fields that are accepted and change nothing: they tell OpenAI's own service whom to bill, and what to keep."""
 
 
+def _together(param: str, told: str) -> PydanticCustomError:
+    """Fields that do not fit together, of which one is told as the wrong one."""
+    return PydanticCustomError("together", "{told}", {"param": param, "told": told})
+
+
 class OpenAIIn(In):
     """A body as OpenAI's clients send it: null is the same as left out."""
 
@@ -113,7 +118,7 @@ class SamplingIn(OpenAIIn):
     @model_validator(mode="after")
     def _options_of_a_stream(self) -> SamplingIn:
         if self.stream_options is not None and not self.stream:
-            raise PydanticCustomError("stream_options", "stream_options belong to a stream; set stream to true")
+            raise _together("stream_options", "belong to a stream; set stream to true")
         return self
 
 
@@ -131,11 +136,11 @@ class CompletionIn(SamplingIn):
     @model_validator(mode="after")
     def _fit_together(self) -> CompletionIn:
         if self.max_tokens == 0 and not self.echo:
-            raise PydanticCustomError("max_tokens", "max_tokens of 0 asks for nothing, unless with echo")
+            raise _together("max_tokens", "0 asks for nothing, unless with echo")
         if self.best_of is not None and self.best_of < self.n:
-            raise PydanticCustomError("best_of", "best_of must be at least n")
+            raise _together("best_of", "must be at least n")
         if self.best_of is not None and self.best_of > self.n and self.stream:
-            raise PydanticCustomError("best_of", "best_of cannot be streamed: the best is known at the end")
+            raise _together("best_of", "cannot be streamed: the best is known at the end")
         return self
 
 
@@ -208,9 +213,9 @@ class ChatIn(SamplingIn):
     @model_validator(mode="after")
     def _fit_together(self) -> ChatIn:
         if self.top_logprobs is not None and not self.logprobs:
-            raise PydanticCustomError("top_logprobs", "top_logprobs needs logprobs set to true")
+            raise _together("top_logprobs", "needs logprobs set to true")
         if None not in (self.max_tokens, self.max_completion_tokens):
-            raise PydanticCustomError("max_tokens", "give max_tokens or max_completion_tokens, not both")
+            raise _together("max_tokens", "give this or max_completion_tokens, not both")
         return self
 
 
