@@ -68,9 +68,9 @@ def above(file: Path, assets: Path, way: str, **environment: str) -> tuple[str, 
 def test_the_network_is_never_in_memory_as_a_whole(file: Path, kernels: Path, tmp_path: Path) -> None:
     name, share = above(file, kernels.parent, "by parts")
     assert name == "NativeRunner"
-    assert share < 0.6  # the file's pages, and a layer or two; 1.2 where all of it is read first
+    assert share < 0.75  # the file's pages, and a layer or two; 1.2 where all of it is read first
     bare = {"PATH": str(tmp_path)}  # without a compiler
     name, share = above(file, tmp_path / "none", "by parts", **bare)
     assert name == "PackedRunner"
-    assert share < 0.6
+    assert share < 0.75
     assert above(file, kernels.parent, "at once")[1] > 0.9  # so much would be seen

@@ -61,10 +61,10 @@ def queue(house: House, **train: Any) -> str:
 
 
 def test_words_that_belong_together_become_neighbours(house: House):
-    job_id = queue(house)
+    job_id = queue(house, max_steps=90)
     house.run()
     row, model = house.row(job_id), house.model()
-    assert (row.status, row.step, row.error) == ("succeeded", 60, None)
+    assert (row.status, row.step, row.error) == ("succeeded", 90, None)
     assert (model.family, model.tokenizer, model.config["emb_dim"]) == ("word2vec", "of-the-sea", 16)
     network, meta = load_model(house.runtime.storage.model("a-model"))
     assert isinstance(network, WordVectors)
@@ -81,7 +81,7 @@ def test_words_that_belong_together_become_neighbours(house: House):
     measured = house.metrics(job_id)
     assert measured[-1].loss < 0.9 * measured[1].loss
     assert measured[-1].val_loss < 0.9 * measured[0].val_loss
-    assert measured[-1].tokens == 60 * 128
+    assert measured[-1].tokens == 90 * 128
     sample = house.events(job_id, "sample")[-1].data["text"].split("\n")
     assert [line.split(":")[0] for line in sample] == ["tide", "oven"]
     shown = set(sample[0].split(": ")[1].split(", "))

@@ -93,9 +93,15 @@ def run(engine: Engine, requests: list[Request], chance: random.Random | None = 
     return events
 
 
+def told(events: dict[str, list[TokenEvent]]) -> tuple[dict[str, list[int]], list[float]]:
+    """The ids of each request, and all log-probabilities."""
+    ids = {name: [each.token_id for each in events[name]] for name in sorted(events)}
+    return ids, [each.logprob for name in sorted(events) for each in events[name]]
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_two_adapters_and_their_base_in_one_batch_give_what_each_gives_alone(name: str, make: Make) -> None:
-    """Ids and log-probabilities to the last bit; the prompts begin alike, so that nothing may be shared across."""
+    """Ids and, but for PyTorch's products, log-probabilities to the last bit; the prompts begin alike, so that nothing may be shared across."""
     network = a_network(name)
     owners = [None, *two_adapters(network)]
     start = torch.randint(0, 203, (36,), generator=torch.Generator().manual_seed(4)).tolist()
@@ -109,7 +115,12 @@ def test_two_adapters_and_their_base_in_one_batch_give_what_each_gives_alone(nam
     for request in requests:
         alone |= run(Engine(make(network)), [request])
     together = run(Engine(make(network)), requests, random.Random(0))
-    assert together == alone
+    if isinstance(make(network), DeviceRunner):  # products on a CPU differ with the batch, in their last bits
+        (ids, chances), (ids_alone, chances_alone) = told(together), told(alone)
+        assert ids == ids_alone
+        assert chances == pytest.approx(chances_alone, abs=1e-4)
+    else:
+        assert together == alone
     texts = {owner: tuple(event.logprob for event in alone[f"0-{owner}"]) for owner in range(3)}
     assert len(set(texts.values())) == 3
 
