@@ -101,7 +101,7 @@ def told(events: dict[str, list[TokenEvent]]) -> tuple[dict[str, list[int]], lis
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_two_adapters_and_their_base_in_one_batch_give_what_each_gives_alone(name: str, make: Make) -> None:
-    """Ids and, but for PyTorch's products, log-probabilities to the last bit; the prompts begin alike, so that nothing may be shared across."""
+    """Ids to the last bit, log-probabilities too but for PyTorch; prompts begin alike: nothing may be shared across."""
     network = a_network(name)
     owners = [None, *two_adapters(network)]
     start = torch.randint(0, 203, (36,), generator=torch.Generator().manual_seed(4)).tolist()
