@@ -20,7 +20,7 @@ from app.db.session import Database
 from app.log import get_logger
 from app.services import devices, leases
 from app.services.devices import Devices
-from app.services.hosts import are_there, hosts_of, together
+from app.services.hosts import are_there, forget_companions, hosts_of, together
 from app.services.leases import Beside, Claim
 from workers import launch
 from workers.ending import loss
@@ -95,9 +95,16 @@ class Supervisor:
             if leases.release(self._database, claim):
                 log.info("job_given_back", job_id=claim.job_id)
             return
+        self._doubt_companions(claim)
         taken = leases.give_up(self._database, claim, self._settings.job_attempts, loss(status))
         if taken is not None:
             log.warning("trainer_lost", job_id=claim.job_id, exit_status=status, job_status=taken.status)
+
+    def _doubt_companions(self, claim: Claim) -> None:
+        """Before the job is queued again: what ended the attempt may be that one of them died."""
+        if claim.hosts is not None:
+            with self._database.write() as session:
+                forget_companions(session, claim.hosts)
 
     def is_stopping(self) -> bool:
         return self._stopping.is_set()

@@ -59,6 +59,12 @@ def are_there(session: Session, hosts: Hosts, count: int, within_s: float) -> bo
     return all(any(name.endswith(hosts.companion(number)) for name in there) for number in range(1, count))
 
 
+def forget_companions(session: Session, hosts: Hosts) -> None:
+    """Count on no companion until it tells anew that it lives: one that died would be believed in for a lease."""
+    for number in range(1, hosts.count):
+        worker.remove_ending(session, hosts.companion(number))
+
+
 def together(session: Session, hosts: Hosts, own: Devices, within_s: float) -> Devices:
     """What the machines have together, each as much as this one; of this one alone while a companion is silent."""
     if not are_there(session, hosts, hosts.count, within_s):

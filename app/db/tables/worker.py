@@ -37,6 +37,11 @@ def remove(session: Session, worker_id: str) -> None:
     session.execute(delete(WorkerRow).where(WorkerRow.id == worker_id))
 
 
+def remove_ending(session: Session, ending: str) -> None:
+    """Forget those whose id ends so; one that lives tells of itself again within seconds."""
+    session.execute(delete(WorkerRow).where(WorkerRow.id.endswith(ending, autoescape=True)))
+
+
 def remove_silent(session: Session, longer_than_s: float) -> None:
     """Forget those that have not been seen for so long."""
     session.execute(delete(WorkerRow).where(WorkerRow.seen_at < db_now() - longer_than_s))
