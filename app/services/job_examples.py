@@ -48,7 +48,7 @@ def read_examples(
     tokens: Callable[[T], int],
     check: Check,
     *,
-    label: Callable[[T], Any] = lambda _: "",
+    label: Callable[[T], str] = lambda _: "",
     choose: Callable[[list[Example[T]]], list[Example[T]]] = lambda found: found,
 ) -> Examples[T]:
     """Read all rows of a job, and cut them as its seed says.

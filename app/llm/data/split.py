@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ def split(labels: Sequence[Any], held_out: Sequence[float], seed: int) -> list[l
     from. Within a part the classes are mixed. Examples without classes are given one label.
     """
     random = np.random.default_rng(seed)
-    members: dict[Hashable, list[int]] = {}
+    members: dict[str, list[int]] = {}
     for number, label in enumerate(labels):
         members.setdefault(label, []).append(number)
     parts: list[list[int]] = [[] for _ in range(1 + len(held_out))]
-    for name in sorted(members):  # type: ignore[type-var]  # labels are all of one kind
+    for name in sorted(members):
         order = random.permutation(members[name]).tolist()
         sizes = part_sizes(len(order), held_out)[1:]
         for place, size in enumerate(sizes, start=1):
