@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { CONFIG, layout, trace } from "./loss_chart.js";
+import { whenPlotly } from "./plotly.js";
 
 const CURVES = [
   ["accuracy", "training", "--loss", "solid"],
@@ -22,6 +23,7 @@ export class AccuracyChart {
 
   #draw() {
     if (!this.rows.size) return;
+    if (!window.Plotly) return whenPlotly(() => this.#draw());
     byId("accuracy").hidden = false;
     const rows = [...this.rows.values()].sort((one, other) => one.step - other.step);
     const shown = layout();

@@ -10,7 +10,8 @@ export class Refusal extends Error {
   }
 }
 
-async function refusalOf(response) {
+/** What an answer that is none of 2xx says. */
+export async function refusalOf(response) {
   const retryAfter = Number(response.headers.get("retry-after")) || null;
   const known = { status: response.status, retryAfter };
   try {
@@ -21,12 +22,18 @@ async function refusalOf(response) {
   }
 }
 
+/** The header that tells a page's request from another site's, where one is signed in. */
+export function fromAPage() {
+  const meta = document.querySelector("meta[name=csrf-token]");
+  return meta ? { "x-csrf-token": meta.content } : {};
+}
+
 /**
  * Ask the server and hand back the raw answer, its body unread. `body` is sent as JSON, `form` as it is.
  * Throws a Refusal for every answer that is none of 2xx, and where the server cannot be reached.
  */
 export async function open(path, { method = "GET", body, form, signal, headers = {} } = {}) {
-  const request = { method, signal, headers: { ...headers }, body: form };
+  const request = { method, signal, headers: { ...fromAPage(), ...headers }, body: form };
   if (body !== undefined) {
     request.headers["content-type"] = "application/json";
     request.body = JSON.stringify(body);

@@ -1,18 +1,19 @@
-/** Fills the selects: tokenizers, models, datasets. What cannot be chosen stays visible, with the reason. */
+/** Fills the selects: tokenizers and models. What cannot be chosen stays visible, with the reason. */
 
 import { all, call } from "./api.js";
 import { h } from "./dom.js";
-import { compact, count, size } from "./format.js";
+import { compact, count } from "./format.js";
 
-/** Put options into a select, keeping what was chosen where it is still there. */
-function fill(select, options, preferred) {
-  const before = select.value || preferred;
+/** Put options into a select, keeping what was chosen where it can still be; else what is preferred. */
+export function fill(select, options, preferred) {
+  const before = select.value;
   select.replaceChildren(...options);
-  const wanted = [...select.options].find((option) => option.value === before && !option.disabled);
-  if (wanted) select.value = before;
+  const wanted = [before, preferred].find((value) => value && options.some((option) => option.value === value && !option.disabled));
+  if (wanted) select.value = wanted;
 }
 
-function noteMissing(note, rows) {
+/** Hints of what is not on the machine, folded into `note`. */
+export function noteMissing(note, rows) {
   const missing = rows.filter((row) => !row.available);
   const list = h(
     "details",
@@ -35,23 +36,30 @@ export async function fillTokenizers(select, note, preferred) {
   return rows;
 }
 
+const SILENT = { word2vec: "word vectors, which write nothing", classifier: "a classifier, which writes nothing" };
+
 /**
- * Models; word vectors are disabled, and those whose files are not on the machine, whose hints stand in `note`. A name that
- * is asked for and in no list (a checkpoint) gets an entry of its own.
+ * Models that write, or `classifiers`; others are disabled, as are those whose files are not on the machine. `none` is
+ * what choosing nobody is called, where that can be chosen.
+ */
+export function offerModels(select, rows, { preferred, classifiers = false, none = null, more = [] } = {}) {
+  const options = rows.map((row) => {
+    const unfit = classifiers ? (row.family === "classifier" ? undefined : "no classifier") : SILENT[row.family];
+    const about = row.available ? (unfit ?? compact(row.parameters)) : "not on this machine";
+    return h("option", { value: row.name, disabled: !row.available || unfit !== undefined }, `${row.name} (${about})`);
+  });
+  fill(select, [...(none === null ? [] : [h("option", { value: "" }, none)]), ...more, ...options], preferred);
+}
+
+/**
+ * Models that write, and in `note` the hints of those whose files are not on the machine. A name that is asked for and in
+ * no list (a checkpoint) gets an entry of its own.
  */
 export async function fillModels(select, note, preferred, asked = null) {
   const rows = await all("/models", { key: "name" });
-  const options = rows.map((row) => {
-    const silent = { word2vec: "word vectors, which write nothing", classifier: "a classifier, which writes nothing" }[row.family];
-    const writes = silent === undefined;
-    const size = silent ?? compact(row.parameters);
-    const about = row.available ? size : "not on this machine";
-    return h("option", { value: row.name, disabled: !row.available || !writes }, `${row.name} (${about})`);
-  });
-  if (asked && !rows.some((row) => row.name === asked)) {
-    options.unshift(h("option", { value: asked }, asked.includes("@") ? `${asked} (checkpoint)` : asked));
-  }
-  fill(select, options, asked ?? preferred);
+  const isUnlisted = asked && !rows.some((row) => row.name === asked);
+  const more = isUnlisted ? [h("option", { value: asked }, asked.includes("@") ? `${asked} (checkpoint)` : asked)] : [];
+  offerModels(select, rows, { preferred: asked ?? preferred, more });
   noteMissing(note, rows);
   return rows;
 }
@@ -63,32 +71,4 @@ export async function fillRemoteModels(select, preferred, asked = null) {
   const names = [...(asked && !rows.some((row) => row.name === asked) ? [asked] : []), ...rows.map((row) => row.name)];
   fill(select, names.map((name) => h("option", { value: name }, name)), asked ?? preferred);
   return rows;
-}
-
-/** Columns of a dataset that may be learnt from. */
-export function textColumns(dataset) {
-  return (dataset?.columns ?? []).filter((column) => ["text", "mixed"].includes(column.type)).map((column) => column.name);
-}
-
-/** Columns of a dataset that may be classes. */
-export function labelColumns(dataset) {
-  const types = ["text", "mixed", "number", "boolean"];
-  return (dataset?.columns ?? []).filter((column) => types.includes(column.type)).map((column) => column.name);
-}
-
-/** Datasets; those of rows are disabled where a whole text is wanted. */
-export async function fillDatasets(select, { takesRows = false } = {}) {
-  const rows = await all("/datasets");
-  const options = rows.map((row) => {
-    const usable = row.kind === "text" || (takesRows && (textColumns(row).length > 0 || isTaught(row)));
-    const about = row.kind !== "text" ? `, ${count(row.rows)} rows` : row.source === "builtin" ? ", built in" : "";
-    return h("option", { value: row.id, disabled: !usable }, `${row.name} (${size(row.bytes)}${about})`);
-  });
-  fill(select, options);
-  return rows;
-}
-
-/** Whether rows are dialogues or pairs of answers, whose columns need not be texts. */
-export function isTaught(row) {
-  return ["instructions", "chat", "preferences"].includes(row.kind);
 }

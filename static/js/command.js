@@ -1,36 +1,39 @@
-/** The equal curl command of a request, and the buttons that copy. */
-
-import { byId } from "./dom.js";
+/** The equal commands of a request, for a shell and for Python. */
 
 /** `text` as one word of a shell. */
 export function quoted(text) {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** A curl command that sends `body` to `path` of this server; `-N` where the answer is streamed. */
-export function curl(path, body) {
+/**
+ * A curl command that sends `body` to `path` of this server; `-N` where the answer is streamed. Where a value is the name
+ * of one of the shell's `variables`, as `$NAME`, the shell puts it in.
+ */
+export function curl(path, body, variables = []) {
   const flags = body.stream ? "-sN" : "-s";
-  return `curl ${flags} ${location.origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d ${quoted(JSON.stringify(body))}`;
+  const sent = variables.reduce((text, name) => text.replaceAll(`"$${name}"`, () => `"'"$${name}"'"`), quoted(JSON.stringify(body)));
+  return `curl ${flags} ${location.origin}${path} \\\n  -H 'content-type: application/json' \\\n  -d ${sent}`;
 }
 
-/** Copy `text` and say so on the button for a moment. Where the browser forbids it, say that. */
-export async function copy(text, button) {
-  const label = button.dataset.label ?? button.textContent;
-  button.dataset.label = label;
-  try {
-    await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
-  } catch {
-    button.textContent = "Not allowed here";
-  }
-  setTimeout(() => {
-    button.textContent = label;
-  }, 1500);
+/** Python without any package that sends `body` to `path`; `lines` say what becomes of `json.load(answer)`. */
+export function python(path, body, ...lines) {
+  const fields = Object.entries(body).map(([name, value]) => `    ${JSON.stringify(name)}: ${literal(value)},\n`);
+  return `import json
+from urllib.request import Request, urlopen
+
+body = {
+${fields.join("")}}
+request = Request("${location.origin}${path}", json.dumps(body).encode(), {"content-type": "application/json"})
+with urlopen(request) as answer:
+    ${lines.join("\n    ")}
+`;
 }
 
-/** Let every button with `data-copy` copy the text of the element that it names. */
-export function installCopyButtons() {
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => copy(byId(button.dataset.copy).textContent, button));
-  }
+/** A value of JSON as Python writes it. */
+function literal(value) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  return `{${Object.entries(value).map(([name, one]) => `${JSON.stringify(name)}: ${literal(one)}`).join(", ")}}`;
 }

@@ -9,25 +9,26 @@ const SHOWN = 5;
 export class DatasetReport {
   #shown = "";
 
-  /** `asked` gives {dataset, tokenizer}: what is chosen in the form. */
-  constructor(asked) {
+  /** `asked` gives {dataset, and what else the report's query has}; `draw` makes nodes of a report. */
+  constructor(asked, draw = (report) => [h("ul", {}, ...lines(report).map((line) => h("li", {}, line)))]) {
     this.asked = asked;
+    this.draw = draw;
     this.details = byId("dataset-report");
     this.details.addEventListener("toggle", () => this.refresh());
   }
 
   /** Fetch the report where it is open and about something else by now. */
   async refresh() {
-    const { dataset, tokenizer } = this.asked();
-    const wanted = JSON.stringify([dataset, tokenizer]);
+    const { dataset, ...query } = this.asked();
+    const wanted = JSON.stringify([dataset, query]);
     if (!this.details.open || !dataset || wanted === this.#shown) return;
     this.#shown = wanted;
     const text = byId("dataset-report-text");
-    text.textContent = "Reading …";
-    const query = tokenizer ? `?${new URLSearchParams({ tokenizer })}` : "";
+    text.replaceChildren(h("p", {}, "Reading …"), h("progress", { "aria-label": "Reading" }));
+    const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
     try {
-      const report = await call(`/datasets/${encodeURIComponent(dataset)}/report${query}`);
-      if (wanted === this.#shown) text.replaceChildren(h("ul", {}, ...lines(report).map((line) => h("li", {}, line))));
+      const report = await call(`/datasets/${encodeURIComponent(dataset)}/report?${given}`);
+      if (wanted === this.#shown) text.replaceChildren(...this.draw(report));
     } catch (error) {
       if (wanted !== this.#shown) return;
       this.#shown = "";

@@ -44,3 +44,10 @@ export function facts(pairs) {
   const known = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return h("dl", {}, ...known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
+
+/** Scroll `frame`, never the page, so far that `item` in it can be seen. */
+export function scrollWithin(frame, item, room = 8) {
+  const [box, outer] = [item.getBoundingClientRect(), frame.getBoundingClientRect()];
+  if (box.top < outer.top + room) frame.scrollTop -= outer.top - box.top + room;
+  else if (box.bottom > outer.bottom) frame.scrollTop += box.bottom - outer.bottom + room;
+}

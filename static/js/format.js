@@ -13,6 +13,7 @@ export function many(number, word) {
 
 export function percent(share) {
   if (share >= 0.9995) return "100 %";
+  if (share === 0) return "0 %";
   return share < 0.001 ? "< 0.1 %" : `${(share * 100).toFixed(1)} %`;
 }
 

@@ -4,10 +4,10 @@ import { inWords } from "./api.js";
 import { fillModels, fillRemoteModels } from "./choices.js";
 import { curl } from "./command.js";
 import { byId, say } from "./dom.js";
-import { count, many } from "./format.js";
-import { generate } from "./generation_stream.js";
+import { many } from "./format.js";
 import { GenerationView } from "./generation_view.js";
 import { mark, NotANumber, numberIn, tieSliders, unmark } from "./numbers.js";
+import { write } from "./writing.js";
 
 const FIELDS = {
   model: "model",
@@ -21,27 +21,25 @@ const FIELDS = {
   top_logprobs: "top-logprobs",
 };
 const NUMBERS = ["temperature", "max_new_tokens", "top_k", "top_p", "seed", "top_logprobs"];
-const ENDINGS = {
-  stop: "The model ended the text",
-  length: "Stopped at the number of tokens asked for",
-  abort: "The server stopped early",
-  stopped: "Stopped by you; what arrived is kept",
-  broken: "The connection ended before the text did; what arrived is kept",
-};
 
 class Playground {
   constructor({ model, remote }) {
     this.defaultModel = model;
     this.isRemote = remote !== undefined;
     this.form = byId("generate-form");
-    this.view = new GenerationView();
+    this.view = new GenerationView(byId("output"), byId("output-readout"));
     this.running = null;
     this.models = [];
     tieSliders();
     this.#listen();
   }
 
-  async start() {
+  start() {
+    this.listed = this.#list();
+    return this.listed;
+  }
+
+  async #list() {
     const asked = new URLSearchParams(location.search).get("model");
     try {
       this.models = this.isRemote
@@ -66,6 +64,10 @@ class Playground {
       if (event.key === "Escape") this.running?.abort();
     });
     byId("stop").addEventListener("click", () => this.running?.abort());
+    byId("tint").addEventListener("change", ({ target }) => {
+      byId("output").classList.toggle("tinted", target.checked);
+      byId("tint-legend").hidden = !target.checked;
+    });
   }
 
   /** Bring the labels, hints and the command up to what is chosen. */
@@ -106,36 +108,20 @@ class Playground {
     if (this.running) return;
     unmark(this.form);
     say(byId("generate-error"), "");
-    let body;
-    try {
-      body = this.#body();
-    } catch (error) {
-      say(byId("generate-error"), error.message);
-      return;
-    }
     this.running = new AbortController();
     this.#setRunning(true);
-    this.view.begin(body.prompt ?? null);
-    const slow = setTimeout(() => this.#status("Waiting for the first token; the model may still be loading …"), 3000);
-    const started = performance.now();
-    let first = null;
-    this.#status("Waiting for the first token …");
     try {
-      const ending = await generate(body, this.running.signal, (token) => {
-        clearTimeout(slow);
-        if (first === null) this.#status("Writing …");
-        first ??= performance.now();
-        this.view.push(token);
-      });
-      this.#status(this.#summary(ending, started, first));
+      await this.listed; // whoever is faster than the list of models has chosen none
+      const body = this.#body();
+      const tell = (message) => this.#status(message);
+      const ending = await write(body, this.view, { signal: this.running.signal, prompt: body.prompt ?? null, tell });
+      this.#status(ending.seed === null ? ending.words : `${ending.words} · seed ${ending.seed}`);
       this.#loaded(body.model);
     } catch (error) {
       this.#status("");
       mark(error.param, FIELDS);
-      say(byId("generate-error"), inWords(error));
+      say(byId("generate-error"), error instanceof NotANumber ? error.message : inWords(error));
     } finally {
-      clearTimeout(slow);
-      this.view.end();
       this.#setRunning(false);
       this.running = null;
     }
@@ -158,20 +144,6 @@ class Playground {
 
   #status(message) {
     byId("generate-status").textContent = message;
-  }
-
-  #summary({ finishReason, usage, seed }, started, first) {
-    const parts = [ENDINGS[finishReason] ?? `Ended: ${finishReason}`];
-    const tokens = this.view.tokens.length;
-    if (usage) parts.push(`${count(usage.prompt_tokens)} prompt + ${many(usage.completion_tokens, "new token")}`);
-    else parts.push(many(tokens, "token"));
-    if (first !== null) {
-      const seconds = (performance.now() - first) / 1000;
-      parts.push(`first after ${((first - started) / 1000).toFixed(1)} s`);
-      if (tokens > 1 && seconds > 0) parts.push(`${((tokens - 1) / seconds).toFixed(1)} tokens a second`);
-    }
-    if (seed !== null) parts.push(`seed ${seed}`);
-    return parts.join(" · ");
   }
 }
 

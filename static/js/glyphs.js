@@ -39,3 +39,9 @@ export function visible(text, { breaks = false } = {}) {
 export function hex(bytes) {
   return bytes.map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
 }
+
+/** `text` on one line without nodes, for canvases and labels; cut behind `most` characters. */
+export function plain(text, most = Infinity) {
+  const characters = [...text].map((character) => (SHAPELESS.test(character) || character in SPACES ? (SPACES[character]?.[0] ?? codePoint(character)) : character));
+  return characters.length > most ? `${characters.slice(0, most - 1).join("")}…` : characters.join("");
+}

@@ -1,10 +1,8 @@
-/** Starts the two halves of the first page. */
+/** Starts the playground of the first page. */
 
-import { installCopyButtons } from "./command.js";
+import { installCopyButtons } from "./copying.js";
 import { byId } from "./dom.js";
 import { startPlayground } from "./generate.js";
-import { startTokens } from "./tokens.js";
 
-const chosen = byId("home").dataset;
 installCopyButtons();
-await Promise.all([startTokens(chosen), startPlayground(chosen)]);
+await startPlayground(byId("home").dataset);

@@ -3,12 +3,14 @@
 import { AccuracyChart } from "./accuracy_chart.js";
 import { all, call, inWords, sentence } from "./api.js";
 import { drawReport } from "./class_report.js";
-import { curl, installCopyButtons } from "./command.js";
+import { curl } from "./command.js";
+import { installCopyButtons } from "./copying.js";
 import { byId, debounce, say } from "./dom.js";
+import { EvaluationView } from "./evaluation.js";
 import { JobControls } from "./job_controls.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
-import { isFinal, steps, tryAddress, writes } from "./job_status.js";
+import { isFinal, measureAddress, steps, usesOf } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
 import { PreferenceChart } from "./preference_chart.js";
 
@@ -24,8 +26,13 @@ class JobPage {
     this.chart = new LossChart();
     this.accuracy = new AccuracyChart();
     this.preference = new PreferenceChart();
+    this.evaluation = document.getElementById("evaluation") && new EvaluationView(this.path);
     this.newest = null;
     this.problem = "";
+    this.saved = new Set(); // steps of checkpoints, those that are gone among them
+    this.kept = [];
+    this.samples = new Map(); // by step
+    this.scrubSoon = debounce(() => this.#scrub(), 200);
     this.refreshSoon = debounce(() => this.#trying(() => this.refresh()), 200);
     this.checkpointsSoon = debounce(() => this.#trying(() => this.checkpoints()), 200);
     this.controls = new JobControls(this.path, (job) => {
@@ -39,14 +46,17 @@ class JobPage {
     const clock = setInterval(() => {
       seconds += 1;
       if (["queued", "validating_files"].includes(this.job?.status) && seconds % ASK_EVERY_S === 0) this.refreshSoon(); // no event tells of workers
+      if (this.job?.status === "running" && seconds % ASK_EVERY_S === 0) this.evaluation?.refresh();
       if (this.job) this.draw();
     }, 1000);
     try {
       await this.refresh();
       const [since] = await Promise.all([this.#past(), this.#setup(), this.checkpoints()]);
       this.job = await follow(this.id, since, (event) => this.take(event), (error) => this.#lost(error));
+      sayNothingCame();
       this.draw();
       await this.checkpoints();
+      await this.evaluation?.end(this.job);
       await this.#report();
     } catch (error) {
       say(byId("job-error"), inWords(error));
@@ -80,16 +90,26 @@ class JobPage {
     this.preference.add(rows);
     for (const row of rows) this.#measure(row);
     this.draw();
+    this.scrubSoon();
     return events.at(-1)?.id ?? null;
   }
 
   async checkpoints() {
     const { data } = await call(`${this.path}/checkpoints`);
+    this.kept = data;
+    this.scrubSoon();
     drawCheckpoints(data, {
-      writes: writes(this.job),
+      usesOf: (one) => usesOf(this.job, one.id),
       mayDelete: (one) => isFinal(this.job) || one !== data[0], // a job that has not ended goes on from the last one
       onDelete: (one) => this.#trying(() => this.#forget(one)),
     });
+  }
+
+  /** The slider along the checkpoints; its script comes with the first of them. */
+  async #scrub() {
+    if (!document.getElementById("scrubber") || !(this.kept.length || this.saved.size)) return;
+    this.scrubber ??= import("./scrubber.js").then(({ Scrubber }) => new Scrubber(this.chart, this.checkpointsSoon));
+    (await this.scrubber).update(this);
   }
 
   async #forget(checkpoint) {
@@ -108,10 +128,10 @@ class JobPage {
   }
 
   async #setup() {
-    const { recipe, dataset, model, tokenizer, validation, train, seed, columns, test } = this.job;
-    const changed = Object.fromEntries(Object.entries(train).filter(([, value]) => value !== null));
-    const body = { recipe, dataset, model, validation, train: changed, seed };
-    if (Object.keys(columns).length) Object.assign(body, { columns, test });
+    const { recipe, dataset, model, tokenizer, validation, train, evaluate, seed, columns, test } = this.job;
+    const changed = Object.fromEntries(Object.entries(evaluate ?? train).filter(([, value]) => value !== null));
+    const body = evaluate ? { recipe, dataset, model, evaluate: changed, seed } : { recipe, dataset, model, validation, train: changed, seed };
+    if (Object.keys(columns).length) Object.assign(body, evaluate ? { columns } : { columns, test });
     if (typeof model !== "string") body.tokenizer = tokenizer;
     byId("job-command").textContent = curl("/jobs", body);
     drawSetup(this.job, await this.#datasetName(dataset));
@@ -144,8 +164,16 @@ class JobPage {
       return;
     }
     addEvent(event);
-    if (event.type === "sample") addSample(event.data.step, event.data.text);
-    if (event.type === "checkpoint") this.checkpointsSoon();
+    const { step } = event.data;
+    if (event.type === "sample") {
+      addSample(step, event.data.text);
+      this.samples.set(step, event.data.text);
+      this.scrubSoon();
+    }
+    if (event.type === "checkpoint") {
+      this.saved.add(step);
+      this.checkpointsSoon();
+    }
     if (event.type === "status") this.refreshSoon();
   }
 
@@ -157,13 +185,16 @@ class JobPage {
     byId("steps").textContent = `step ${steps(job)}`;
     byId("progress").value = job.total_steps ? job.step / job.total_steps : 0;
     this.controls.draw(job);
-    const model = writes(job) && job.result?.model;
-    byId("try").hidden = !model;
-    if (model) byId("try").href = tryAddress(model);
+    const use = job.result?.model ? usesOf(job, job.result.model)[0] : null;
+    byId("try").hidden = !use;
+    if (use) byId("try").href = use.address;
+    if (use) byId("try").textContent = use.label;
+    const measure = measureAddress(job);
+    byId("measure").hidden = !measure;
+    if (measure) byId("measure").href = measure;
     drawVitals(job, this.newest, Date.now() / 1000);
     if (!this.isLost) say(byId("job-notice"), this.#notice());
     say(byId("job-error"), this.controls.problem || this.problem || (job.error ? sentence(job.error.message) : ""));
-    if (isFinal(job)) sayNothingCame();
   }
 
   #notice() {

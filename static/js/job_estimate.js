@@ -29,15 +29,16 @@ export class JobEstimate {
       byId("estimate-figures").replaceChildren(h("ul", {}, ...lines(answer).map((line) => h("li", {}, line))));
     } catch (error) {
       this.forget();
-      this.refused(error);
       say(byId("job-error"), error instanceof NotANumber ? error.message : inWords(error));
+      this.refused(error);
     } finally {
       this.button.disabled = false;
     }
   }
 }
 
-function lines({ parameters, memory, disk, size: job, speed, seconds, why_no_speed: whyNot, problems }) {
+/** What an estimate says, a line each. */
+export function lines({ parameters, memory, disk, size: job, speed, seconds, why_no_speed: whyNot, problems }) {
   const about = job.exact ? "" : "about ";
   const there = memory.there === null ? "" : ` of ${size(memory.there)}`;
   const found = [

@@ -1,208 +1,223 @@
-/** The form that starts a job: choose or upload a text, a new or a known model, and how long to train. */
+/** The form that starts a job: what is to be done, on which text or rows, with which models, and how. */
 
-import { call, inWords } from "./api.js";
-import { fillDatasets, fillModels, fillTokenizers, isTaught, labelColumns, textColumns } from "./choices.js";
+import { all, call, inWords } from "./api.js";
+import { fillModels, fillTokenizers } from "./choices.js";
 import { curl } from "./command.js";
+import { hasRows, hasText, isText, labelColumns, offerDatasets, textColumns } from "./dataset_choices.js";
 import { DatasetReport } from "./dataset_report.js";
+import { DatasetUpload } from "./dataset_upload.js";
 import { byId, h, say } from "./dom.js";
-import { count, many, size } from "./format.js";
+import { many } from "./format.js";
+import { inklingCommand, pythonCommand } from "./job_commands.js";
 import { JobEstimate } from "./job_estimate.js";
 import { JobPreview } from "./job_preview.js";
-import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
+import { MeasuredModels } from "./measured_models.js";
+import { NotANumber } from "./numbers.js";
+import { Settings } from "./settings.js";
 
-const TRAIN_NUMBERS = {
-  max_steps: "max-steps",
-  batch_size: "batch-size",
-  learning_rate: "learning-rate",
-  eval_every: "eval-every",
-  sample_every: "sample-every",
-  checkpoint_every: "checkpoint-every",
-};
-const FIELDS = {
-  recipe: "recipe",
-  dataset: "dataset",
-  "columns.text": "column",
-  "columns.label": "label-column",
-  "model.preset": "preset",
-  tokenizer: "tokenizer",
-  model: "model",
-  name: "name",
-  seed: "job-seed",
-  devices: "devices",
-  "train.sample_prompt": "sample-prompt",
-  ...Object.fromEntries(Object.entries(TRAIN_NUMBERS).map(([name, id]) => [`train.${name}`, id])),
-};
 const STEPS = { new: 300, continue: 60 };
-
-/** What was found in an upload, bad rows with the first of them. */
-function contents(dataset) {
-  if (dataset.rows === null) return `${count(dataset.characters)} characters`;
-  const { bad_rows: bad, errors } = dataset.report;
-  const first = errors.length ? ` (line ${errors[0].line}: ${errors[0].reason})` : "";
-  return `${many(dataset.rows, "row")} of kind ${dataset.kind}${bad ? `; ${many(bad, "row")} left out${first}` : ""}`;
-}
+const READS = { pretrain: hasText, word2vec: isText, perplexity: hasText }; // others read rows
+const USUAL = { classify: "labelled", accuracy: "labelled", instruct: "instructions", answers: "instructions", judge: "instructions", dpo: "preferences" };
+const USUAL_LABELS = ["label", "category", "class"];
+const RECIPES = { text: "pretrain", labelled: "classify", instructions: "instruct", preferences: "dpo" }; // by what the data is
+const ONLY_NEW = ["word2vec"];
+const ONLY_CONTINUED = ["instruct", "dpo"];
+const BY_ADDRESS = { recipe: "recipe", kind: "evaluate-kind", dataset: "dataset" }; // what a link may choose
 
 class JobForm {
   constructor() {
     this.form = byId("job-form");
     this.datasets = [];
+    this.isDatasetChosen = false; // by a person, who then keeps it as long as it can be used
+    this.settings = new Settings(this.form);
+    this.measured = new MeasuredModels();
     this.report = new DatasetReport(() => ({
       dataset: byId("dataset").value,
-      tokenizer: this.#kind() === "new" ? byId("tokenizer").value : "",
+      tokenizer: byId("tokenizer").closest("[hidden]") ? "" : byId("tokenizer").value,
     }));
-    this.estimate = new JobEstimate(
-      () => this.#body(),
-      (error) => mark(error.param, FIELDS),
-    );
-    this.preview = new JobPreview(
-      () => this.#body(),
-      (error) => mark(error.param, FIELDS),
-    );
+    const ask = [() => this.#body(), (error) => this.settings.refuse(error)];
+    this.estimate = new JobEstimate(...ask);
+    this.preview = new JobPreview(...ask);
+    this.upload = new DatasetUpload((dataset) => this.#uploaded(dataset));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.start();
     });
-    this.form.addEventListener("input", () => this.#changed());
-    this.form.addEventListener("change", (event) => {
-      if (event.target.name === "kind") this.#kindChanged();
-      if (event.target.id === "recipe") this.#recipeChanged();
-      if (event.target.id === "file") this.upload(event.target);
-    });
+    this.form.addEventListener("input", (event) => this.#typed(event.target));
   }
 
-  /** Fill the selects. One list that does not come leaves the others usable. */
-  async fill(tokenizer) {
+  /** Fill the selects, and choose what `asked`, the query of the address, says. A list that does not come leaves the others usable. */
+  async fill(tokenizer, asked) {
+    const fields = byId("job-fields");
+    fields.disabled = true; // what is chosen from lists that are not there would be chosen anew when they come
     const parts = await Promise.allSettled([
-      fillDatasets(byId("dataset"), { takesRows: true }).then((rows) => {
-        this.datasets = rows;
-      }),
+      this.#readDatasets(),
       fillTokenizers(byId("tokenizer"), byId("tokenizer-note"), tokenizer),
-      fillModels(byId("model"), byId("model-missing")),
+      fillModels(byId("model"), byId("model-missing"), undefined, asked.get("recipe") === "evaluate" ? null : asked.get("model")),
+      this.measured.fill(asked.get("model")),
     ]);
+    fields.disabled = false;
     const failed = parts.find((part) => part.status === "rejected");
     if (failed) say(byId("job-error"), `The form is not complete. ${inWords(failed.reason)}`);
-    this.#kindChanged();
-  }
-
-  #kind() {
-    return this.form.elements.kind.value;
-  }
-
-  #kindChanged() {
-    const kind = this.#kind();
-    byId("new-model").hidden = kind !== "new";
-    byId("old-model").hidden = kind === "new";
-    byId("max-steps").value = STEPS[kind];
-    this.#changed();
-  }
-
-  /** Who learns to answer is a model that is there. */
-  #recipeChanged() {
-    if (this.#answers()) this.form.elements.kind.value = "continue";
-    for (const one of this.form.elements.kind) one.disabled = this.#answers() && one.value === "new";
-    this.#kindChanged();
-  }
-
-  #changed() {
-    const dataset = this.#dataset();
-    byId("dataset-note").textContent = dataset ? `${many(dataset.characters, "character")}` : "";
-    this.#showColumns(dataset);
-    this.report.refresh();
-    this.estimate.forget();
-    this.preview.forget(this.#answers());
-    try {
-      byId("job-command").textContent = curl("/jobs", this.#body());
-    } catch (error) {
-      if (!(error instanceof NotANumber)) throw error;
-      byId("job-command").textContent = error.message;
+    if (asked.get("model")) this.form.elements.kind.value = "continue";
+    for (const [name, id] of Object.entries(BY_ADDRESS)) {
+      const option = [...byId(id).options].find((one) => one.value === asked.get(name));
+      if (option) byId(id).value = option.value;
     }
+    this.isDatasetChosen ||= asked.has("dataset");
+    this.#recipeChanged();
+  }
+
+  async #readDatasets() {
+    this.datasets = await all("/datasets");
+    this.#offerDatasets();
+  }
+
+  #offerDatasets() {
+    const name = this.#names().at(-1);
+    offerDatasets(byId("dataset"), this.datasets, this.#reads(), { kind: USUAL[name] ?? "text", keeps: this.isDatasetChosen, others: true });
+  }
+
+  /** What tells whether a dataset can be used for what is to be done. */
+  #reads() {
+    return READS[this.#names().at(-1)] ?? hasRows;
+  }
+
+  /** The data comes first: where what is to be done cannot be done with it, or is usual with other rows, what is usual with such data is. */
+  #suit() {
+    const dataset = this.#dataset();
+    const name = this.#names().at(-1);
+    const usual = dataset && RECIPES[dataset.kind];
+    const isOfOtherRows = usual !== name && Object.values(RECIPES).includes(name) && !(name in READS);
+    if (!usual || (this.#reads()(dataset) && !isOfOtherRows)) return this.#changed();
+    byId("recipe").value = usual;
+    this.#recipeChanged();
   }
 
   #dataset() {
     return this.datasets.find((row) => row.id === byId("dataset").value);
   }
 
-  /** Of rows, the columns to learn from; the one chosen stays chosen while its dataset does. */
-  #showColumns(dataset) {
-    const select = byId("column");
-    byId("column-field").hidden = dataset?.rows == null || this.#answers();
-    byId("label-field").hidden = dataset?.rows == null || !this.#tellsClasses();
-    if (select.dataset.of === dataset?.id) return;
-    select.dataset.of = dataset?.id ?? "";
-    const names = textColumns(dataset);
-    const options = names.map((name) => h("option", { value: name, selected: name.toLowerCase() === "text" }, name));
-    select.replaceChildren(...options);
-    const labels = labelColumns(dataset);
-    const usual = labels.find((name) => ["label", "category", "class"].includes(name.toLowerCase()));
-    byId("label-column").replaceChildren(...labels.map((name) => h("option", { value: name, selected: name === usual }, name)));
+  /** The recipe, and of an evaluation its kind. */
+  #names() {
+    const recipe = byId("recipe").value;
+    return recipe === "evaluate" ? [recipe, byId("evaluate-kind").value] : [recipe];
   }
 
-  #tellsClasses() {
-    return byId("recipe").value === "classify";
+  #kind() {
+    return this.form.elements.kind.value;
   }
 
-  #answers() {
-    return ["instruct", "dpo"].includes(byId("recipe").value);
+  #preset() {
+    return byId("train-preset").closest("[hidden]") ? "" : byId("train-preset").value;
   }
 
-  #learnt() {
-    const dataset = byId("dataset").value;
-    const column = byId("column-field").hidden ? "" : byId("column").value;
-    if (this.#answers()) return { recipe: byId("recipe").value, dataset };
-    if (!this.#tellsClasses()) return { recipe: "pretrain", dataset: column ? [{ dataset, column }] : dataset };
-    const columns = column ? { text: column, label: byId("label-column").value } : {};
-    return { recipe: "classify", dataset, columns };
-  }
-
-  #body() {
-    const body = this.#learnt();
-    const train = {};
-    if (this.#kind() === "new") {
-      body.model = { preset: byId("preset").value };
-      body.tokenizer = byId("tokenizer").value;
+  #typed(field) {
+    say(byId("job-error"), ""); // it was about another form
+    if (["recipe", "evaluate-kind"].includes(field.id)) this.#recipeChanged();
+    else if (field.name === "kind" || field.id === "train-preset") this.#startChanged();
+    else if (field.id === "dataset") {
+      this.isDatasetChosen = true;
+      this.#suit();
     } else {
-      body.model = byId("model").value;
-      if (byId("last-block").checked) train.trainable = "last_block";
+      if (field.id === "max-steps") byId("epochs").value = "";
+      if (field.id === "epochs") byId("max-steps").value = "";
+      this.#changed();
     }
-    if (this.#tellsClasses()) train.trainable ??= "all";
-    for (const [name, id] of Object.entries(TRAIN_NUMBERS)) {
-      const value = numberIn(id);
-      if (value !== undefined) train[name] = value;
+  }
+
+  /** Who learns to answer is a model that is there; word vectors are learnt anew. */
+  #recipeChanged() {
+    const [recipe, kind] = this.#names();
+    const only = ONLY_NEW.includes(recipe) ? "new" : ONLY_CONTINUED.includes(recipe) ? "continue" : null;
+    for (const one of this.form.elements.kind) one.disabled = only !== null && one.value !== only;
+    if (only) this.form.elements.kind.value = only;
+    byId("start").textContent = recipe === "evaluate" ? "Start measuring" : "Start training";
+    byId("dataset-label").textContent = recipe === "evaluate" ? "or text or rows that are here, to measure on" : "or text or rows that are here";
+    if (kind) this.measured.offer(kind);
+    this.#offerDatasets();
+    this.#show();
+    this.#startChanged();
+  }
+
+  /** From what a job starts says how long it is, if the settings of the book do not, and what learns. */
+  #startChanged() {
+    byId("epochs").value = "";
+    this.#show();
+    byId("max-steps").value = this.#preset() ? "" : STEPS[this.#kind()];
+    if (!this.#preset()) byId("trainable").value = this.#kind() === "continue" ? "last_block" : "all";
+    this.#changed();
+  }
+
+  #show() {
+    const kind = this.#kind();
+    const holds = [kind, this.form.elements.judge.value, ...this.measured.holds()];
+    const preset = byId("train-preset").selectedOptions[0];
+    if (kind === "new" && !this.#preset()) holds.push("own-shape");
+    if (kind === "continue" && byId("trainable").value === "lora") holds.push("lora");
+    if (this.#dataset()?.rows != null) holds.push("rows");
+    this.settings.show(this.#names(), holds, JSON.parse((this.#preset() && preset.dataset.says) || "{}"));
+  }
+
+  #changed() {
+    const dataset = this.#dataset();
+    byId("dataset-note").textContent = dataset ? many(dataset.characters, "character") : "";
+    this.#offerColumns(dataset);
+    this.#show();
+    this.report.refresh();
+    this.estimate.forget();
+    this.preview.forget();
+    let told = {};
+    try {
+      const body = this.#body({ open: false });
+      const { secrets } = this.settings;
+      told = { job: curl("/jobs", body, secrets), python: pythonCommand(body, secrets), inkling: inklingCommand(body, secrets) };
+    } catch (error) {
+      if (!(error instanceof NotANumber)) throw error;
+      told = { job: error.message, python: "", inkling: "" };
     }
-    const prompt = byId("sample-prompt").value;
-    if (prompt && byId("recipe").value === "pretrain") train.sample_prompt = prompt;
-    const name = byId("name").value.trim();
-    if (name) body.name = name;
-    const seed = numberIn("job-seed");
-    if (seed !== undefined) body.seed = seed;
-    const devices = numberIn("devices");
-    if (devices !== undefined && devices !== 1) body.devices = devices;
+    for (const [name, text] of Object.entries(told)) byId(`${name}-command`).textContent = text;
+  }
+
+  /** Of rows, the columns; the one chosen stays chosen while its dataset does. */
+  #offerColumns(dataset) {
+    if (this.form.dataset.columnsOf === dataset?.id) return;
+    this.form.dataset.columnsOf = dataset?.id ?? "";
+    const option = (name, selected = false) => h("option", { value: name, selected }, name);
+    const [texts, labels] = [textColumns(dataset), labelColumns(dataset)];
+    const usual = labels.find((name) => USUAL_LABELS.includes(name.toLowerCase()));
+    byId("columns-text").replaceChildren(...texts.map((name) => option(name, name.toLowerCase() === "text")));
+    byId("columns-label").replaceChildren(...labels.map((name) => option(name, name === usual)));
+    const names = (dataset?.columns ?? []).map((column) => column.name);
+    for (const select of this.form.querySelectorAll("[data-param^='columns.'][data-defaults]")) {
+      const [unsaid] = select.options;
+      select.replaceChildren(unsaid, ...names.map((name) => option(name)));
+    }
+  }
+
+  /** What POST /jobs is asked, its secrets in it or named. */
+  #body({ open = true } = {}) {
+    const { train = {}, ...body } = this.settings.read({ open });
+    if (body.recipe === "evaluate") return body;
+    if (body.recipe === "pretrain" && body.columns) {
+      body.dataset = [{ dataset: body.dataset, column: body.columns.text }];
+      delete body.columns;
+    }
+    if (train.trainable === "lora") {
+      delete train.trainable;
+      train.lora ??= {};
+    }
+    if (body.recipe === "classify" && body.model?.preset) train.trainable = "all"; // of a new network all has to learn
     return { ...body, train };
   }
 
-  /** Upload at once, so that a text that cannot be used is told at the field and not at the start of a job. */
-  async upload(input) {
-    const [file] = input.files;
-    if (!file) return;
-    input.removeAttribute("aria-invalid");
-    byId("start").disabled = true;
-    byId("file-note").textContent = `Uploading ${file.name} (${size(file.size)}) …`;
-    const form = new FormData();
-    form.append("file", file);
-    try {
-      const dataset = await call("/datasets", { method: "POST", form });
-      this.datasets = await fillDatasets(byId("dataset"), { takesRows: true });
-      const usable = dataset.rows === null || textColumns(dataset).length > 0 || isTaught(dataset);
-      if (usable) byId("dataset").value = dataset.id;
-      byId("file-note").textContent = `Uploaded: ${dataset.name}, ${contents(dataset)}. ${usable ? "It is chosen above." : "No column of it is text."}`;
-    } catch (error) {
-      input.setAttribute("aria-invalid", "true");
-      byId("file-note").textContent = inWords(error);
-    } finally {
-      input.value = "";
-      byId("start").disabled = false;
-      this.#changed();
-    }
+  /** Choose what came, and say whether anything can be done with it. */
+  async #uploaded(dataset) {
+    await this.#readDatasets();
+    byId("dataset").value = dataset.id;
+    this.isDatasetChosen = true;
+    this.#suit();
+    return this.#reads()(this.#dataset());
   }
 
   /** The same as long as the same is asked for: a second click after a lost answer makes no second job. */
@@ -216,7 +231,7 @@ class JobForm {
   }
 
   async start() {
-    unmark(this.form);
+    this.settings.unmark();
     say(byId("job-error"), "");
     const button = byId("start");
     button.disabled = true;
@@ -226,12 +241,12 @@ class JobForm {
       location.assign(`/ui/jobs/${encodeURIComponent(job.id)}`);
     } catch (error) {
       button.disabled = false;
-      mark(error.param, FIELDS);
       say(byId("job-error"), error instanceof NotANumber ? error.message : inWords(error));
+      this.settings.refuse(error);
     }
   }
 }
 
 export function startJobForm(tokenizer) {
-  return new JobForm().fill(tokenizer);
+  return new JobForm().fill(tokenizer, new URLSearchParams(location.search));
 }

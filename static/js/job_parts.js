@@ -2,7 +2,6 @@
 
 import { byId, h } from "./dom.js";
 import { compact, count, duration, loss, moment, percent, size } from "./format.js";
-import { tryAddress } from "./job_status.js";
 
 const MOST_SAMPLES = 40;
 const MOST_EVENTS = 300;
@@ -18,8 +17,8 @@ export function drawVitals(job, row, now) {
   pairs(byId("vitals"), [
     ["loss", row ? loss(row.loss) : null],
     ["tokens a second", row?.tokens_per_s ? count(Math.round(row.tokens_per_s)) : null],
-    ["of the peak", row?.peak_share ? percent(row.peak_share) : null],
-    ["loading, telling", row?.data_share ? percent(row.data_share + row.report_share) : null],
+    ["of peak compute", row?.peak_share ? percent(row.peak_share) : null],
+    ["data and reports", row?.data_share ? percent(row.data_share + row.report_share) : null],
     ["memory", row?.memory_bytes ? size(row.memory_bytes) : null],
     ["on the GPU", row?.device_memory_bytes ? size(row.device_memory_bytes) : null],
     ["tokens seen", row?.tokens ? compact(row.tokens) : null],
@@ -35,15 +34,15 @@ function keptBack(validation) {
 }
 
 export function drawSetup(job, datasetName) {
-  const model = typeof job.model === "string" ? `continues ${job.model}` : Object.entries(job.model).map(([name, value]) => `${name}: ${value}`).join(", ");
-  const train = Object.entries(job.train).filter(([, value]) => value !== null);
+  const model = job.evaluate ? `measures ${job.model}` : typeof job.model === "string" ? `continues ${job.model}` : Object.entries(job.model).map(([name, value]) => `${name}: ${value}`).join(", ");
+  const settings = Object.entries(job.evaluate ?? job.train).filter(([, value]) => value !== null);
   pairs(byId("setup"), [
     ["text", datasetName],
     ["model", model],
     ["tokenizer", job.tokenizer],
-    ["kept back", keptBack(job.validation)],
+    ["kept back", job.evaluate ? null : keptBack(job.validation)],
     ["seed", String(job.seed)],
-    ...train.map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
+    ...settings.map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]),
   ]);
 }
 
@@ -53,7 +52,7 @@ function prepend(list, item, most) {
   while (list.children.length > most) list.lastElementChild.remove();
 }
 
-/** What an empty part says once nothing will come any more. */
+/** What an empty part says once the job has ended and all that happened was read. */
 export function sayNothingCame() {
   byId("chart-empty").textContent = "It ended before the first report.";
   byId("samples-empty").textContent = "No sample was written.";
@@ -72,8 +71,8 @@ export function addEvent(event) {
   prepend(byId("events"), h("li", {}, time, h("span", { class: `level-${event.level}` }, event.message)), MOST_EVENTS);
 }
 
-/** Each with a link that has it write, where it is a model that `writes`, and a button where `onDelete` may be asked. */
-export function drawCheckpoints(checkpoints, { writes, mayDelete, onDelete }) {
+/** Each with links to where it can be used, as `usesOf` tells of it, and a button where `onDelete` may be asked. */
+export function drawCheckpoints(checkpoints, { usesOf, mayDelete, onDelete }) {
   byId("checkpoints-size").textContent = checkpoints.length ? size(checkpoints.reduce((sum, one) => sum + one.size_bytes, 0)) : "";
   byId("checkpoints-empty").hidden = checkpoints.length > 0;
   byId("checkpoints-table").hidden = checkpoints.length === 0;
@@ -86,11 +85,15 @@ export function drawCheckpoints(checkpoints, { writes, mayDelete, onDelete }) {
         cell(one.is_best ? `${count(one.step)} (best)` : count(one.step)),
         cell(loss(one.metrics?.val_loss ?? one.metrics?.loss)),
         cell(size(one.size_bytes)),
-        h("td", {}, writes ? h("a", { href: tryAddress(one.id), "aria-label": `Try the checkpoint of step ${one.step}` }, "Try it") : null),
+        h("td", {}, ...usesOf(one).flatMap((use, at) => [at ? " · " : "", useLink(one, use)])),
         h("td", {}, mayDelete(one) ? deleteButton(one, onDelete) : null),
       ),
     ),
   );
+}
+
+function useLink(checkpoint, { address, short }) {
+  return h("a", { href: address, "aria-label": `${short}, of the checkpoint of step ${checkpoint.step}` }, short);
 }
 
 /** It asks once more before it deletes. */

@@ -16,9 +16,8 @@ export class JobPreview {
     this.button.addEventListener("click", () => this.ask());
   }
 
-  /** What is shown was about another form; `isThere`: whether this form's recipe has a preview. */
-  forget(isThere) {
-    this.button.hidden = !isThere;
+  /** What is shown was about another form. */
+  forget() {
     byId("preview-rows").replaceChildren();
   }
 
@@ -31,8 +30,8 @@ export class JobPreview {
       byId("preview-rows").replaceChildren(h("p", { class: "note" }, note), ...answer.examples.map(example));
     } catch (error) {
       byId("preview-rows").replaceChildren();
-      this.refused(error);
       say(byId("job-error"), error instanceof NotANumber ? error.message : inWords(error));
+      this.refused(error);
     } finally {
       this.button.disabled = false;
     }

@@ -31,12 +31,45 @@ export function steps(job) {
   return job.total_steps ? `${count(job.step)} of ${count(job.total_steps)}` : count(job.step);
 }
 
-/** Whether what the job makes can be tried in the playground: word vectors and classifiers cannot. */
+/** Whether what the job makes can be tried in the playground: word vectors and classifiers cannot, and an evaluation makes nothing. */
 export function writes(job) {
-  return !["word2vec", "classify"].includes(job.recipe);
+  return !["word2vec", "classify", "evaluate"].includes(job.recipe);
 }
 
-/** Where a model is tried; it may be a registered model or a checkpoint. */
+/** Where a model that writes is tried; it may be a registered model or a checkpoint. */
 export function tryAddress(model) {
-  return `/?model=${encodeURIComponent(model).replace("%40", "@")}#generate`;
+  return `/ui/generate?model=${named(model)}`;
+}
+
+/** Where it is looked into. */
+export function lookAddress(model) {
+  return `/ui/attention?model=${named(model)}`;
+}
+
+/** Where the vectors of a model are looked at. */
+export function vectorsAddress(model) {
+  return `/ui/embeddings?show=frequent&model=${named(model)}`;
+}
+
+/** Where what a job makes, or a checkpoint of it, can be used, and what each link is called, at length and in short. */
+export function usesOf(job, model) {
+  if (job.recipe === "word2vec") return [{ address: vectorsAddress(model), label: "See its vectors", short: "Vectors" }];
+  if (!writes(job)) return [];
+  return [
+    { address: tryAddress(model), label: "Try the model", short: "Try it" },
+    { address: lookAddress(model), label: "Look inside the model", short: "Look inside" },
+  ];
+}
+
+function named(model) {
+  return encodeURIComponent(model).replace("%40", "@");
+}
+
+const MEASURED_AS = { pretrain: "perplexity", classify: "accuracy", instruct: "answers", dpo: "answers" };
+
+/** Where the model that a job made is measured, on the data that it learnt from; null where none of the kinds is for its like. */
+export function measureAddress({ recipe, result, dataset }) {
+  const kind = MEASURED_AS[recipe];
+  if (!kind || !result?.model) return null;
+  return `/ui/train?${new URLSearchParams({ recipe: "evaluate", kind, model: result.model, ...(typeof dataset === "string" && { dataset }) })}`;
 }

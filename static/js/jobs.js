@@ -1,10 +1,8 @@
-/** The page of all jobs: the list, kept fresh while something is under way, and the form beside it. */
+/** The page of all jobs: the list, kept fresh while something is under way. */
 
 import { call, inWords } from "./api.js";
-import { installCopyButtons } from "./command.js";
 import { byId, h, say } from "./dom.js";
 import { moment } from "./format.js";
-import { startJobForm } from "./job_form.js";
 import { badge, isFinal, steps } from "./job_status.js";
 
 const EVERY_MS = 2500;
@@ -44,7 +42,7 @@ class JobList {
 
   #draw(jobs, hasMore) {
     byId("list-empty").hidden = jobs.length > 0;
-    byId("list-empty").textContent = byId("list-status").value ? "None of these." : "No job yet. The form starts one; the built-in story and the smallest size take a minute or two.";
+    byId("list-empty").textContent = byId("list-status").value ? "None of these." : "No job yet. The built-in story and the smallest size take a minute or two.";
     byId("list-table").hidden = jobs.length === 0;
     byId("list-more").hidden = !hasMore;
     byId("list").replaceChildren(...jobs.map(row));
@@ -54,7 +52,7 @@ class JobList {
 function row(job) {
   const bar = h("progress", { max: "1", "aria-label": `Steps of ${job.name}` });
   bar.value = job.total_steps ? job.step / job.total_steps : 0;
-  const from = typeof job.model === "string" ? `continues ${job.model}` : (job.model.preset ?? (job.recipe === "word2vec" ? "word vectors" : "own shape"));
+  const from = typeof job.model === "string" ? `${job.recipe === "evaluate" ? "measures" : "continues"} ${job.model}` : (job.model.preset ?? (job.recipe === "word2vec" ? "word vectors" : "own shape"));
   return h(
     "tr",
     {},
@@ -65,5 +63,4 @@ function row(job) {
   );
 }
 
-installCopyButtons();
-await Promise.all([new JobList().refresh(), startJobForm(byId("jobs").dataset.tokenizer)]);
+await new JobList().refresh();

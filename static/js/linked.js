@@ -1,5 +1,7 @@
 /** Two lists that show the same things: what is lit in one is lit in the other, by pointer, focus and arrow keys. */
 
+import { scrollWithin } from "./dom.js";
+
 export class Linked {
   /**
    * `lists` are elements whose items carry `data-i`, one item or more for each number. `onLight(i)` is called
@@ -45,9 +47,7 @@ export class Linked {
     if (!item) return;
     list.querySelector('[tabindex="0"]')?.setAttribute("tabindex", "-1");
     item.setAttribute("tabindex", "0");
-    const [box, frame] = [item.getBoundingClientRect(), list.getBoundingClientRect()];
-    if (box.top < frame.top) list.scrollTop -= frame.top - box.top + 8;
-    else if (box.bottom > frame.bottom) list.scrollTop += box.bottom - frame.bottom + 8;
+    scrollWithin(list, item, 0); // no margin: what is under a pointer is not to move
   }
 
   #from(event) {

@@ -2,6 +2,7 @@
 
 import { byId, h } from "./dom.js";
 import { count, loss } from "./format.js";
+import { whenPlotly } from "./plotly.js";
 
 export const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
 const FLUSH_MS = 200;
@@ -44,8 +45,10 @@ export function trace(name, points, style) {
 }
 
 export class LossChart {
+  /** `onRange([low, high])` and `onPick(step)`, where they are set, hear of the steps in sight and of a click on one. */
   constructor() {
     this.box = byId("chart");
+    this.marks = [];
     this.rows = new Map(); // by step: a job that was taken back measures some steps twice
     this.lastStep = -1;
     this.fresh = [];
@@ -64,6 +67,19 @@ export class LossChart {
       this.lastStep = Math.max(this.lastStep, row.step);
     }
     if (this.fresh.length) this.timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+  }
+
+  get isDrawn() {
+    return !this.box.hidden;
+  }
+
+  /** Mark these steps, one of them as chosen. */
+  mark(steps, chosen) {
+    const line = (step) => (step === chosen ? { color: colour("--ink"), width: 2 } : { color: colour("--line-strong"), width: 1, dash: "dot" });
+    this.marks = steps.map((step) => ({ type: "line", x0: step, x1: step, y0: 0, y1: 1, yref: "paper", line: line(step), layer: "below" }));
+    if (!this.isDrawn) return;
+    window.Plotly.relayout(this.box, { shapes: this.marks });
+    this.#tellRange();
   }
 
   #points(field) {
@@ -85,13 +101,15 @@ export class LossChart {
 
   #redraw() {
     if (!this.rows.size) return;
+    if (!window.Plotly) return whenPlotly(() => this.#redraw());
     this.mustRedraw = false;
     const losses = this.#points("loss");
     const validation = this.#points("val_loss");
+    const isFirst = !this.isDrawn;
     byId("chart-empty").hidden = true;
     this.box.hidden = false;
     // the same call makes the plot and replaces it
-    window.Plotly.react(
+    const drawing = window.Plotly.react(
       this.box,
       [
         trace("training", losses, { mode: losses.length > 1 ? "lines" : "lines+markers", line: { color: colour("--loss"), width: 2 } }),
@@ -101,10 +119,22 @@ export class LossChart {
           marker: { size: 7, symbol: "diamond" },
         }),
       ],
-      layout(),
+      { ...layout(), shapes: this.marks },
       CONFIG,
     );
+    if (isFirst) drawing.then(() => this.#listen());
     this.mustRedraw = losses.length === 1; // a lone point needs a marker, a line does not
+  }
+
+  #tellRange() {
+    const range = this.box.layout?.xaxis?.range; // not there before the first plot is done
+    if (range) this.onRange?.(range);
+  }
+
+  #listen() {
+    this.#tellRange();
+    this.box.on("plotly_afterplot", () => this.#tellRange());
+    this.box.on("plotly_click", ({ points }) => this.onPick?.(points[0].x));
   }
 
   #extend(rows) {

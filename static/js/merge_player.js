@@ -20,6 +20,22 @@ export class MergePlayer {
     byId("merge-on").addEventListener("click", () => this.#move(1));
   }
 
+  /** Offer the tokenizers that merge; one of them that has just been `made` is chosen at once. */
+  offer(rows, made, preferred) {
+    const usable = rows.filter((row) => row.available && row.kind === "bpe").map((row) => row.name);
+    const before = [made?.name, this.select.value, preferred].find((name) => usable.includes(name));
+    this.select.replaceChildren(...usable.map((name) => h("option", { value: name }, name)));
+    if (before) this.select.value = before;
+    return this.refresh();
+  }
+
+  /** Play a word, by this tokenizer where it merges. */
+  play(word, tokenizer) {
+    this.text.value = word;
+    if ([...this.select.options].some((option) => option.value === tokenizer)) this.select.value = tokenizer;
+    return this.refresh();
+  }
+
   /** Ask for the merges of what stands there now, and show the bytes they begin with. */
   async refresh() {
     this.asking?.abort();

@@ -2,6 +2,7 @@
 
 import { facts, h } from "./dom.js";
 import { compact, count, moment, percent, size } from "./format.js";
+import { lookAddress, tryAddress } from "./job_status.js";
 
 const PARTS = { embedding: "embedding", attention: "attention", feed_forward: "feed-forward", norms: "norms", head: "head" };
 const SOURCES = { builtin: "ships with Inkling", job: "trained here", import: "imported" };
@@ -48,7 +49,7 @@ function head(model) {
   return h(
     "div",
     { class: "model__head" },
-    h("h3", {}, model.name),
+    h("h3", {}, h("a", { href: `/ui/models/${encodeURIComponent(model.name)}` }, model.name)),
     h("span", { class: `badge badge--${model.state === "loading" ? "running" : model.state}` }, inMemory(model)),
     h("span", { class: "note" }, about.filter(Boolean).join(" · ")),
     model.hint ? h("span", { class: "note" }, model.hint) : null,
@@ -131,6 +132,10 @@ function take(model, address) {
   return h("details", {}, h("summary", {}, "Take it elsewhere"), h("div", { class: "model__take" }, ...links));
 }
 
+function link(address, label) {
+  return h("a", { class: "button button--plain button--small", href: address }, label);
+}
+
 function actions(model, act) {
   const button = (what, label, kind) =>
     h("button", { type: "button", class: `button button--small ${kind}`, on: { click: (event) => act(what, model, event.currentTarget) } }, label);
@@ -140,7 +145,8 @@ function actions(model, act) {
     writes(model) && model.available && model.state !== "loading"
       ? button(model.state === "loaded" ? "unload" : "load", model.state === "loaded" ? "Take out of memory" : "Load into memory", "button--plain")
       : null,
-    writes(model) && model.available ? h("a", { class: "button button--plain button--small", href: `/?model=${encodeURIComponent(model.name)}#generate` }, "Generate") : null,
+    writes(model) && model.available ? link(tryAddress(model.name), "Generate") : null,
+    writes(model) && model.available ? link(lookAddress(model.name), "Look inside") : null,
     model.source === "builtin" ? null : button("delete", "Delete", "button--bad"),
   );
 }

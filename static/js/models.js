@@ -1,8 +1,9 @@
 /** The page of all models: the list with what can be done, and the form beside it. */
 
 import { all, call, inWords } from "./api.js";
-import { installCopyButtons } from "./command.js";
+import { installCopyButtons } from "./copying.js";
 import { byId, say } from "./dom.js";
+import { isMeant } from "./meant.js";
 import { ImportForm } from "./model_import.js";
 import { modelSheet } from "./model_sheet.js";
 
@@ -51,19 +52,6 @@ class ModelList {
 
 function place(details) {
   return `${details.closest("article").id} ${details.querySelector("summary").textContent}`;
-}
-
-/** Whether it was asked for twice: the first click asks, a second one within some seconds means it. */
-function isMeant(button) {
-  if (button.dataset.asked) return true;
-  const label = button.textContent;
-  button.dataset.asked = "yes";
-  button.textContent = "Delete for good?";
-  setTimeout(() => {
-    delete button.dataset.asked;
-    if (!button.disabled) button.textContent = label;
-  }, 4000);
-  return false;
 }
 
 installCopyButtons();

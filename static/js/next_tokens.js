@@ -10,20 +10,26 @@ function bar(share, name) {
   return h("div", { class: "bar" }, fill);
 }
 
-function row(token) {
+function row(token, isOwn) {
   const own = Math.exp(token.logprob ?? -Infinity);
   const isIn = token.sampled_logprob !== null;
   const drawn = isIn ? Math.exp(token.sampled_logprob) : 0;
+  const ofDraw = () => h("span", { class: "percent", title: "as it would be drawn" }, isIn ? percent(drawn) : "left out");
   return h(
     "li",
     { class: isIn ? null : "left-out" },
     h("span", { class: "word" }, ...visible(token.text)),
-    h("span", { class: "bars", "aria-hidden": "true" }, bar(own, ""), bar(drawn, "bar__fill--drawn")),
+    h("span", { class: "bars", "aria-hidden": "true" }, bar(own, ""), isOwn ? null : bar(drawn, "bar__fill--drawn")),
     h("span", { class: "percent", title: "by the model" }, percent(own)),
-    h("span", { class: "percent", title: "as it would be drawn" }, isIn ? percent(drawn) : "left out"),
+    isOwn ? null : ofDraw(),
   );
 }
 
-export function drawNext(top) {
-  byId("next-tokens").replaceChildren(...top.map(row));
+export function clearNext() {
+  byId("next-tokens").replaceChildren();
+}
+
+/** `isOwn`: what the model gives them alone. */
+export function drawNext(top, { isOwn = false } = {}) {
+  byId("next-tokens").replaceChildren(...top.map((token) => row(token, isOwn)));
 }

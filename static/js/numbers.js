@@ -31,16 +31,19 @@ export function mark(param, fields) {
   byId(id).closest("details")?.setAttribute("open", "");
 }
 
-/** Let each slider follow its number field, and the other way round. */
+/** Let sliders follow their number field, and the other way round; at `data-off` a slider means an empty field. */
 export function tieSliders() {
   for (const range of document.querySelectorAll("[data-twin]")) {
     const number = byId(range.dataset.twin);
+    const { off } = range.dataset;
+    const follow = () => {
+      range.value = number.value === "" && off !== undefined ? off : number.value;
+    };
     range.addEventListener("input", () => {
-      number.value = range.value;
+      number.value = off !== undefined && Number(range.value) === Number(off) ? "" : range.value;
       number.dispatchEvent(new Event("input", { bubbles: true }));
     });
-    number.addEventListener("input", () => {
-      range.value = number.value;
-    });
+    number.addEventListener("input", follow);
+    follow();
   }
 }

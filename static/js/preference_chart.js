@@ -2,6 +2,7 @@
 
 import { byId } from "./dom.js";
 import { CONFIG, layout, trace } from "./loss_chart.js";
+import { whenPlotly } from "./plotly.js";
 
 const CURVES = [
   ["margin", "margin", "--loss", "solid"],
@@ -24,6 +25,7 @@ export class PreferenceChart {
 
   #draw() {
     if (!this.rows.size) return;
+    if (!window.Plotly) return whenPlotly(() => this.#draw());
     byId("preference").hidden = false;
     const rows = [...this.rows.values()].sort((one, other) => one.step - other.step);
     const shown = layout();

@@ -1,12 +1,12 @@
-/** Draws the tokens of a text as coloured chips, and their ids. Knows nothing of where they come from. */
+/** One token as a chip, an id, a list of facts. Knows nothing of where tokens come from, and of no other. */
 
 import { h, facts } from "./dom.js";
 import { count, many } from "./format.js";
-import { codePoint, hex, visible } from "./glyphs.js";
+import { codePoint, hex, plain, visible } from "./glyphs.js";
 
 const INKS = 6;
 
-function ink(i) {
+export function ink(i) {
   return `ink-${(i % INKS) + 1}`;
 }
 
@@ -25,28 +25,32 @@ export function groupsOf(tokens) {
   return groups;
 }
 
-function option(i, name, token, text, ...content) {
+/** `list` is the listbox that it is an option of; of this only a part may be in the page. */
+function option(i, name, token, text, list, ...content) {
   return h(
     "span",
     {
       class: `${name} ${ink(i)}${token.special ? ` ${name}--special` : ""}`,
       role: "option",
-      tabindex: "-1",
+      id: `${list.id}-${i}`,
       "aria-selected": "false",
-      "aria-label": `${text}, id ${token.id}`,
+      "aria-posinset": i + 1,
+      "aria-label": `${plain(text)}, id ${token.id}`,
       data: { i },
     },
     ...content,
   );
 }
 
-function chip(i, token, text) {
-  return option(i, "token", token, text, ...visible(text));
+/** A token as a chip. */
+export function chip(i, token, text, list) {
+  return option(i, "token", token, text, list, ...visible(text));
 }
 
-function split(group, tokens, text) {
+/** Tokens that share characters: these once, the bytes of each token under them. */
+export function split(group, tokens, text, list) {
   const pieces = group.members.map((i, part) =>
-    option(i, "piece", tokens[i], `part ${part + 1} of ${group.members.length} of ${text}`, hex(tokens[i].bytes)),
+    option(i, "piece", tokens[i], `${hex(tokens[i].bytes)}, part ${part + 1} of ${group.members.length} of ${text}`, list, hex(tokens[i].bytes)),
   );
   return h(
     "span",
@@ -56,29 +60,12 @@ function split(group, tokens, text) {
   );
 }
 
-/** Chips for the groups; `characters` are the code points of the text, for spans count these. */
-export function chips(groups, tokens, characters) {
-  const nodes = [];
-  let end = groups.length ? 0 : characters.length;
-  for (const group of groups) {
-    if (group.start > end) nodes.push(...visible(characters.slice(end, group.start).join(""), { breaks: true }));
-    const text = characters.slice(group.start, group.end).join("");
-    nodes.push(group.members.length > 1 ? split(group, tokens, text) : chip(group.members[0], tokens[group.members[0]], text));
-    for (const character of text) if (character === "\n") nodes.push(h("br"));
-    end = group.end;
-  }
-  return nodes;
+export function idItem(i, token, list) {
+  return option(i, "id", token, `token ${i + 1}`, list, String(token.id));
 }
 
-export function idItems(tokens, shown) {
-  return tokens
-    .slice(0, shown)
-    .map((token, i) => option(i, "id", token, `token ${i + 1}`, String(token.id)))
-    .flatMap((item) => [item, " "]);
-}
-
-/** Everything that is known of one token, for the readout. */
-export function readout(i, tokens, group, characters) {
+/** Everything that is known of one token, for the readout; `entry` is its line in the vocabulary, once it is there. */
+export function readout(i, tokens, group, characters, entry) {
   const token = tokens[i];
   const text = characters.slice(token.start, token.end).join("");
   const points = [...text];
@@ -92,8 +79,15 @@ export function readout(i, tokens, group, characters) {
       ["", `(${many(token.bytes.length, "byte")})`],
       ["characters", `${token.start}–${token.end}`],
       ["code points", points.length <= 4 ? points.map(codePoint).join(" ") : null],
+      ["rank", entry && rankOf(entry, token)],
+      ["merged from ids", entry?.merged_from?.join(" + ")],
       ["special", token.special ? "yes" : null],
       ["shared", group.members.length > 1 ? `part ${part + 1} of ${group.members.length} of ${text}` : null],
     ]),
   ];
+}
+
+function rankOf(entry, token) {
+  if (entry.rank !== null) return `${count(entry.rank)}: so many merges were learnt before`;
+  return token.special || token.bytes.length > 1 ? null : "none: a byte is there from the start";
 }

@@ -1,11 +1,12 @@
 /** The form that trains a tokenizer: kind, text, size, special tokens. */
 
 import { call, inWords } from "./api.js";
-import { fillDatasets } from "./choices.js";
 import { curl } from "./command.js";
+import { fillDatasets } from "./dataset_choices.js";
 import { byId, say } from "./dom.js";
 import { count, size } from "./format.js";
-import { mark, NotANumber, numberIn, unmark } from "./numbers.js";
+import { NotANumber, numberIn } from "./numbers.js";
+import { accept, refuse } from "./refusal.js";
 
 const FIELDS = { name: "name", dataset: "dataset", vocab_size: "vocab-size", special_tokens: "special-tokens", version: "version" };
 
@@ -18,7 +19,10 @@ export class TokenizerForm {
       event.preventDefault();
       this.train();
     });
-    this.form.addEventListener("input", () => this.#changed());
+    this.form.addEventListener("input", ({ target }) => {
+      accept(target);
+      this.#changed();
+    });
   }
 
   async fill() {
@@ -51,7 +55,7 @@ export class TokenizerForm {
   }
 
   async train() {
-    unmark(this.form);
+    for (const field of this.form.elements) accept(field);
     say(byId("train-error"), "");
     const button = byId("train");
     button.disabled = true;
@@ -62,8 +66,9 @@ export class TokenizerForm {
       await this.onMade(made);
     } catch (error) {
       byId("train-note").textContent = "";
-      mark(error.param?.split(".")[0], FIELDS);
-      say(byId("train-error"), error instanceof NotANumber ? error.message : inWords(error));
+      const field = FIELDS[error.param?.split(".")[0]];
+      if (field) refuse(byId(field), error.message, error.param);
+      else say(byId("train-error"), error instanceof NotANumber ? error.message : inWords(error));
     } finally {
       button.disabled = false;
     }

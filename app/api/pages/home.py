@@ -1,4 +1,4 @@
-"""The first page: the tokens of a text, and the playground. What they show is fetched by the browser."""
+"""The first page: a way to the tokens of a text, and the playground, whose text the browser fetches."""
 
 from __future__ import annotations
 
@@ -25,39 +25,29 @@ HEADLINE = (
 )
 """The sentence at the top, with the ids that GPT-2's tokenizer gives it."""
 
-SAMPLES = (
-    ("a sentence", "Hello, do you like tea? In the sunlit terraces of someunknownPlace."),
-    ("rare words", "Antidisestablishmentarianism is unbelievably uncharacteristic."),
-    ("numbers", "In 1969 it was 384,400 km; 3.14159265 and 2^31 = 2147483648"),
-    ("code", "def square(x):\n    return x ** 2\n\nprint(square(12))"),
-    ("languages", "Zażółć gęślą jaźń · Привет, мир · こんにちは世界 · שלום"),
-    ("emoji", "👩‍🚀 to the 🌙: one small step 👣"),
-)
+SAMPLE = "Hello, do you like tea?"
+"""What one may look at the tokens of, to begin with."""
 
 
 @dataclass(frozen=True)
 class HomePage:
     template: ClassVar[str] = "home.html"
-    place: ClassVar[str] = "tokens"
+    place: ClassVar[str] = ""
     headline: ClassVar[tuple[tuple[int, str], ...]] = HEADLINE
-    samples: ClassVar[tuple[tuple[str, str], ...]] = SAMPLES
+    sample: ClassVar[str] = SAMPLE
 
-    default_tokenizer: str
     default_model: str
-    max_text_bytes: int
     is_remote: bool
     """Another server generates: the models to choose from are its own."""
 
 
 @router.get("/")
 def home(runtime: RuntimeDep) -> HTMLResponse:
-    """Show the token visualizer and the playground."""
+    """Show the way to tokens, and the playground."""
     settings = runtime.settings
     return render(
         HomePage(
-            default_tokenizer=settings.default_tokenizer,
             default_model=settings.default_model,
-            max_text_bytes=settings.max_text_bytes,
             is_remote=settings.remote_url is not None,
         )
     )

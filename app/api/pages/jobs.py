@@ -1,45 +1,48 @@
-"""The pages of training: all jobs with the form that starts one, and one job's own page."""
+"""The pages of jobs: all of them, and each one's own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
 
-from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 
+from app.api.answering import whole
 from app.api.deps import ReadSession, RuntimeDep
+from app.api.held import Places, PlacesDep
+from app.api.pages import checkpoint_reading, job_scrubber
+from app.api.pages.job_scrubber import Scrubber
 from app.api.pages.render import STYLED_POLICY, render
-from app.errors import JobNotFound
-from app.llm.config import PRESETS
+from app.errors import AppError, JobNotFound
 from app.services import jobs
+from app.services.runtime import Runtime
 
 router = APIRouter(prefix="/ui/jobs", include_in_schema=False)
 
 
-@dataclass(frozen=True)
-class Preset:
-    name: str
-    about: str
+OF_THE_FORM = ("recipe", "kind", "dataset", "model")
+"""What an address of this page may say from when the form stood here."""
 
 
 @dataclass(frozen=True)
 class JobsPage:
     template: ClassVar[str] = "jobs.html"
-    place: ClassVar[str] = "jobs"
-
-    default_tokenizer: str
-    presets: tuple[Preset, ...]
+    place: ClassVar[str] = "train"
 
 
 @dataclass(frozen=True)
 class JobPage:
     template: ClassVar[str] = "job.html"
-    place: ClassVar[str] = "jobs"
+    place: ClassVar[str] = "train"
 
     job_id: str
     name: str
     status: str
+    measures: bool
+    """It is an evaluation, which trains nothing."""
+    scrubber: Scrubber | None = None
+    """None where its checkpoints take no prompt."""
 
 
 @dataclass(frozen=True)
@@ -54,21 +57,48 @@ class MissingPage:
 
 
 @router.get("")
-def job_list(runtime: RuntimeDep) -> HTMLResponse:
-    """Show all jobs, and the form that starts one."""
-    presets = tuple(
-        Preset(name, f"{shape['n_layers']} layers of {shape['emb_dim']}, context {shape['context_length']}")
-        for name, shape in PRESETS.items()
-    )
-    return render(JobsPage(runtime.settings.default_tokenizer, presets))
+async def job_list(request: Request) -> Response:
+    """Show all jobs. An address that fills the form leads to where that stands."""
+    if any(name in request.query_params for name in OF_THE_FORM):
+        return RedirectResponse(f"/ui/train?{request.url.query}", status_code=301)
+    return render(JobsPage())
 
 
-@router.get("/{job_id}")
-def job(job_id: str, session: ReadSession) -> HTMLResponse:
-    """Show one job live; a page that says so where there is none of that name."""
+def _page(
+    job_id: str, session: ReadSession, runtime: RuntimeDep, asked: Annotated[job_scrubber.Asked, Query()]
+) -> JobPage | MissingPage:
     try:
         found = jobs.read(session, job_id)
     except JobNotFound as error:
-        missing = MissingPage("No such job", f"{error.message}.", "/ui/jobs", "All jobs")
-        return render(missing, status=404)
-    return render(JobPage(found.id, found.name, found.status), policy=STYLED_POLICY)
+        return MissingPage("No such job", f"{error.message}.", "/ui/jobs", "All jobs")
+    scrubber = job_scrubber.of_job(session, runtime.storage, found, asked)
+    return JobPage(found.id, found.name, found.status, found.recipe == "evaluate", scrubber)
+
+
+@router.get("/{job_id}")
+async def job(
+    request: Request, runtime: RuntimeDep, places: PlacesDep, page: Annotated[JobPage | MissingPage, Depends(_page)]
+) -> Response:
+    """Show one job live; a page that says so where there is none of that name. Without script, one checkpoint of it."""
+    if isinstance(page, MissingPage):
+        return render(page, status=404)
+    scrubber = page.scrubber
+    if scrubber is None or scrubber.asked.plain is None or scrubber.stop is None or scrubber.stop.model is None:
+        return render(page, policy=STYLED_POLICY)
+    model = scrubber.stop.model
+    return await whole(request, lambda: _read(runtime, places, page, scrubber, model))
+
+
+async def _read(runtime: Runtime, places: Places, page: JobPage, scrubber: Scrubber, model: str) -> HTMLResponse:
+    """The page with what one checkpoint makes of the prompt."""
+    status = 200
+    try:
+        if scrubber.kind == "classes":
+            seen = await checkpoint_reading.classes(runtime, places, model, scrubber.prompt)
+        else:
+            prompt, is_chat, most = scrubber.prompt, scrubber.kind == "chat", scrubber.sample_tokens
+            seen = await checkpoint_reading.text(runtime, places, model, prompt, is_chat, scrubber.sample, most)
+        scrubber = replace(scrubber, seen=seen)
+    except AppError as error:
+        status, scrubber = error.status, replace(scrubber, refused=error.message)
+    return render(replace(page, scrubber=scrubber), status=status, policy=STYLED_POLICY)

@@ -1,7 +1,11 @@
-"""From a context to an HTML answer: templates, and the headers that hold a page to its own host. Knows no page."""
+"""From a context to an HTML answer: templates, and the policy that holds a page to its own host. Knows no page.
+
+What every answer carries beside it is in `app/api/safe_headers.py`.
+"""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -18,6 +22,9 @@ STRICT_POLICY = _POLICY.format(styles="")
 STYLED_POLICY = _POLICY.format(styles=" 'unsafe-inline'")
 """For pages with Plotly or Swagger UI, which write style attributes."""
 
+csrf: ContextVar[str] = ContextVar("csrf", default="")
+"""What shows that a request comes from a page: of the request's session, "" where it has none. Set at the door."""
+
 _templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
@@ -25,6 +32,8 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.globals["csrf"] = csrf.get
+_templates.globals["csrf_query"] = lambda: f"?csrf={csrf.get()}" if csrf.get() else ""  # of a form's address
 
 
 class PageContext(Protocol):
@@ -37,10 +46,5 @@ class PageContext(Protocol):
 
 def render(page: PageContext, *, status: int = 200, policy: str = STRICT_POLICY) -> HTMLResponse:
     """The page as an answer; the browser asks for it again each time, and runs nothing that is not ours."""
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
     return HTMLResponse(_templates.get_template(page.template).render(page=page), status, headers)
