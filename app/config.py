@@ -6,13 +6,17 @@ import os
 import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app import setting_forms
+from app.setting_forms import EVERY, LOCAL
 
 MIB = 1024 * 1024
 MAX_DEVICES = 64  # of one job
@@ -23,33 +27,11 @@ class BadSetting(ValueError):
     """A setting cannot be read; the message names it."""
 
 
-LOCAL = "local"
-SECRETS = ("generation_api_key",)
+SECRETS = ("api_key", "generation_api_key")
 """Settings whose values no message and no log may show."""
 
 
-def _backend(value: str) -> str:
-    if value in ("", LOCAL):
-        return LOCAL
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("it must be local, or the http:// or https:// address of an OpenAI-compatible server")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address with a password would stand in logs; use INKLING_GENERATION_API_KEY")
-    return value
-
-
-def _header_value(value: str) -> str:
-    if not all("!" <= character <= "~" for character in value):
-        raise ValueError("it must be printable ASCII without spaces")
-    return value
-
-
-def _meeting_place(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise ValueError("it must be an address and a port, as in 10.0.0.5:29400")
-    return value
+Limit = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(setting_forms.lowered)]
 
 
 class Settings(BaseSettings):
@@ -64,6 +46,34 @@ class Settings(BaseSettings):
     url: str = ""
     """The server that the `inkling` commands call. Empty: the one that `host` and `port` start on this machine."""
 
+    require_keys: Annotated[Literal["auto", "true", "false"], BeforeValidator(setting_forms.lowered)] = "auto"
+    """Whether a request needs a key. `auto`: unless `host` is this machine alone."""
+    api_key: Annotated[str, AfterValidator(setting_forms.header_value)] = Field("", repr=False)
+    """The key that the `inkling` commands send. Never logged."""
+
+    audit_days: int = Field(90, ge=0, le=36_500)
+    """How long the audit log keeps who did what. 0: nothing is written down."""
+
+    allowed_hosts: Annotated[str, setting_forms.each(r"\*|(\*\.)?[A-Za-z0-9._-]+", "a name, *.name or *")] = ""
+    """By which names the server is called beside its own, with commas. Addresses are always taken. `*`: by any."""
+    allowed_origins: Annotated[
+        str, setting_forms.each(r"\*|[a-z][a-z0-9+.-]*://[^\s/,*]+", "an origin like https://host:port")
+    ] = ""
+    """Whose pages may call the server from a browser, with commas. `*`: anybody's, where keys are required."""
+    trusted_proxies: Annotated[str, AfterValidator(setting_forms.proxies)] = "127.0.0.1,::1"
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed. `none`: nobody's."""
+
+    limit_requests: Limit = "auto"
+    """Requests a minute of one key, or of one address where no key is asked for. 0: any number."""
+    limit_tokens: Limit = "auto"
+    """Tokens a minute, of prompts and of what is written."""
+    limit_streams: Limit = "auto"
+    """Answers that may be written at once."""
+    limit_jobs: Limit = "auto"
+    """Jobs of one key that may run or wait at a time."""
+    limit_stored_bytes: Limit = "auto"
+    """Of one key's datasets, models and checkpoints together."""
+
     data_dir: Annotated[Path, AfterValidator(Path.absolute)] = Path("data")
     """Everything that is written: database, datasets, models, checkpoints, the embedded queue."""
     assets_dir: Annotated[Path, AfterValidator(Path.absolute)] = Path(sys.prefix) / "share" / "inkling"
@@ -77,9 +87,9 @@ class Settings(BaseSettings):
     default_model: str = "smollm2-135m-instruct"
     default_tokenizer: str = "gpt2"
 
-    generation_backend: Annotated[str, AfterValidator(_backend)] = LOCAL
+    generation_backend: Annotated[str, AfterValidator(setting_forms.backend)] = LOCAL
     """`local`, or the address of an OpenAI-compatible server that generates in place of this process."""
-    generation_api_key: Annotated[str, AfterValidator(_header_value)] = Field("", repr=False)
+    generation_api_key: Annotated[str, AfterValidator(setting_forms.header_value)] = Field("", repr=False)
     """Sent to that server as a bearer token. Never logged."""
 
     max_text_bytes: int = Field(MIB, ge=1)
@@ -92,6 +102,14 @@ class Settings(BaseSettings):
     """The folder whose content `POST /models` may name. Empty: `import` in the data directory."""
     hub_url: str = "https://huggingface.co"
     """The public hub that models are pulled from when asked."""
+    fetch_private_addresses: bool = False
+    """Whether the hub, and a mirror of public sets, may be servers of private networks and of this machine."""
+    fetch_proxy: Annotated[str, AfterValidator(setting_forms.proxy)] = Field("", repr=False)
+    """The proxy that models and public sets are fetched through, `http://host:port`. Empty: none. Never logged."""
+    max_branches: int = Field(10_000, ge=0)
+    """Generated texts that may be kept."""
+    max_branches_bytes: int = Field(512 * MIB, ge=0)
+    """Of the tokens and prompts of all of them together."""
     max_queued_requests: int = Field(256, ge=1)
     kv_cache_tokens: int = Field(16_384, ge=1)
     """Tokens that all running requests of one model may hold in its key–value cache."""
@@ -123,7 +141,7 @@ class Settings(BaseSettings):
     """Machines that train one job together. Each has as many devices as the first."""
     node_rank: int = Field(0, ge=0)
     """Which of them this is; 0 claims the jobs, a worker of the others follows it."""
-    rendezvous: Annotated[str, AfterValidator(_meeting_place)] = ""
+    rendezvous: Annotated[str, AfterValidator(setting_forms.meeting_place)] = ""
     """Where the first of them listens for the others while they train, `host:port`. Nobody else may reach it."""
     lease_s: float = Field(30.0, ge=1)
     """A running job whose worker was silent for this long is taken back."""
@@ -145,11 +163,31 @@ class Settings(BaseSettings):
             raise ValueError("INKLING_NODE_RANK counts from 0 and stays below INKLING_TRAIN_HOSTS")
         return self
 
+    @model_validator(mode="after")
+    def _origins_fit(self) -> Settings:
+        if EVERY in self.origins and not self.keys_required:
+            raise ValueError("INKLING_ALLOWED_ORIGINS=* would let every site call a server that needs no key")
+        return self
+
+    @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        return setting_forms.listed(self.allowed_hosts.lower())
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return setting_forms.listed(self.allowed_origins.lower())
+
     @property
     def own_url(self) -> str:
         """Where this machine reaches the server that these settings start."""
         host = "127.0.0.1" if self.host in EVERY_ADDRESS else f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def keys_required(self) -> bool:
+        if self.require_keys == "auto":
+            return not _is_loopback(self.host)
+        return self.require_keys == "true"
 
     @property
     def effective_url(self) -> str:
@@ -229,6 +267,13 @@ def _told(place: tuple[int | str, ...], message: str, given: object) -> str:
     name = "_".join(str(part) for part in place)
     shown = "given" if name in SECRETS or _has_password(given) else repr(str(given))
     return f"INKLING_{name.upper()} is {shown}: {message[:1].lower()}{message[1:]}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: whom else it leads to, nobody can say
+        return host == "localhost"
 
 
 def _has_password(given: object) -> bool:

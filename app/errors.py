@@ -84,6 +84,54 @@ class DoesNotFit(InvalidRequest):
     code = "does_not_fit"
 
 
+class InvalidApiKey(AppError):
+    """No key, or none that we know."""
+
+    status = 401
+    code = "invalid_api_key"
+    type = "invalid_request_error"
+
+
+class MissingScope(AppError):
+    """The key is known, but not for this."""
+
+    status = 403
+    code = "missing_scope"
+    type = "invalid_request_error"
+
+
+class ForeignRequest(AppError):
+    """It comes with a page's session, but not from one of the pages."""
+
+    status = 403
+    code = "csrf_failed"
+    type = "invalid_request_error"
+
+
+class CrossSite(AppError):
+    """A browser was sent here by a page of another site."""
+
+    status = 403
+    code = "cross_site"
+    type = "invalid_request_error"
+
+
+class BadHost(AppError):
+    """The request does not say, in one way, which host it is for."""
+
+    status = 400
+    code = "bad_request"
+    type = "invalid_request_error"
+
+
+class UnknownHost(AppError):
+    """It is for a host that we are not."""
+
+    status = 421
+    code = "unknown_host"
+    type = "invalid_request_error"
+
+
 class NotFound(AppError):
     status = 404
     code = "not_found"
@@ -112,6 +160,14 @@ class ReportNotFound(NotFound):
     code = "report_not_found"
 
 
+class BranchNotFound(NotFound):
+    code = "branch_not_found"
+
+
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+
+
 class CheckpointNotFound(NotFound):
     code = "checkpoint_not_found"
 
@@ -121,6 +177,14 @@ class DataMissing(AppError):
 
     status = 424
     code = "data_missing"
+    type = "data_missing_error"
+
+
+class PackageMissing(AppError):
+    """What is asked for needs a package that is installed only on request; the message says how."""
+
+    status = 424
+    code = "package_missing"
     type = "data_missing_error"
 
 
@@ -134,6 +198,12 @@ class Conflict(AppError):
 
 class NameTaken(Conflict):
     code = "name_taken"
+
+
+class BranchesFull(Conflict):
+    """As many branches are kept as may be; some must be deleted first."""
+
+    code = "branches_full"
 
 
 class IdempotencyKeyReused(Conflict):
@@ -157,6 +227,22 @@ class UnsupportedFormat(AppError):
 class QueueFull(AppError):
     status = 429
     code = "queue_full"
+    type = "rate_limit_error"
+
+
+class RateLimited(AppError):
+    """More than one key or address may ask for in a minute, or at once."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+
+
+class QuotaExceeded(AppError):
+    """More than one key may hold at a time; something has to go first."""
+
+    status = 429
+    code = "quota_exceeded"
     type = "rate_limit_error"
 
 

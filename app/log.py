@@ -6,9 +6,9 @@ import logging
 import sys
 
 import structlog
-from structlog.contextvars import bind_contextvars, clear_contextvars, merge_contextvars
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars, merge_contextvars
 
-__all__ = ["bind_contextvars", "clear_contextvars", "configure_logging", "get_logger"]
+__all__ = ["bind_contextvars", "bound", "clear_contextvars", "configure_logging", "get_logger"]
 
 
 def configure_logging(level: str = "info", log_format: str = "console") -> None:
@@ -43,6 +43,12 @@ def configure_logging(level: str = "info", log_format: str = "console") -> None:
     logging.getLogger("alembic.runtime.migration").setLevel(max(root.level, logging.WARNING))  # chatty
     for client in ("httpx", "httpcore"):  # they tell of each request and its headers
         logging.getLogger(client).setLevel(max(root.level, logging.WARNING))
+
+
+def bound(name: str) -> str | None:
+    """What every line says of this name now; None where it says nothing."""
+    found = get_contextvars().get(name)
+    return None if found is None else str(found)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

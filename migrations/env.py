@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from app.config import get_settings
 from app.db.base import Base
 from app.db.session import Database
-from app.db.tables import checkpoint, dataset, event, job, metric, model, result, tokenizer, webhook, worker  # noqa: F401 - fills the metadata
+from app.db.tables import api_key, checkpoint, dataset, event, job, metric, model, result, tokenizer, webhook, worker  # noqa: F401 - fills the metadata
 
 
 def run(connection: Connection) -> None:

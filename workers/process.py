@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 from celery import Celery
@@ -84,6 +85,30 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def take_signals_one_by_one() -> None:
+    """Let a signal that comes while another is seen to pass.
+
+    Their handlers take locks, ours and Celery's: one that interrupts another would wait for ever for what that holds.
+    """
+    busy = threading.Lock()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, _unless_busy(busy, handler))
+
+
+def _unless_busy(busy: threading.Lock, handler: Callable[..., Any]) -> Callable[[int, FrameType | None], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        if not busy.acquire(blocking=False):
+            return  # the worker ends for the other one
+        try:
+            handler(number, frame)
+        finally:
+            busy.release()
+
+    return handle
+
+
 def _life(database: Database, supervisor: Supervisor, beside: dict[str, Beside]) -> type[StartStopStep]:
     """A step of Celery's worker: what happens before it takes nudges, and once it is to end, whatever the reason."""
 
@@ -103,6 +128,7 @@ def _life(database: Database, supervisor: Supervisor, beside: dict[str, Beside])
             ]
 
         def start(self, _worker: Any) -> None:
+            take_signals_one_by_one()
             migrate_once_there(database)
             for thread in self._beside:
                 thread.start()

@@ -109,13 +109,13 @@ class Supervisor:
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def holds(self, claim: Claim) -> bool:
-        """Whether the job is still ours; yes, where the database cannot be asked."""
+    def holds(self, claim: Claim) -> bool | None:
+        """Whether the job is still ours, under a lease that has not run out; None: the database cannot be asked."""
         try:
-            return leases.is_held(self._database, claim)
+            return leases.is_renewed(self._database, claim)
         except SQLAlchemyError as error:
             log.error("lease_not_checked", job_id=claim.job_id, error=str(error))
-            return True
+            return None
 
     def prolong(self, claim: Claim) -> Claim | None:
         """See `leases.prolong`; as it was, where the database cannot be asked."""

@@ -23,7 +23,7 @@ class Holder(Protocol):
 
     def is_stopping(self) -> bool: ...
 
-    def holds(self, claim: Claim) -> bool: ...
+    def holds(self, claim: Claim) -> bool | None: ...
 
     def misses(self, claim: Claim) -> bool: ...
 
@@ -41,6 +41,8 @@ class Waiting:
         self._unheard_until = time.monotonic() + START_S
         self._check_at = time.monotonic() + holder.check_every_s
         self._kill_at = float("inf")
+        self._held_at = time.monotonic()  # when it was last seen to hold the job
+        self._lost_at: float | None = None  # since when it does not
         self._is_asked = False
 
     def until_it_ended(self) -> int:
@@ -61,7 +63,18 @@ class Waiting:
             self._check_at = now + self._holder.check_every_s
             if self._unheard is not None and now < self._unheard_until:
                 self._unheard = self._holder.prolong(self._unheard)
-            if not self._holder.holds(self._claim) or self._holder.misses(self._claim):
-                self._kill_at = min(self._kill_at, now + LOST_GRACE_S)
-        if now >= self._kill_at:
+            self._lost_at = (self._lost_at or now) if self._is_lost(now) else None
+        if now >= self._kill_at or (self._lost_at is not None and now >= self._lost_at + LOST_GRACE_S):
             launch.kill(self._trainer)
+
+    def _is_lost(self, now: float) -> bool:
+        """Whether the job is not the trainer's any more, or nobody can say so for longer than a lease.
+
+        A trainer that was stopped in the midst of a write keeps SQLite from everyone, this worker's reading included,
+        until it is killed. One that is well ends by itself before, as it cannot renew its lease.
+        """
+        held = self._holder.holds(self._claim)
+        if held:
+            self._held_at = now
+        silent = now - self._held_at > 3 * self._holder.check_every_s
+        return held is False or silent or self._holder.misses(self._claim)

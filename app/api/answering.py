@@ -8,22 +8,22 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from app.api.errors import CLIENT_CLOSED_REQUEST
 from app.api.sse import EventStreamResponse, cancelled, client_is_gone, frames
-
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log
 
 
 async def whole(
-    request: Request, write: Callable[[], Awaitable[str | bytes]], close: Callable[[], None] | None = None
+    request: Request, write: Callable[[], Awaitable[str | bytes | Response]], close: Callable[[], None] | None = None
 ) -> Response:
-    """The JSON that `write` makes; a client that hangs up ends the work, and `close` is called at the end."""
+    """What `write` makes, a text of it as JSON; a client that hangs up ends the work; `close` is called at the end."""
     writing = asyncio.ensure_future(write())
     leaving = asyncio.ensure_future(client_is_gone(request.receive))
     try:
         await asyncio.wait([writing, leaving], return_when=asyncio.FIRST_COMPLETED)
         if not writing.done():
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-        return Response(writing.result(), media_type="application/json")
+        made = writing.result()
+        return made if isinstance(made, Response) else Response(made, media_type="application/json")
     finally:
         if close is not None:
             close()

@@ -8,12 +8,15 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from app.db.session import Session
+from app.services.keys import Caller
 from app.services.runtime import Runtime
 
 
 async def get_runtime(request: Request) -> Runtime:
     # async though it waits for nothing: FastAPI hands plain functions to a thread, which costs more than all else
-    return cast(Runtime, request.app.state.runtime)
+    runtime = cast(Runtime, request.app.state.runtime)
+    caller: Caller | None = getattr(request.state, "caller", None)  # put there at the door, where keys are required
+    return runtime if caller is None else runtime.of(caller)
 
 
 RuntimeDep = Annotated[Runtime, Depends(get_runtime)]

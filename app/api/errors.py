@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+from contextlib import suppress
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.allowed import allowed
 from app.db.session import UNAVAILABLE
 from app.errors import AppError, MalformedBody, NoDiskSpace, NotReady, UnsupportedFormat
 from app.log import get_logger
@@ -24,6 +28,10 @@ Responses = dict[int | str, dict[str, Any]]
 
 ALWAYS: Responses = {
     400: {"model": Error, "description": "invalid_json, bad_request"},
+    401: {"model": Error, "description": "invalid_api_key, where keys are required"},
+    403: {"model": Error, "description": "missing_scope, where keys are required; cross_site"},
+    421: {"model": Error, "description": "unknown_host"},
+    429: {"model": Error, "description": "rate_limit_exceeded"},
     422: {"model": Error, "description": "A field is missing, unknown, or has a value that cannot be used."},
 }
 """OpenAPI entries for what any route may answer."""
@@ -39,7 +47,9 @@ _CODES = {
 
 _READ_BODIES = ("application/json", "multipart/form-data", "application/x-www-form-urlencoded")
 DATABASE_RETRY_AFTER_S = 5
+CLIENT_CLOSED_REQUEST = 499  # nobody reads it but the log
 _READ_AWAY_BYTES = 64 * 1024 * 1024
+_READ_AWAY_SILENCE_S = 1.0
 
 
 def error_body(message: str, *, kind: str, code: str, param: str | None = None) -> dict[str, Any]:
@@ -72,7 +82,7 @@ class OneShape:
             nonlocal replaced
             if message["type"] == "http.response.start" and _is_plain_413(message):
                 replaced = True
-                await _read_away(receive)
+                await _read_away(scope, receive)
                 body = error_body("the body is longer than this route takes", **_names(413))
                 await JSONResponse(body, 413)(scope, receive, send)
             elif not replaced:
@@ -81,14 +91,18 @@ class OneShape:
         await self._app(scope, receive, send_in_shape)
 
 
-async def _read_away(receive: Receive) -> None:
-    """Take what the client still sends: many see a broken connection, not the answer, while they are sending."""
-    left = _READ_AWAY_BYTES
-    more = True
-    while more and left > 0:
-        message = await receive()
-        left -= len(message.get("body", b""))
-        more = message["type"] == "http.request" and message.get("more_body", False)
+async def _read_away(scope: Scope, receive: Receive) -> None:
+    """Take what the client still sends: many see a broken connection, not the answer, while they are sending.
+
+    One that asks before it sends (`Expect`) is not told to, and one that sends nothing is not waited for.
+    """
+    left, more = _READ_AWAY_BYTES, "expect" not in Headers(scope=scope)
+    with suppress(TimeoutError):
+        while more and left > 0:
+            async with asyncio.timeout(_READ_AWAY_SILENCE_S):
+                message = await receive()
+            left -= len(message.get("body", b""))
+            more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 def _is_plain_413(message: Message) -> bool:
@@ -105,25 +119,30 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(AppError)
     async def _refuse(request: Request, error: AppError) -> JSONResponse:
-        return _refusal(error, request)
+        return refusal(error, request)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if error.errors()[0]["loc"] == ("body",) and kind not in _READ_BODIES:
-            return _refusal(UnsupportedFormat(f"the body is {kind[:100]}, and JSON is read here"), request)
-        body, status = _validation_answer(error)
+            return refusal(UnsupportedFormat(f"the body is {kind[:100]}, and JSON is read here"), request)
+        body, status = validation_answer(error)
         return JSONResponse(body, _status(status, request))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code == 400 and (refusal := _unread_body(error.__cause__)):
-            return _refusal(refusal, request)
+        if error.status_code == 400 and (unread := _unread_body(error.__cause__)):
+            return refusal(unread, request)
         body = error_body(str(error.detail), **_names(error.status_code))
-        return JSONResponse(body, error.status_code, dict(error.headers or {}))
+        headers = dict(error.headers or {}) | ({"Allow": allowed(request)} if error.status_code == 405 else {})
+        return JSONResponse(body, error.status_code, headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     for unavailable in UNAVAILABLE:
-        app.exception_handler(unavailable)(_database_away)
+        app.exception_handler(unavailable)(database_away)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
@@ -132,30 +151,33 @@ def install(app: FastAPI) -> None:
         return JSONResponse(body, 500, _no_retry(500, request))
 
 
-async def _database_away(request: Request, error: Exception) -> JSONResponse:
+async def database_away(request: Request, error: Exception) -> JSONResponse:
+    """The answer where the database is what failed."""
     log.error("database_away", error=str(error)[:500])
-    return _refusal(NotReady("the database does not answer; try again", retry_after_s=DATABASE_RETRY_AFTER_S), request)
+    return refusal(NotReady("the database does not answer; try again", retry_after_s=DATABASE_RETRY_AFTER_S), request)
 
 
-def _refusal(error: AppError, request: Request) -> JSONResponse:
+def refusal(error: AppError, request: Request) -> JSONResponse:
+    """The answer that tells of it, as the request's API tells such things."""
     headers = _no_retry(error.status, request)
     if error.retry_after_s is not None:
         headers = {"Retry-After": str(error.retry_after_s)}
     return JSONResponse(app_error_body(error), _status(error.status, request), headers)
 
 
-def _is_openai(request: Request) -> bool:
+def is_openai(request: Request) -> bool:
+    """Whether it is sent to OpenAI's API, which tells some things in other words."""
     return request.url.path.startswith("/v1/")
 
 
 def _status(status: int, request: Request) -> int:
     """OpenAI's API answers 400 to a field that is wrong."""
-    return 400 if status == 422 and _is_openai(request) else status
+    return 400 if status == 422 and is_openai(request) else status
 
 
 def _no_retry(status: int, request: Request) -> dict[str, str]:
     """OpenAI's clients send 409 and 5xx again, unless they are told that it is in vain."""
-    return {"x-should-retry": "false"} if (status == 409 or status >= 500) and _is_openai(request) else {}
+    return {"x-should-retry": "false"} if (status == 409 or status >= 500) and is_openai(request) else {}
 
 
 def _unread_body(cause: BaseException | None) -> AppError | None:
@@ -168,7 +190,8 @@ def _unread_body(cause: BaseException | None) -> AppError | None:
     return None
 
 
-def _validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], int]:
+def validation_answer(error: RequestValidationError) -> tuple[dict[str, Any], int]:
+    """The body and the status that tell of the first field that is wrong."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return error_body(

@@ -15,6 +15,7 @@ from anyio import to_thread
 from fastapi import Depends, Request, Response
 from starlette.types import Receive, Scope, Send
 
+from app.api.errors import CLIENT_CLOSED_REQUEST
 from app.api.sse import SEND_TIMEOUT_S, cancelled, client_is_gone
 from app.errors import QueueFull
 from app.log import get_logger
@@ -23,7 +24,6 @@ log = get_logger(__name__)
 
 PLACES = 2
 RETRY_AFTER_S = 5
-CLIENT_CLOSED_REQUEST = 499  # nobody reads it; the access log shows it
 
 
 class Places:

@@ -14,8 +14,8 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
-from app.api.answering import CLIENT_CLOSED_REQUEST
 from app.api.deps import get_runtime
+from app.api.errors import CLIENT_CLOSED_REQUEST
 from app.api.pieces import get_long_work
 
 

@@ -9,6 +9,7 @@ from random import getrandbits
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import request_metrics
 from app.log import bind_contextvars, clear_contextvars, get_logger
 
 log = get_logger(__name__)
@@ -42,5 +43,6 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            ms = round(1000 * (time.perf_counter() - started))
-            log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=ms)
+            seconds = time.perf_counter() - started
+            request_metrics.count(scope, status, seconds)
+            log.debug("request", method=scope["method"], path=scope["path"], status=status, ms=round(1000 * seconds))

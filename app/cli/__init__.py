@@ -10,13 +10,17 @@ import typer
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from app.cli import (
+    audit,
+    backup,
     call,
     classify,
     datasets,
     doctor,
+    embeddings,
     evaluate,
     inspect,
     jobs,
+    keys,
     metrics,
     models,
     processes,
@@ -41,17 +45,22 @@ cli.command("worker")(processes.worker)
 cli.command("tokenize")(call.tokenize)
 cli.command("generate")(call.generate)
 cli.command("inspect")(inspect.inspect)
+cli.command("embeddings")(embeddings.embeddings)
 train.cli.command("instruct")(train_answers.instruct)
 train.cli.command("dpo")(train_answers.dpo)
 cli.add_typer(train.cli, name="train")
 cli.command("classify")(classify.classify)
 cli.command("tokenizers")(tokenizers.tokenizers)
 cli.add_typer(models.cli, name="models")
-cli.command("datasets")(datasets.datasets)
+cli.add_typer(datasets.cli, name="datasets")
 cli.command("jobs")(jobs.jobs)
 cli.command("eval")(evaluate.evaluate)
 cli.command("metrics")(metrics.metrics)
+cli.add_typer(keys.cli, name="keys")
+cli.command("audit")(audit.audit)
 cli.command("doctor")(doctor.doctor)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import typer
 from app.cli import local as in_process
 from app.cli import show
 from app.config import get_settings
+from app.services.server_events import EventReader
 
 Url = Annotated[str | None, typer.Option(help="The server to call (INKLING_URL).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
@@ -52,6 +53,9 @@ def generate(
     prompt: str,
     model: str | None = None,
     chat: Annotated[bool, typer.Option(help="Send the prompt as a chat message.")] = False,
+    before: Annotated[
+        str | None, typer.Option(help='The messages before that one, as JSON: [{"role": …, "content": …}, …].')
+    ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", help="Another field of POST /generate, as name=value; may be repeated.")
     ] = None,
@@ -70,7 +74,9 @@ def generate(
         "seed": seed,
     }
     body = {name: value for name, value in fields.items() if value is not None} | _options(option or [])
-    body |= {"messages": [{"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
+    if before is not None and not chat:
+        raise Refused("--before is of a conversation: say --chat, too")
+    body |= {"messages": [*_messages(before), {"role": "user", "content": prompt}]} if chat else {"prompt": prompt}
     if "stream" in body:
         raise Refused("stream is not for --set: text is printed as it comes, and with --json as one answer")
     if local and as_json:
@@ -82,6 +88,16 @@ def generate(
             return show.as_json(_ask(client, "POST", "/generate", json=body))
         events = _events(client, "POST", "/generate", json=body | {"stream": True})
         return _write(events, "" if chat else prompt)
+
+
+def _messages(before: str | None) -> list[Any]:
+    try:
+        messages = json.loads(before or "[]")
+    except ValueError as error:
+        raise Refused(f"--before is no JSON: {error}") from None
+    if not isinstance(messages, list):
+        raise Refused("--before wants a list of messages")
+    return messages
 
 
 def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
@@ -105,7 +121,9 @@ def _write(events: Iterator[dict[str, Any]], opening: str) -> None:
 
 
 def _client(url: str | None) -> httpx.Client:
-    return httpx.Client(base_url=url or get_settings().effective_url, timeout=600)
+    settings = get_settings()
+    headers = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+    return httpx.Client(base_url=url or settings.effective_url, headers=headers, timeout=600)
 
 
 def _ask(client: httpx.Client, method: str, path: str, **request: Any) -> Any:
@@ -132,16 +150,23 @@ def _events(client: httpx.Client, method: str, path: str, **request: Any) -> Ite
         if answer.is_error:
             answer.read()
             raise Refused(_refusal(answer))
-        for line in answer.iter_lines():
-            if not line.startswith("data:"):
-                continue
-            data = line.removeprefix("data:").strip()
-            if data == "[DONE]":
-                return
-            event = json.loads(data)
-            if "error" in event and isinstance(event["error"], dict):
-                raise Refused(event["error"]["message"])
-            yield event
+        reader = EventReader()
+        try:
+            for data in (each for piece in answer.iter_bytes() for each in reader.push(piece)):
+                if data == "[DONE]":
+                    return
+                yield _event(data)
+        except (ValueError, RecursionError):
+            raise Refused(f"an event from {answer.url} does not look like Inkling's") from None
+
+
+def _event(data: str) -> dict[str, Any]:
+    event = json.loads(data)
+    if not isinstance(event, dict):
+        raise ValueError("no object")
+    if isinstance(error := event.get("error"), dict):
+        raise Refused(str(error.get("message")))
+    return event
 
 
 def _fetch(client: httpx.Client, path: str, place: Path, query: dict[str, str] | None = None) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import Annotated, Any
 
 import typer
 
-from app.cli import show
+from app.cli import curl, show
 from app.cli.call import Json, Url, _ask, _client
 from app.cli.train import PrintCurl
 
@@ -31,8 +30,8 @@ def classify(
     with _client(url) as client:
         if print_curl:
             address = f"{str(client.base_url).rstrip('/')}/classify"
-            command = ["curl", "-X", "POST", address, "-H", "content-type: application/json"]
-            return show.output.print(shlex.join([*command, "-d", json.dumps(body, ensure_ascii=False)]), markup=False)
+            command = ["-X", "POST", address, "-H", "content-type: application/json"]
+            return curl.printed(client, *command, "-d", json.dumps(body, ensure_ascii=False))
         answer = _ask(client, "POST", "/classify", json=body)
     if as_json:
         return show.as_json(answer)

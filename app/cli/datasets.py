@@ -1,18 +1,32 @@
-"""`inkling datasets`: list the datasets of a running server, upload one, look into one."""
+"""`inkling datasets`: list the datasets of a running server, upload one, look into one, pull a public one."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
+import httpx
 import typer
 
 from app.cli import show
 from app.cli.call import Json, Refused, Url, _ask, _client, _upload
+from app.config import get_settings
+from app.services import public_sets
+from app.services.outgoing import Way
+from app.services.public_sets import PublicSet
+
+cli = typer.Typer(help="The datasets of the server: list, upload, look into, report on, pull a public one.")
+
+MOST = 1000  # datasets that one answer brings
 
 
+@cli.callback(invoke_without_command=True)
 def datasets(
+    command: typer.Context,
     upload: Annotated[
         Path | None, typer.Option(help="A text, or rows as .jsonl, .csv, .parquet.", exists=True, dir_okay=False)
     ] = None,
@@ -30,6 +44,10 @@ def datasets(
     url: Url = None,
 ) -> None:
     """List the datasets; upload one with --upload, look into one with --show, report on one with --report."""
+    if command.invoked_subcommand is not None:
+        if any(command.params.values()):
+            raise Refused(f"options of `datasets {command.invoked_subcommand}` stand behind its name")
+        return None
     asked = {"tokenizer": tokenizer, "context_length": context, "validation": validation}
     asked = {name: value for name, value in asked.items() if value is not None}
     if asked and not report:
@@ -57,6 +75,74 @@ def datasets(
             for d in answer["data"]
         ),
     )
+
+
+@cli.command("pull")
+def pull(
+    name: Annotated[str, typer.Argument(help=", ".join(one.name for one in public_sets.SETS))],
+    output: Annotated[Path | None, typer.Option(help="Write it to this file, and upload nothing.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="A server that has the files, under the paths that their makers' have.")
+    ] = None,
+    as_json: Json = False,
+    url: Url = None,
+) -> None:
+    """Fetch a public text or set of rows from its maker and upload it: what the documentation trains on."""
+    wanted = public_sets.named(name)
+    if output is not None:
+        if as_json or url:
+            raise Refused("--output writes a file and asks no server: leave --json and --url out")
+        return _write_rows(wanted, mirror, output)
+    with _client(url) as client:
+        there = _all(client)  # asked first: without a server nothing is fetched
+        rows = public_sets.fetch(wanted, mirror, Way.of(get_settings()))
+        digest = hashlib.sha256(rows).hexdigest()
+        twin = next((one for one in there if one["sha256"] == digest), None)
+        dataset = _upload_rows(client, wanted, rows) if twin is None else twin
+    if as_json:
+        return show.as_json(dataset)
+    _tell_pulled(wanted, f"dataset {dataset['id']}{'' if twin is None else ' (there already)'}", dataset["id"])
+
+
+def _all(client: httpx.Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        after = {"after": found[-1]["id"]} if found else {}
+        page = _ask(client, "GET", "/datasets", params={"limit": MOST} | after)
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+
+
+def _upload_rows(client: httpx.Client, wanted: PublicSet, rows: bytes) -> Any:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / wanted.file_name
+        file.write_bytes(rows)
+        return _upload(client, file, kind=wanted.kind)
+
+
+def _write_rows(wanted: PublicSet, mirror: str | None, place: Path) -> None:
+    if place.exists():
+        raise Refused(f"{place} is there already")
+    rows = public_sets.fetch(wanted, mirror, Way.of(get_settings()))
+    aside = place.with_name(f".{place.name}.part")
+    try:
+        aside.write_bytes(rows)
+        aside.rename(place)
+    finally:
+        aside.unlink(missing_ok=True)
+    _tell_pulled(wanted, str(place), str(place))
+
+
+def _tell_pulled(wanted: PublicSet, made: str, dataset: str) -> None:
+    base = get_settings().default_model
+    show.errors.print(f"{wanted.name}: {wanted.licence}", markup=False)
+    if wanted.left_out:
+        show.errors.print(f"left out: {wanted.left_out}", markup=False)
+    text = ["inkling", "train", dataset, "--preset", "gpt-tiny"]
+    rows = ["inkling", "train", wanted.recipe, "--dataset", dataset, "--base", base]
+    hint = shlex.join(text if wanted.kind == "text" else rows)
+    show.output.print(f"{made}; try: {hint}", markup=False)
 
 
 def _tell_bad_rows(dataset: dict[str, Any]) -> None:

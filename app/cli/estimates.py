@@ -26,6 +26,7 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("parameters", f"{parameters['all']:,}, {parameters['learning']:,} of them learn"),
         ("memory", f"{_bytes(memory['total'])}{there}: {parts}"),
+        *_of_devices(memory),
         ("disk", f"{disk['copies']} checkpoints of {_bytes(disk['checkpoint'])}, {_bytes(disk['free'])} free"),
         ("text", f"{about}{size['dataset_tokens']:,} tokens, {size['steps_an_epoch']:,} steps an epoch"),
         ("run", f"{size['steps']:,} steps, {size['tokens']:,} tokens, {size['epochs']:.2f} epochs"),
@@ -36,6 +37,13 @@ def _lines(answer: dict[str, Any]) -> list[tuple[str, str]]:
     measured = f"{speed['tokens_per_s']:,.0f} tokens/s on {speed['device']}, in {speed['steps']} steps"
     took = f"{_time(seconds['expected'])} ({_time(seconds['low'])} to {_time(seconds['high'])})"
     return [*lines, ("speed", f"{measured} of {speed['batch_size']} windows"), ("time", took)]
+
+
+def _of_devices(memory: dict[str, Any]) -> list[tuple[str, str]]:
+    if memory["other_devices"] is None:
+        return []
+    how = "the network is divided among them" if memory["sharded"] else "each has the whole network"
+    return [("devices", f"the first takes that, each other one {_bytes(memory['other_devices'])}; {how}")]
 
 
 def _bytes(count: int) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import typer
 
-from app.cli import show
+from app.cli import curl, show
 from app.cli.call import Json, Refused, Url, _ask, _client, _options, _upload
 from app.cli.following import follow_job
 from app.cli.train import DATASET_ID, Follow, Key, PrintCurl, Seed, said
@@ -20,12 +19,13 @@ SHOWN = {
     "accuracy": ("rows", "accuracy", "macro_f1", "calibration_error"),
     "answers": ("rows", "failed", "exact_match", "token_f1", "answer_tokens"),
     "judge": ("rows", "failed", "exact_match", "token_f1", "score", "scored", "unparsable", "judge_failed"),
+    "choices": ("rows", "failed", "cut", "acc", "acc_stderr", "acc_norm", "acc_norm_stderr", "chance"),
 }
 VERDICTS = ("win", "loss", "tie", "disagreed", "unparsable", "failed")
 
 
 def evaluate(
-    kind: Annotated[str, typer.Argument(help="perplexity, accuracy, answers or judge.")],
+    kind: Annotated[str, typer.Argument(help="perplexity, accuracy, answers, judge or choices.")],
     dataset: Annotated[str, typer.Option(help="A file, or the id of a dataset.")],
     model: Annotated[str, typer.Option(help="The model to measure.")],
     against: Annotated[list[str] | None, typer.Option(help="Another model, on the same rows; may be repeated.")] = None,
@@ -47,7 +47,7 @@ def evaluate(
     as_json: Json = False,
     url: Url = None,
 ) -> None:
-    """Measure models on a dataset: perplexity, accuracy, answers, a judge's marks."""
+    """Measure models on a dataset: perplexity, accuracy, answers, a judge's marks, multiple choice."""
     measured = {"kind": kind} | _options(option or []) | said(max_rows=max_rows, against=against or None)
     measured |= {"pairwise": True} if pairwise else {}
     if judge_key_file is not None and print_curl:
@@ -94,8 +94,8 @@ def _print_curl(client: httpx.Client, body: dict[str, Any], file: str | None, ke
     """The request; before it, where a file is to be uploaded, that one, whose answer has the dataset's id."""
     address = str(client.base_url).rstrip("/")
     if file is not None:
-        show.output.print(shlex.join(["curl", "-F", f"file=@{file}", f"{address}/datasets"]), markup=False)
+        curl.printed(client, "-F", f"file=@{file}", f"{address}/datasets")
         body = body | {"dataset": DATASET_ID}
-    command = ["curl", "-X", "POST", f"{address}/jobs", "-H", "content-type: application/json"]
+    command = ["-X", "POST", f"{address}/jobs", "-H", "content-type: application/json"]
     command += ["-H", f"idempotency-key: {key}"] if key else []
-    show.output.print(shlex.join([*command, "-d", json.dumps(body, ensure_ascii=False)]), markup=False)
+    curl.printed(client, *command, "-d", json.dumps(body, ensure_ascii=False))

@@ -35,21 +35,23 @@ def inspect(
     asked = tuple(want or DEFAULT)
     body: dict[str, Any] = {"text": text}
     body |= {"model": model} if model else {}
-    body |= {"temperature": temperature} if temperature is not None else {}
+    draw = {"temperature": temperature} if temperature is not None else {}
     with _client(url) as client:
         if as_json:
             slices = {"layers": layer, "heads": head}
-            body |= {name: [index] for name, index in slices.items() if index is not None}
+            body |= draw | {name: [index] for name, index in slices.items() if index is not None}
             return show.as_json(_ask(client, "POST", "/inspect", json=body | {"want": asked}))
         if unknown := set(asked) - set(SHOWN):
             raise Refused(f"--want {', '.join(sorted(unknown))} has no table; --json prints what the server gives")
+        if draw and "next" not in asked:
+            raise Refused("--temperature counts for the next tokens; add --want next")
         at = {"layers": [layer or 0], "heads": [head or 0]}
         wide = [one for one in asked if one in (*MATRICES, "loss")]
         answer = _ask(client, "POST", "/inspect", json=body | at | {"want": wide or ["loss"]})
         _show_wide(answer, asked)
         deep = [one for one in asked if one in ("logit_lens", "next")]
         if deep:
-            last = {"want": deep, "tokens": [answer["count"] - 1]}
+            last = draw | {"want": deep, "tokens": [answer["count"] - 1]}
             _show_deep(_ask(client, "POST", "/inspect", json=body | last), asked)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,7 +70,7 @@ async def _generated(body: GenerateIn) -> AsyncIterator[dict[str, Any]]:
 
 
 async def _answered(body: GenerateIn) -> Any:
-    from app.schemas.generate import ChoiceOut, GenerateOut, UsageOut
+    from app.schemas.generate import BegunTokenOut, ChoiceOut, GenerateOut, UsageOut
 
     async with _started(body) as generation:
         choices = [ChoiceOut.model_validate(choice) for choice in await generation.collect()]
@@ -80,6 +81,9 @@ async def _answered(body: GenerateIn) -> Any:
             choices=choices,
             usage=UsageOut.model_validate(generation.usage),
             seed=generation.seed,
+            begun=[BegunTokenOut.model_validate(token) for token in generation.begun],
+            logits=None if generation.logits is None else b64encode(generation.logits).decode(),
+            prompt_ids=None if generation.logits is None else list(generation.prompt_ids),
         ).model_dump(mode="json")
 
 
@@ -100,6 +104,7 @@ async def _started(body: GenerateIn) -> AsyncIterator[Generation]:
 
 @contextmanager
 def _data(settings: Settings) -> Iterator[tuple[Database, Storage]]:
+    configure_logging("warning")
     storage = Storage(settings.data_dir, settings.assets_dir, settings.effective_import_dir)
     storage.prepare()
     database = Database(settings.effective_database_url)

@@ -1,4 +1,4 @@
-"""`inkling models`: list, pull, import, export, load, unload, delete. All of it asks a running server."""
+"""`inkling models`: list, pull, import, export, load, unload, evaluations, delete. All of it asks a running server."""
 
 from __future__ import annotations
 
@@ -125,6 +125,26 @@ def load(name: str, as_json: Json = False, url: Url = None) -> None:
 def unload(name: str, as_json: Json = False, url: Url = None) -> None:
     """Take an idle model out of memory."""
     _state(name, "unload", as_json, url)
+
+
+@cli.command("evaluations")
+def evaluations(name: str, as_json: Json = False, url: Url = None) -> None:
+    """What evaluations measured of a model, newest first."""
+    path = f"/models/{name}/evaluations"
+    with _client(url) as client:
+        answer = _ask(client, "GET", path, params={"limit": MOST})
+        while answer["has_more"]:
+            page = _ask(client, "GET", path, params={"limit": MOST, "after": answer["data"][-1]["job"]})
+            answer = page | {"data": answer["data"] + page["data"]}
+    if as_json:
+        return show.as_json(answer)
+    rows = ((one["job"], one["kind"], one["dataset_name"] or one["dataset"], _told(one)) for one in answer["data"])
+    show.rows(("job", "kind", "dataset", "figures"), rows)
+
+
+def _told(evaluation: dict[str, Any]) -> str:
+    known = evaluation["figures"].items()
+    return ", ".join(f"{name} {value:.4g}" for name, value in known if isinstance(value, int | float))
 
 
 @cli.command("delete")

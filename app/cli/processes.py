@@ -57,7 +57,7 @@ def worker(data_dir: DataDir = None) -> None:
     """Start one worker alone: it trains one job at a time, or follows the first of several machines."""
     settings = _settings(None, None, data_dir)
     program = "workers.companion" if settings.node_rank else "workers.main"
-    os.execv(sys.executable, [sys.executable, "-m", program])
+    os.execv(sys.executable, [sys.executable, "-m", program])  # nosec B606 # a program of ours
 
 
 class WorkerProcess:
@@ -166,25 +166,18 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn
     from uvicorn.importer import import_from_string
 
-    from app.cli.server import DrainingServer
+    from app.cli.server import DrainingServer, config_of
     from app.log import configure_logging
+    from app.services import memory
 
+    memory.share_heaps()
     configure_logging(settings.log_level, settings.log_format)
 
     app = import_from_string("app.main:create_app")(settings)  # by name: commands know nothing of the app
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=10,
-        server_header=False,
-    )
     told = f"Inkling is at {settings.own_url}  (Ctrl-C ends it)"
-    server = DrainingServer(config, app, settings.drain_s, lambda: typer.echo(told))
+    server = DrainingServer(config_of(settings, app), app, settings.drain_s, lambda: typer.echo(told))
     server.run(sockets=[listener])
     if not server.started:
         raise CannotStart("the server could not start; the lines above say why")

@@ -10,7 +10,24 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from app.cli.bounded_protocol import BoundedProtocol
+from app.config import Settings
+
 LOOK_EVERY_S = 0.05
+
+
+def config_of(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    """How the service is served. What a proxy says of its client is believed of those that the settings name."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
+    )
 
 
 class DrainingServer(uvicorn.Server):

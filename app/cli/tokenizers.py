@@ -65,4 +65,4 @@ def _told(made: dict[str, Any], as_json: bool) -> None:
 def _source(row: dict[str, Any]) -> str:
     if not row["available"]:
         return "not on this machine"
-    return f"dataset {row['dataset']}" if row["dataset"] else str(row["source"])
+    return f"dataset {row['dataset_name']} ({row['dataset']})" if row["dataset"] else str(row["source"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import httpx
 import typer
 from typer.core import TyperGroup
 
-from app.cli import estimates, show
+from app.cli import curl, estimates, show
 from app.cli.call import Json, Refused, Url, _ask, _client, _options, _upload
 from app.cli.following import follow_job
 
@@ -80,11 +79,15 @@ def run(dataset: str, body: dict[str, Any], asked: Asked, hint: str) -> None:
         if asked.follow:
             job = follow_job(client, job["id"], quiet=asked.as_json)
     if asked.as_json:
-        return show.as_json(job)
+        show.as_json(job)
+    elif not asked.follow:
+        show.output.print(job["id"])
     if not asked.follow:
-        return show.output.print(job["id"])
+        return None
     if job["status"] != "succeeded":
         raise Refused(f"{job['id']} {job['status']}: {(job['error'] or {}).get('message', 'no model was made')}")
+    if asked.as_json:
+        return None
     made = job["result"]["model"]
     return show.output.print(f"model {made}; try: {hint.replace('MODEL', made)}", markup=False)
 
@@ -115,6 +118,7 @@ def pretrain(
     estimate: Estimate = False,
     print_curl: PrintCurl = False,
     devices: Annotated[int, typer.Option(help="Divide each step among so many devices.", min=1)] = 1,
+    shard: Annotated[str | None, typer.Option(help="Divide the network, too: auto, always or never.")] = None,
     follow: Follow = True,
     as_json: Json = False,
     url: Url = None,
@@ -122,7 +126,7 @@ def pretrain(
     """Train a model on a text."""
     learnt: object = [{"dataset": DATASET_ID, "column": column}] if column else DATASET_ID
     body: dict[str, Any] = {"recipe": "pretrain", "dataset": learnt}
-    body["train"] = _options(option or []) | said(max_steps=steps)
+    body["train"] = _options(option or []) | said(max_steps=steps, shard=shard)
     body |= base_of(model, preset) | said(name=name, tokenizer=tokenizer)
     body |= {"devices": devices} if devices > 1 else {}
     run(dataset, body, Asked(key, estimate, print_curl, follow, as_json, url), "inkling generate --model MODEL 'The'")
@@ -181,8 +185,8 @@ def _print_curl(client: httpx.Client, file: str | None, body: dict[str, Any], as
     """The request; before it, where a file is to be uploaded, that one, whose answer has the dataset's id."""
     address = str(client.base_url).rstrip("/")
     if file is not None:
-        show.output.print(shlex.join(["curl", "-F", f"file=@{file}", f"{address}/datasets"]), markup=False)
-    command = ["curl", "-X", "POST", f"{address}/jobs/estimate" if asked.estimate else f"{address}/jobs"]
+        curl.printed(client, "-F", f"file=@{file}", f"{address}/datasets")
+    command = ["-X", "POST", f"{address}/jobs/estimate" if asked.estimate else f"{address}/jobs"]
     command += ["-H", "content-type: application/json"]
     command += ["-H", f"idempotency-key: {asked.key}"] if asked.key else []
-    show.output.print(shlex.join([*command, "-d", json.dumps(body, ensure_ascii=False)]), markup=False)
+    curl.printed(client, *command, "-d", json.dumps(body, ensure_ascii=False))

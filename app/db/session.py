@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url, text
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from app.db.owned import INFO, Owner
 from app.log import get_logger
 
 UNAVAILABLE = (OperationalError, InterfaceError, PoolTimeout)
@@ -39,6 +41,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        self._info: dict[str, Owner] = {}
         self.url = make_url(url)
         if self.is_sqlite:
             self.engine = create_engine(self.url, connect_args={"timeout": 15.0})
@@ -55,19 +58,32 @@ class Database:
         self._writer = self.engine.execution_options(inkling_write=True)
 
     @property
+    def owner(self) -> Owner | None:
+        """Whose sessions these are; None: they see all."""
+        return self._info.get(INFO)
+
+    def of(self, owner: Owner | None) -> Database:
+        """The same database, whose sessions see what the owner sees, and make what is the owner's."""
+        if owner is None:
+            return self
+        made = copy(self)
+        made._info = {INFO: owner}
+        return made
+
+    @property
     def is_sqlite(self) -> bool:
         return self.url.get_backend_name() == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that never writes; the database refuses if it tries. Rows read in it stay readable after it."""
-        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
+        with Session(self._reader, expire_on_commit=False, autoflush=False, info=self._info) as session:
             yield session  # closing ends the transaction; a rollback here would empty the rows
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction: committed at the end, rolled back on any error; then what `after_commit` asked for."""
-        with Session(self._writer, expire_on_commit=False) as session:
+        with Session(self._writer, expire_on_commit=False, info=self._info) as session:
             if self.is_sqlite:
                 session.connection()  # takes the write lock before the first read
             else:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 BINS = 10
 WORST = 20
+STEPS = 200
+"""Thresholds between 0 and 1 that a report can be read at."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class ClassReport:
     """On `rows` examples. `confusion[i][j]`: rows of class i that were told as class j.
 
     `calibration_error` is the expected one (Guo et al. 2017): how far confidence and accuracy are apart, in the mean
-    over all rows. `worst` are the mistakes in which the true class had the least probability.
+    over all rows. `worst` are the mistakes in which the true class had the least probability. `by_probability`, of two
+    classes: `[i][k]` rows of class i to which the second class was given a probability from k / STEPS on, and less than
+    the next step; None of more classes.
     """
 
     rows: int
@@ -64,6 +68,7 @@ class ClassReport:
     calibration: list[Bin]
     calibration_error: float
     worst: list[Mistake]
+    by_probability: list[list[int]] | None
 
 
 def class_report(
@@ -82,7 +87,7 @@ def class_report(
     told = verdicts(probabilities, threshold)
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     np.add.at(confusion, (labels, told), 1)
-    scores = [_score(name, confusion, number) for number, name in enumerate(names)]
+    scores = class_scores(names, confusion)
     known = [score.f1 for score in scores if score.f1 is not None]
     bins = _bins(probabilities, labels == told, told)
     return ClassReport(
@@ -99,7 +104,20 @@ def class_report(
         )
         / len(labels),
         worst=_worst(probabilities, labels, told, names),
+        by_probability=_by_probability(probabilities, labels) if len(names) == 2 else None,
     )
+
+
+def class_scores(names: Sequence[str], confusion: Sequence[Sequence[int]] | NDArray[np.int64]) -> list[ClassScore]:
+    """How well each class is told, from a confusion matrix."""
+    matrix = np.asarray(confusion, dtype=np.int64)
+    return [_score(name, matrix, number) for number, name in enumerate(names)]
+
+
+def confusion_at(by_probability: Sequence[Sequence[int]], threshold: float) -> list[list[int]]:
+    """The confusion matrix that a report's rows had with another threshold, rounded to one of `STEPS`."""
+    first = round(threshold * STEPS)
+    return [[sum(rows[:first]), sum(rows[first:])] for rows in by_probability]
 
 
 def verdicts(probabilities: NDArray[np.float64], threshold: float | None = None) -> NDArray[np.int64]:
@@ -119,13 +137,12 @@ def best_threshold(probabilities: NDArray[np.float64], labels: NDArray[np.int64]
         return 0.5
     values = np.unique(second)  # ascending
     candidates = np.concatenate([[0.5], (values[1:] + values[:-1]) / 2])
-    found = [(_f1(second >= candidate, labels), -abs(candidate - 0.5), candidate) for candidate in candidates]
-    return float(max(found)[2])
-
-
-def _f1(told: NDArray[np.bool_], labels: NDArray[np.int64]) -> float:
-    right = int(np.sum(told & (labels == 1)))
-    return 2 * right / (int(told.sum()) + int((labels == 1).sum()))
+    order = second.argsort()
+    of_second = labels[order] == 1
+    right = np.append(of_second[::-1].cumsum()[::-1], 0)  # where so many rows with the least probabilities are left out
+    left_out = np.searchsorted(second[order], candidates)
+    f1 = 2 * right[left_out] / (len(second) - left_out + of_second.sum())
+    return float(candidates[np.lexsort((candidates, -abs(candidates - 0.5), f1))[-1]])
 
 
 def _score(name: str, confusion: NDArray[np.int64], number: int) -> ClassScore:
@@ -151,6 +168,14 @@ def _bins(probabilities: NDArray[np.float64], right: NDArray[np.bool_], told: ND
         means = (float(confidence[inside].mean()), float(right[inside].mean())) if rows else (None, None)
         found.append(Bin(number / BINS, (number + 1) / BINS, rows, *means))
     return found
+
+
+def _by_probability(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> list[list[int]]:
+    edges = np.arange(STEPS + 1) / STEPS
+    places = np.searchsorted(edges, probabilities[:, 1], side="right") - 1
+    counts = np.zeros((2, STEPS + 1), dtype=np.int64)
+    np.add.at(counts, (labels, places.clip(0, STEPS)), 1)  # rounding may leave what is 0 a little below it
+    return [[int(count) for count in row] for row in counts]
 
 
 def _worst(

@@ -46,7 +46,7 @@ class Page(Out, Generic[T]):
     has_more: bool
 
 
-def _is_utf8(text: str) -> str:
+def is_utf8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -58,10 +58,10 @@ def _is_utf8(text: str) -> str:
 def _has_no_nul(text: str) -> str:
     if "\0" in text:
         raise PydanticCustomError("nul", "NUL characters cannot be stored")
-    return _is_utf8(text)
+    return is_utf8(text)
 
 
-Text = Annotated[str, AfterValidator(_is_utf8)]
+Text = Annotated[str, AfterValidator(is_utf8)]
 """Any text that UTF-8 can hold."""
 
 StoredText = Annotated[str, AfterValidator(_has_no_nul)]

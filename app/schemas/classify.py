@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from app.schemas.base import In, Out, Text, an_example
+from app.schemas.base import In, Out, Text, an_example, is_utf8
+from app.schemas.name_or import NameOr
 
 MAX_TEXTS = 256
 MAX_EXPLAINED = 32
+
+
+Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+
+
+def _one_is_utf8(value: str | list[str]) -> str | list[str]:
+    return is_utf8(value) if isinstance(value, str) else value
 
 
 class ClassifyIn(In):
@@ -18,7 +26,9 @@ class ClassifyIn(In):
     model_config = an_example(model="spam-filter", input="You have won a prize! Call now.")
 
     model: str = Field(description="A classifier, or a checkpoint of one, `job_id@step`.")
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    input: Annotated[str | list[Text], NameOr(Texts), AfterValidator(_one_is_utf8)] = Field(
+        description=f"A text, or up to {MAX_TEXTS}."
+    )
     explain: bool = Field(False, description="Tell how much each token has to do with the verdict.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="Of two classes: from which probability on the second is told; omitted: its own."
@@ -108,3 +118,8 @@ class ClassReportOut(Out):
     calibration: list[BinOut]
     calibration_error: float
     worst: list[MistakeOut]
+    by_probability: list[list[int]] | None = Field(
+        None,
+        description="Of two classes: `[i][k]` rows of class i to which the second class was given a probability from "
+        "k / 200 on and less than the next step, so that any threshold can be tried. Older reports have none.",
+    )

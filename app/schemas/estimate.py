@@ -15,7 +15,7 @@ class ParametersOut(Out):
 
 
 class MemoryOut(Out):
-    """Of the device that trains, at the fullest moment; computed from the configuration."""
+    """Of the device that trains, of several the first, at the fullest moment; computed from the configuration."""
 
     weights: int
     gradients: int
@@ -23,8 +23,12 @@ class MemoryOut(Out):
     activations: int = Field(description="Kept for the backward pass, and what comes and goes beside it.")
     process: int = Field(description="Python and PyTorch, before there is a network.")
     total: int
+    sharded: bool = Field(description="Several devices divide weights, gradients and optimizer among them.")
+    other_devices: int | None = Field(description="The total of each other one: the first measures and saves as well.")
     measured_peak: int | None = Field(description="Of the process that tried some steps, at its batch size.")
-    there: int | None = Field(description="What the device has; null where this machine cannot know.")
+    there: int | None = Field(
+        description="What the device has, or the machine whose CPU is all of them; null where this machine cannot know."
+    )
     fits: bool | None
 
 

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.schemas.base import In, Out, StoredText
 
-Kind = Literal["perplexity", "accuracy", "answers", "judge"]
+Kind = Literal["perplexity", "accuracy", "answers", "judge", "choices"]
 MAX_AGAINST = 4
 MAX_ROWS = 100_000
+MAX_SHOTS = 64
 
 
 class JudgeSpec(In):
@@ -43,6 +44,14 @@ class EvaluateSpec(In):
         "auto", description="answers, judge. auto: the model's chat template; without one alpaca for instructions."
     )
     max_new_tokens: int = Field(256, ge=1, le=4096, description="answers, judge: of an answer.")
+    form: Literal["plain", "question", "letters"] = Field(
+        "plain",
+        description="choices. plain: the question as it is, behind it a choice; question: as `Question: … Answer:`; "
+        "letters: the choices are listed by letter, and a letter is chosen.",
+    )
+    num_fewshot: int = Field(
+        0, ge=0, le=MAX_SHOTS, description="choices: other rows, with their answers, before the question."
+    )
     judge: JudgeSpec | None = Field(None, description="judge: who marks.")
     pairwise: bool = Field(
         False, description="judge: compare `model` with the one in `against`, each pair in both orders."
@@ -77,6 +86,39 @@ class ResultQuery(BaseModel):
 
     after: int = Field(0, ge=0, le=2**31 - 1, description="The row that the page before ended with.")
     limit: int = Field(100, ge=1, le=1000)
+    model: StoredText | None = Field(
+        None, max_length=200, description="Whose `answer` is meant; omitted: the first one."
+    )
+    reference: StoredText | None = Field(None, description="Rows with this reference alone, a class's for one.")
+    answer: StoredText | None = Field(None, description="Rows that `model` answered so alone, or told as this class.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="accuracy, with `answer`, of two classes: tell the second one from this probability on, as if the "
+        "classifier had been asked so.",
+    )
+
+
+class EvaluationOut(Out):
+    """An evaluation that has ended, as it stands for one model."""
+
+    object: Literal["evaluation"] = "evaluation"
+    job: str = Field(description="Its rows are at `/jobs/{job_id}/results`, its report at `/jobs/{job_id}/report`.")
+    kind: Kind
+    dataset: str
+    dataset_name: str | None = Field(description="Null: it is gone.")
+    models: list[str] = Field(description="All that were measured, side by side.")
+    settings: dict[str, Any] = Field(description="How it was measured.")
+    finished_at: int
+    figures: dict[str, Any] = Field(description="The report's of this model, but for tables and single rows.")
+
+
+class EvaluationsQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    after: StoredText | None = Field(None, description="The job that the page before ended with.")
+    limit: int = Field(100, ge=1, le=1000)
 
 
 class EvaluationReportOut(Out):
@@ -89,5 +131,6 @@ class EvaluationReportOut(Out):
         description="`model`, `rows`, `failed`, and the kind's figures. perplexity: `tokens`, `bytes`, "
         "`nats_per_token`, `perplexity`, `bits_per_byte`. accuracy: as the report of a classify job. answers: "
         "`exact_match`, `token_f1`, `answer_tokens`. judge, besides: `score`, `scored`, `unparsable`, "
-        "`judge_failed`; pairwise `against` and `verdicts`."
+        "`judge_failed`; pairwise `against` and `verdicts`. choices: `acc`, `acc_norm`, each with `…_stderr`, "
+        "`chance` (what guessing would have), `cut` (rows whose prompt did not fit whole)."
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.schemas.base import In, Out, Text, an_example
+from app.schemas.tokenizer import IdList
 
 MAX_STOPS, MAX_STOP_CHARACTERS = 64, 256
 MAX_MESSAGES = 4096
@@ -46,14 +47,9 @@ class Message(In):
     content: Text
 
 
-class GenerateIn(In):
-    """Either `prompt`, continued as it is, or `messages`, put into the model's chat template."""
+class Sampling(In):
+    """How tokens are drawn, and where the text ends."""
 
-    model_config = an_example(prompt="The sea was calm and", max_new_tokens=40, temperature=0.8, top_k=50, seed=7)
-
-    model: Text | None = Field(None, description="A model, or `job_id@step` for a checkpoint; omitted: the default.")
-    prompt: Annotated[Text, Field(min_length=1)] | None = None
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
     max_new_tokens: int | None = Field(
         None, ge=1, le=2**31 - 1, description="Omitted: 256, or what the context has room for, if that is less."
     )
@@ -69,9 +65,36 @@ class GenerateIn(In):
     seed: int | None = Field(
         None, ge=0, le=2**63 - 1, description="Choice i draws with seed + i. Omitted: by chance, and in the answer."
     )
+
+
+class GenerateIn(Sampling):
+    """Either `prompt`, continued as it is, or `messages`, put into the model's chat template."""
+
+    model_config = an_example(prompt="The sea was calm and", max_new_tokens=40, temperature=0.8, top_k=50, seed=7)
+
+    model: Text | None = Field(None, description="A model, or `job_id@step` for a checkpoint; omitted: the default.")
+    prompt: Annotated[Text, Field(min_length=1)] | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
+    begin: IdList = Field(
+        default=[],
+        description="Ids of tokens that the text begins with: what is drawn goes on behind them. They are no part of "
+        "the answer, and count as tokens of the prompt.",
+    )
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="How many continuations.")
     top_logprobs: int = Field(0, ge=0, le=20, description="How many of the likeliest alternatives, for each token.")
+    logits: bool = Field(
+        False,
+        description="Tell the logits that the first token was drawn from, of the whole vocabulary, and the ids that it "
+        "follows. For one choice, not streamed.",
+    )
     stream: bool = Field(False, description="Answer with server-sent events, one a token.")
+
+    @model_validator(mode="after")
+    def _logits_of_one_answer(self) -> GenerateIn:
+        if self.logits and (self.n > 1 or self.stream):
+            told = {"param": "logits"}
+            raise PydanticCustomError("logits_of_one", "of one choice alone, and not in a stream", told)
+        return self
 
 
 class TopTokenOut(Out):
@@ -116,6 +139,16 @@ class ChoiceOut(Out):
     tokens: list[GeneratedTokenOut]
 
 
+class BegunTokenOut(Out):
+    """A token of `begin`."""
+
+    id: int
+    text: str = Field(
+        description="What it added to the text: nothing while a character is incomplete, nor as a control token."
+    )
+    ends: bool = Field(description="The model would have ended its text with it.")
+
+
 class UsageOut(Out):
     prompt_tokens: int
     completion_tokens: int = Field(description="Of all choices together.")
@@ -129,6 +162,14 @@ class GenerateOut(Out):
     choices: list[ChoiceOut]
     usage: UsageOut | None = Field(description="Null where a remote backend does not tell.")
     seed: int | None = Field(description="Null with a remote backend, unless one was asked for.")
+    logits: str | None = Field(
+        description="Null unless asked for. Base64 of little-endian float32, one number a token of the vocabulary: "
+        "the model's own, before penalty and temperature."
+    )
+    begun: list[BegunTokenOut] = Field(description="The tokens of `begin`, which are no part of the choices.")
+    prompt_ids: list[int] | None = Field(
+        description="Null unless `logits` are asked for: what the model read, `begin` at the end."
+    )
 
 
 class GenerateEvent(Out):
@@ -136,12 +177,14 @@ class GenerateEvent(Out):
 
     `index` is the choice's. The last event of a choice has `finish_reason`, the last of all also what stands beside
     the choices of an answer that is not streamed. `token` is missing only where a choice was aborted or,
-    with a remote backend, where it says by itself that a choice has ended.
+    with a remote backend, where it says by itself that a choice has ended. Where the request has `begin`, the first
+    event of all has `begun`.
     """
 
     index: int
     token: GeneratedTokenOut | None = None
     finish_reason: FinishReason | None = None
+    begun: list[BegunTokenOut] | None = None
     id: str | None = None
     model: str | None = None
     created: int | None = None

@@ -12,9 +12,15 @@ from app.schemas.generate import MAX_MESSAGES, Message
 
 Want = Literal[
     "embeddings",
+    "input",
+    "queries",
+    "keys",
+    "values",
+    "products",
     "scores",
     "masked",
     "attention",
+    "maps",
     "context",
     "residual",
     "norms",
@@ -54,11 +60,12 @@ class InspectIn(In):
     text: Annotated[Text, Field(min_length=1)] | None = None
     ids: Numbers | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
-    want: Annotated[list[Want], Field(min_length=1, max_length=11), AfterValidator(_wants)] = Field(
-        description="`scores`: q·k / √D before the mask; `masked`: with it; `attention`: their softmax; `context`: "
-        "what each head reads; `residual`: the stream after the embeddings and after each half of a block; `norms`: "
-        "lengths of its vectors; `logit_lens`: the likeliest tokens if the network ended after a layer; `loss`: of "
-        "each token's successor, with its rank; `logits`: of all tokens; `next`: of the likeliest ones."
+    want: Annotated[list[Want], Field(min_length=1, max_length=17), AfterValidator(_wants)] = Field(
+        description="`input`: what a layer's attention reads; `queries`, `keys`, `values` of each head; `products`: "
+        "q·k; `scores`: q·k / √D before the mask; `masked`: with it; `attention`: their softmax; `maps`: attention "
+        "at a glance; `context`: what each head reads; `residual`: the stream after the embeddings and after each half "
+        "of a block; `norms`: lengths of its vectors; `logit_lens`: the likeliest tokens if the network ended after a "
+        "layer; `loss`: of each token's successor, with its rank; `logits`: of all tokens; `next`: of the likeliest."
     )
     layers: Numbers | None = Field(None, description="From 0, in the order wanted; omitted: all.")
     heads: Numbers | None = Field(None, description="Query heads, from 0; omitted: all.")
@@ -93,6 +100,25 @@ class EmbeddingsOut(Out):
     token: TensorOut
     position: TensorOut | None = Field(description="Null where positions turn queries and keys instead (rotary).")
     sum: TensorOut = Field(description="What enters the first block.")
+
+
+class InputOut(Out):
+    """What a layer's attention reads: vectors (layers, tokens, emb_dim)."""
+
+    stream: TensorOut
+    normed: TensorOut = Field(description="The same behind the layer's norm: queries, keys, values are made of it.")
+
+
+class MapsOut(Out):
+    """Attention at a glance. Shares are means over the tokens asked for."""
+
+    largest: TensorOut = Field(
+        description="(layers, heads, up to 40, up to 40): rows and columns in as many blocks, of each block its "
+        "largest weight. Token p of n is in block ⌊p · blocks / n⌋; up to 40 tokens each is a block."
+    )
+    to_first: TensorOut = Field(description="(layers, heads): what is given to the first token.")
+    to_previous: TensorOut = Field(description="(layers, heads): to the token before, by those that have one.")
+    to_itself: TensorOut = Field(description="(layers, heads)")
 
 
 class ResidualOut(Out):
@@ -164,9 +190,19 @@ class InspectOut(Out):
     heads: list[int] = Field(description="The second index of what is given by head.")
     positions: list[int] = Field(description="The rows.")
     embeddings: EmbeddingsOut | None = None
+    input: InputOut | None = None
+    queries: TensorOut | None = Field(
+        None, description="(layers, heads, tokens, emb_dim / n_heads), positions in them where they turn (rotary)."
+    )
+    keys: TensorOut | None = Field(
+        None, description="(layers, heads, count, emb_dim / n_heads), likewise; of all tokens, whatever `tokens` says."
+    )
+    values: TensorOut | None = Field(None, description="As `keys`, never turned.")
+    products: TensorOut | None = Field(None, description="(layers, heads, tokens, count): q·k.")
     scores: TensorOut | None = Field(None, description="(layers, heads, tokens, count)")
     masked: TensorOut | None = Field(None, description="(layers, heads, tokens, count); -inf (null) for later tokens.")
     attention: TensorOut | None = Field(None, description="(layers, heads, tokens, count)")
+    maps: MapsOut | None = None
     context: TensorOut | None = Field(None, description="(layers, heads, tokens, emb_dim / n_heads)")
     residual: ResidualOut | None = None
     norms: ResidualOut | None = None

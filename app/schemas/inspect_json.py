@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.llm.model.inspect import WANTS, View
+from app.llm.model.inspect_view import WANTS, View
 from app.schemas.tensor_json import Encoding, gathered, number, tensor
 
 

@@ -76,6 +76,9 @@ class ColumnsSpec(In):
     completion: StoredText | None = None
     chosen: StoredText | None = None
     rejected: StoredText | None = None
+    question: StoredText | None = None
+    choices: StoredText | None = None
+    answer: StoredText | None = None
 
 
 class TrainSpec(In):
@@ -116,7 +119,9 @@ class TrainSpec(In):
     )
     mask_prompt: bool = Field(True, description="instruct: the answers alone are learnt, not the prompts.")
     batching: Literal["by_length", "by_chance"] = Field(
-        "by_length", description="instruct: rows of about one length share a batch, so that little is padding."
+        "by_length",
+        description="instruct, and classify, whose default is `by_chance`: rows of about one length share a batch, so "
+        "that little is padding.",
     )
     beta: float = Field(0.1, description="dpo: how dear it is to move away from the network as it was.")
     log_probability: Literal["mean", "sum"] = Field(
@@ -124,6 +129,11 @@ class TrainSpec(In):
     )
     order: Literal["seeded", "book"] = Field(
         "seeded", description="book: weights, batches and dropout are drawn from one generator, as the book does it."
+    )
+    shard: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether several devices divide weights, gradients and optimizer among them (FSDP2) in place of "
+        "having them whole each; `auto`: where they would not fit one.",
     )
     eval_every: int = 20
     eval_offset: int = Field(0, description="Evaluations come so many steps later: with 1 after steps 1, 21, 41, …")
@@ -296,3 +306,4 @@ class JobQuery(BaseModel):
     status: list[Status] = Field(default_factory=list, description="Repeatable: any of these.")
     recipe: Recipe | None = None
     model: StoredText | None = Field(None, description="That the job makes or goes on from.")
+    dataset: StoredText | None = Field(None, description="An id: that the job learns from or measures on.")

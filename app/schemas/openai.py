@@ -6,39 +6,24 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.schemas.any_json import check_can_be_sent
-from app.schemas.base import In, Out, Text, an_example
+from app.schemas.base import Out, Text, an_example
 from app.schemas.generate import MAX_CHOICES, MAX_MESSAGES, FinishReason, Stops, UsageOut
+from app.schemas.openai_base import OpenAIIn
 
 MAX_PROMPTS = 2048
 MAX_BIASES = 1024
-UNUSED = frozenset(
-    {"metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user"}
-)
-"""Fields that are accepted and change nothing: they tell OpenAI's own service whom to bill, and what to keep."""
+MAX_BEST_OF = 20
 
 
 def _together(param: str, told: str) -> PydanticCustomError:
     """Fields that do not fit together, of which one is told as the wrong one."""
     return PydanticCustomError("together", "{told}", {"param": param, "told": told})
-
-
-class OpenAIIn(In):
-    """A body as OpenAI's clients send it: null is the same as left out."""
-
-    unused: ClassVar[frozenset[str]] = UNUSED
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_fields_alone(cls, body: Any) -> Any:
-        if not isinstance(body, dict):
-            return body
-        return {name: value for name, value in body.items() if value is not None and name not in cls.unused}
 
 
 def _prompts(value: object) -> list[str | list[int]]:
@@ -129,7 +114,9 @@ class CompletionIn(SamplingIn):
 
     prompt: Prompts
     max_tokens: int = Field(16, ge=0, le=2**31 - 1, description="0 with `echo` scores the prompt.")
-    best_of: int | None = Field(None, ge=1, le=20, description="Of so many, the `n` likeliest by token are given.")
+    best_of: int | None = Field(
+        None, ge=1, le=MAX_BEST_OF, description="Of so many, the `n` likeliest by token are given."
+    )
     echo: bool = False
     logprobs: int | None = Field(None, ge=0, le=5)
 

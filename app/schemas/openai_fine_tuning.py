@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from app.schemas.base import Out, StoredText, an_example
 from app.schemas.job import MAX_EPOCHS, MAX_SEED, Status
-from app.schemas.openai import OpenAIIn
+from app.schemas.lora import LoRASpec
+from app.schemas.openai_base import OpenAIIn
 
 MethodName = Literal["supervised", "dpo", "classification", "pretrain"]
 MAX_METADATA = 16
@@ -54,12 +55,22 @@ class HyperparametersIn(FineTuningPart):
     learning_rate_multiplier: Multiplier = Field(None, description="Of the recipe's default rate, and of its lowest.")
 
 
-class DpoHyperparametersIn(HyperparametersIn):
+class AdaptableHyperparametersIn(HyperparametersIn):
+    lora: LoRASpec | None = Field(
+        None, description="Our own: have an adapter learn in place of the network's own weights."
+    )
+
+
+class DpoHyperparametersIn(AdaptableHyperparametersIn):
     beta: Beta = Field(None, description="How strongly it is held to the model it starts from.")
 
 
 class SettingsIn(FineTuningPart):
     hyperparameters: HyperparametersIn = Field(default_factory=HyperparametersIn)
+
+
+class AdaptableSettingsIn(FineTuningPart):
+    hyperparameters: AdaptableHyperparametersIn = Field(default_factory=AdaptableHyperparametersIn)
 
 
 class DpoSettingsIn(FineTuningPart):
@@ -70,9 +81,9 @@ class MethodIn(FineTuningPart):
     """How to train, and under the method's own name with which settings."""
 
     type: MethodName
-    supervised: SettingsIn | None = None
+    supervised: AdaptableSettingsIn | None = None
     dpo: DpoSettingsIn | None = None
-    classification: SettingsIn | None = None
+    classification: AdaptableSettingsIn | None = None
     pretrain: SettingsIn | None = None
 
     @model_validator(mode="after")
@@ -85,7 +96,7 @@ class MethodIn(FineTuningPart):
 
     @property
     def hyperparameters(self) -> HyperparametersIn:
-        settings: SettingsIn | DpoSettingsIn | None = getattr(self, self.type)
+        settings: SettingsIn | AdaptableSettingsIn | DpoSettingsIn | None = getattr(self, self.type)
         return HyperparametersIn() if settings is None else settings.hyperparameters
 
 
@@ -206,6 +217,29 @@ class FineTuningQuery(BaseModel):
 
     after: StoredText | None = Field(None, max_length=200, description="The id that the page before ended with.")
     limit: int = Field(20, ge=1, le=1000)
+
+
+class FineTuningJobsQuery(FineTuningQuery):
+    """A list of jobs; `metadata[key]=value` chooses those with such a pair, and may be repeated."""
+
+    metadata: dict[MetadataKey, MetadataValue] | None = Field(
+        None, description="As `metadata[key]=value`: jobs with this pair; `null`: jobs without any."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs(cls, query: dict[str, Any]) -> dict[str, Any]:
+        pairs = {name[len("metadata[") : -1]: value for name, value in query.items() if _is_pair(name)}
+        if pairs and "metadata" in query:
+            raise PydanticCustomError("metadata", "metadata is given as pairs and as a whole: give one of them")
+        others = {name: value for name, value in query.items() if not _is_pair(name)}
+        if query.get("metadata") == "null":
+            return others | {"metadata": {}}
+        return others | ({"metadata": pairs} if pairs else {})
+
+
+def _is_pair(name: str) -> bool:
+    return name.startswith("metadata[") and name.endswith("]")
 
 
 class FineTuningCheckpointQuery(FineTuningQuery):

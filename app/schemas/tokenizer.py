@@ -169,7 +169,8 @@ class TokenizerOut(Out):
     vocab_size: int | None
     special_tokens: list[str] | None = Field(description="null: of a model's tokenizer, which tells once it is read.")
     source: Literal["tiktoken", "model", "dataset"]
-    dataset: str | None
+    dataset: str | None = Field(description="The id of what it was made from; null: of no dataset, or of one deleted.")
+    dataset_name: str | None
     trained_bytes: int | None = Field(description="Bytes of the dataset that were read to make it.")
     available: bool
     hint: str | None = Field(description="How to get the data that is not on this machine.")
@@ -188,6 +189,7 @@ class VocabularyEntry(Out):
     bytes: Annotated[list[int], BeforeValidator(list)]
     special: bool
     merged_from: tuple[int, int] | None = Field(description="The two ids that byte-pair merging makes it of.")
+    rank: int | None = Field(description="Merges that were learnt before the one that makes it; null: no merge does.")
 
 
 class MergesQuery(BaseModel):

@@ -9,7 +9,8 @@ from pydantic_core import PydanticCustomError
 
 from app.schemas.base import Out, Text, an_example
 from app.schemas.generate import MAX_MESSAGES
-from app.schemas.openai import ChatMessage, OpenAIIn
+from app.schemas.openai import ChatMessage
+from app.schemas.openai_base import OpenAIIn
 from app.schemas.tokenizer import IdList
 
 PROMPT_FORM, TEXT_FORM = "prompt form", "text form"

@@ -34,7 +34,7 @@ class WindowsIn(In):
     shuffle: bool = True
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Of the shuffling; omitted: drawn, and returned.")
     drop_last: bool = Field(True, description="Leave out a last batch that is smaller.")
-    after: int = Field(-1, ge=-1, le=MAX_SEED, description="The batch that the page before ended with.")
+    after: int | None = Field(None, ge=0, le=MAX_SEED, description="The batch that the page before ended with.")
     limit: int | None = Field(None, ge=1, le=1000, description="Batches to show; omitted: 10, or as many as fit.")
 
 

@@ -54,14 +54,14 @@ def _check_targets(lora: LoRAConfig, there: tuple[str, ...]) -> None:
         raise InvalidRequest(f"train.lora.targets: {told}", param="train.lora.targets")
 
 
-def name_of(base: str, asked: str | None, job_id: str) -> str:
+def name_of(base: str, asked: str | None, job_id: str, suffix: str | None = None) -> str:
     """What the adapter is called: its base, a colon, and the name that was asked for or made up.
 
     Raises:
         InvalidRequest: it cannot be a name, or begins with another model's.
     """
     if asked is None:
-        return f"{base}:lora-{job_id[-6:]}"
+        return f"{base}:{suffix or 'lora'}-{job_id[-6:]}"
     before, colon, own = asked.rpartition(":")
     if colon and before != base:
         raise InvalidRequest(f"name: an adapter of {base} is called {base}:…, not {asked[:200]!r}", param="name")

@@ -23,9 +23,11 @@ ROLES = {
     "instruct": {"instruction", "input", "output", "messages", "prompt", "completion"},
     "dpo": {"instruction", "input", "prompt", "messages", "chosen", "rejected"},
 }
-RENDERED_CHARACTERS = 4 << 20
-"""Rows of so many characters are made ids while somebody waits. Of later ones each field is looked at, and those that
-may not fit are made ids, too; how long the others are is judged by the first."""
+RENDERED_CHARACTERS, RENDERED_TURNS = 4 << 20, 1 << 18
+"""Rows of so many characters, and for whose answers so many turns are rendered, are made ids while somebody waits. Of
+later ones each field is looked at, and those of few turns that may not fit are made ids, too; how long the others are
+is judged by the first. What of them does not fit the run tells, as soon as it has read them."""
+FEW_TURNS = 64  # to be rendered for one row: some ten turns
 _OF_A_TEMPLATE, _OF_A_TURN = 1024, 64  # bytes that a template may add
 
 
@@ -117,27 +119,33 @@ class _Lengths:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._characters = self._tokens = 0
+        self._characters = self._turns = self._tokens = 0
         self.is_exact = True
 
     def of(self, dialogues: Iterable[Dialogue], count: Callable[[], int]) -> int:
         """Of the longest of the dialogues of one row, which `count` tells exactly."""
         sizes = [_size(dialogue) for dialogue in dialogues]
-        characters, most_bytes = max(size[0] for size in sizes), max(size[1] for size in sizes)
-        if self._characters >= RENDERED_CHARACTERS and most_bytes < self._most:
+        characters, most_bytes, turns = (max(size[place] for size in sizes) for place in range(3))
+        is_enough = self._characters >= RENDERED_CHARACTERS or self._turns >= RENDERED_TURNS
+        if is_enough and (most_bytes < self._most or turns > FEW_TURNS):
             self.is_exact = False
-            return max(1, round(characters * self._tokens / self._characters))
+            judged = round(characters * self._tokens / self._characters)
+            return min(max(1, judged), self._most)
         found = count()
+        self._turns += turns * len(sizes)
         self._characters += characters
         self._tokens += found
         return found
 
 
-def _size(dialogue: Dialogue) -> tuple[int, int]:
-    """Characters of what is said, and how many tokens it may have at most: one a byte, and a template's own."""
+def _size(dialogue: Dialogue) -> tuple[int, int, int]:
+    """Characters of what is said; how many tokens it may have at most (one a byte, and a template's own); and how many
+    turns are rendered to find the answers: before and behind each, half of all in the mean."""
     said = sum(len(turn.content) for turn in dialogue.turns)
     in_bytes = sum(len(turn.content.encode()) for turn in dialogue.turns)
-    return said, in_bytes + _OF_A_TEMPLATE + _OF_A_TURN * len(dialogue.turns)
+    answers = sum(turn.role == "assistant" for turn in dialogue.turns)
+    turns = len(dialogue.turns)
+    return said, in_bytes + _OF_A_TEMPLATE + _OF_A_TURN * turns, answers * turns
 
 
 def _counted(reading: Reading, measure: Callable[[Line, _Lengths], int], batch_size: int) -> Counted:

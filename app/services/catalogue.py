@@ -81,4 +81,5 @@ class Catalogue:
             base_model=base,
             datasets=lineage.datasets_of(session, job),
             ancestors=lineage.ancestors_of(session, base),
+            owner=job.owner,
         )

@@ -133,7 +133,7 @@ def prepare(runtime: Runtime, body: ClassifyIn) -> Question:
     if body.explain and len(body.texts) > MAX_EXPLAINED:
         told = f"{len(body.texts)} texts are more than the {MAX_EXPLAINED} that one call explains"
         raise TooLarge(f"explain: {told}", param="explain")
-    classifier = runtime.classifiers.get(body.model)
+    classifier = runtime.classifiers.get(body.model, runtime.database.owner)
     classes = classifier.shape.classes
     if body.threshold is not None and len(classes) != 2:
         told = f"{classifier.name} tells {len(classes)} classes; a threshold is for two"

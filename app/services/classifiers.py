@@ -10,6 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.db.owned import Owner
 from app.db.session import Database
 from app.errors import DataMissing, WrongModel
 from app.llm.config import ClassifierConfig
@@ -47,15 +48,18 @@ class Classifiers:
         self._books = threading.Lock()
         self._known: OrderedDict[str, Opened] = OrderedDict()
 
-    def get(self, name: str) -> Opened:
+    def get(self, name: str, asked_by: Owner | None = None) -> Opened:
         """A registered classifier, or a job's checkpoint of one. Its weights are read when they are lent.
+
+        Args:
+            asked_by: who sees no other key's; None sees all.
 
         Raises:
             ModelNotFound, CheckpointNotFound: there is none of that name.
             DataMissing: there is, but its files or its tokenizer are gone or damaged.
             WrongModel: it tells no classes.
         """
-        with self._database.read() as session:
+        with self._database.of(asked_by).read() as session:
             place = model_files.find_any(session, self._storage, name)
             if model_files.family(place) != "classifier":
                 told = "is no classifier; `inkling train classify` makes one of it"

@@ -68,7 +68,7 @@ def _columns(session: Session, body: JobCreate) -> dict[str, str]:
         free = (names[name] for name in usual if name in names and names[name] not in found.values())
         column = next(free, None)
         if column is None:
-            told = f"say which column is the {role}; {row.id} has {', '.join(list(names.values())[:20])}"
+            told = f"say which column is the {role}; {row.label} has {', '.join(datasets.column_names(row)[:20])}"
             raise MissingField(f"columns.{role}: {told}", param=f"columns.{role}")
         found[role] = column
     if len(set(found.values())) < len(found):
@@ -86,6 +86,8 @@ def label_and_text(line: Line, columns: Mapping[str, str]) -> tuple[str, str]:
     label = str(value).lower() if isinstance(value, bool) else line.text(columns["label"]).strip()
     if len(label) > MAX_LABEL_CHARACTERS:
         raise line.refused(f"{columns['label']}: a label of {len(label):,} characters; is it the column of texts?")
+    if "\0" in label:  # no database keeps it
+        raise line.refused(f"{columns['label']}: a label holds the character NUL")
     return label, line.text(columns["text"])
 
 
@@ -119,7 +121,7 @@ def count(reading: Reading) -> Counted:
     return counted(
         reading,
         [max(found)] * len(found) if train.reads == "last_place" else found,
-        train.batch_size,
+        1 if train.batching == "by_length" else train.batch_size,
         sizes=sizes,
         is_exact=lengths.is_exact,
         network=shape_of(reading.network, names, train, max(found), reading.tokenizer),

@@ -81,7 +81,7 @@ async def prepare_completion(runtime: Runtime, body: CompletionIn) -> Completion
     per_prompt = body.best_of or body.n
     count = len(body.prompt) * per_prompt
     _check_count(count, "prompt" if len(body.prompt) > 1 else "n", runtime.settings)
-    model = await runtime.models.wait_for(body.model)
+    model = await runtime.model(body.model)
     model.loop.check_room(count)
     return await asyncio.to_thread(_completion, model, body, per_prompt, runtime.settings)
 
@@ -96,7 +96,7 @@ async def prepare_chat(runtime: Runtime, body: ChatIn) -> Conversation:
     """
     tokens.check_size([each.text for each in body.messages], runtime.settings.max_text_bytes, param="messages")
     _check_count(body.n, "n", runtime.settings)
-    model = await runtime.models.wait_for(body.model)
+    model = await runtime.model(body.model)
     model.loop.check_room(body.n)
     return await asyncio.to_thread(_conversation, model, body, runtime.settings)
 

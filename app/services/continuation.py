@@ -21,6 +21,15 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A token that a text was to begin with, what it added to the text, and whether the model ends texts with it."""
+
+    id: int
+    text: str
+    ends: bool
+
+
 class Step(Protocol):
     """One more token of choice `index`; see `generation.Progress`."""
 
@@ -47,6 +56,12 @@ class Continuation(Protocol):
     def seed(self) -> int | None: ...
     @property
     def usage(self) -> Usage | None: ...
+    @property
+    def logits(self) -> bytes | None: ...
+    @property
+    def prompt_ids(self) -> Sequence[int]: ...
+    @property
+    def begun(self) -> Sequence[Begun]: ...
     def progress(self) -> AsyncGenerator[Step, None]: ...
     async def collect(self) -> Sequence[object]: ...
     def close(self) -> None: ...

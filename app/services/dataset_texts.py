@@ -84,7 +84,7 @@ def source_of(dataset: DatasetRow, column: str | None, param: str, column_param:
     of_column = column_param or f"{param}.column"
     if dataset.rows is None:
         if column is not None:
-            raise InvalidRequest(f"{of_column}: {dataset.id} is a text, without columns", param=of_column)
+            raise InvalidRequest(f"{of_column}: {dataset.label} is a text, without columns", param=of_column)
         return Source(dataset)
     types = {known["name"]: known["type"] for known in dataset.columns}
     shown = ", ".join([name for name, kind in types.items() if kind in TEXT_TYPES][:SHOWN_COLUMNS]) or "none"
@@ -92,9 +92,9 @@ def source_of(dataset: DatasetRow, column: str | None, param: str, column_param:
         column = text_column(types)
         if column is None:
             form = "{dataset, column}" if param == "validation" else "[{dataset, column}]"  # of which there is one
-            told = f"{dataset.id} is rows; say which column to learn from, as in {form}: {shown}"
+            told = f"{dataset.label} is rows; say which column to learn from, as in {form}: {shown}"
             raise InvalidRequest(f"{param}: {told}", param=param)
     elif types.get(column) not in TEXT_TYPES:
-        told = f"{dataset.id} has no column {column[:100]!r} of texts; there are: {shown}"
+        told = f"{dataset.label} has no column {column[:100]!r} of texts; there are: {shown}"
         raise InvalidRequest(f"{of_column}: {told}", param=of_column)
     return Source(dataset, column)

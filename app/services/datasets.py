@@ -14,12 +14,15 @@ from typing import BinaryIO
 from sqlalchemy.orm import Session
 
 from app.db.base import new_id
+from app.db.owned import owner_of_new
 from app.db.session import after_commit, on_failure
 from app.db.tables import dataset as rows
 from app.db.tables import job as jobs
 from app.db.tables.dataset import NEWEST_FIRST, DatasetRow, Order
+from app.db.tables.job_list import datasets_of
 from app.errors import Conflict, DataMissing, DatasetNotFound, InvalidRequest
 from app.llm.data.rows import Row, read_rows
+from app.services.ownership import check_may_change
 from app.services.receiving import Received, Said, receive
 from app.services.storage import NAME, Storage
 
@@ -39,6 +42,7 @@ def register(
     dataset_id = new_id("ds")
     row = _row(dataset_id, name, "upload", received)
     row.purpose = purpose
+    row.owner = owner_of_new(session)
     place, original = storage.dataset(dataset_id), storage.original(dataset_id)
     on_failure(session, received.remove)
     on_failure(session, lambda: place.unlink(missing_ok=True))
@@ -134,7 +138,9 @@ def as_sent(storage: Storage, row: DatasetRow) -> Path:
         is_as_sent = row.format == "txt" and row.compression is None
         place = storage.dataset(row.id) if is_as_sent else storage.original(row.id)
     if not place.exists():
-        told = f"the file of {row.id} is not there as it was sent; what is kept of it is at /datasets/{row.id}/preview"
+        told = (
+            f"the file of {row.label} is not there as it was sent; what is kept of it is at /datasets/{row.id}/preview"
+        )
         raise DataMissing(told)
     return place
 
@@ -150,7 +156,7 @@ def check_text(row: DatasetRow, param: str) -> None:
         InvalidRequest: the dataset is rows.
     """
     if row.rows is not None:
-        raise InvalidRequest(f"{param}: {row.id} is rows ({row.kind}), not a text", param=param)
+        raise InvalidRequest(f"{param}: {row.label} is rows ({row.kind}), not a text", param=param)
 
 
 @contextmanager
@@ -163,7 +169,7 @@ def opened(storage: Storage, row: DatasetRow) -> Generator[BinaryIO]:
     try:
         file = storage.dataset(row.id).open("rb")
     except FileNotFoundError as error:
-        raise DataMissing(f"the file of dataset {row.id} is gone from the data directory") from error
+        raise DataMissing(f"the file of dataset {row.label} is gone from the data directory") from error
     with file:
         yield file
 
@@ -174,15 +180,17 @@ def delete(session: Session, storage: Storage, dataset_id: str) -> None:
     Raises:
         DatasetNotFound: there is none.
         Conflict: it ships with Inkling, or an unfinished job needs it.
+        MissingScope: it is nobody's.
     """
     row = rows.lock(session, dataset_id) if NAME.fullmatch(dataset_id) else None
     if row is None:
         row = read(session, dataset_id)
     if row.source == "builtin":
-        raise Conflict(f"{row.id} ships with Inkling and stays")
+        raise Conflict(f"{row.label} ships with Inkling and stays")
+    check_may_change(session, row.owner)
     for job in jobs.live(session):
-        if row.id in {entry["dataset"] for entry in job.datasets} | {job.validation.get("dataset")}:
-            raise Conflict(f"{row.id} is needed by job {job.id}, which is {job.status}")
+        if row.id in datasets_of(job):
+            raise Conflict(f"{row.label} is needed by job {job.id}, which is {job.status}")
     session.delete(row)
     file, original, tokens = storage.dataset(row.id), storage.original(row.id), storage.tokens(row.id)
     after_commit(session, lambda: file.unlink(missing_ok=True))

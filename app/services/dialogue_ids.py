@@ -7,6 +7,7 @@ answer's ids begin where it begins, as they do when the model writes it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.errors import InvalidRequest, UnknownWord
@@ -16,6 +17,9 @@ from app.llm.data.taught import TaughtIds, TaughtPair, shortened
 from app.llm.errors import BadField
 from app.schemas.generate import Message
 from app.services.chat import ChatTemplate
+
+MOST_AT_ONCE = 16
+"""Answers whose places are asked for together, at most: each time all turns are told."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class DialogueEncoder:
                 or nothing is left to learn.
         """
         try:
-            return shortened(self._all(dialogue), self.most)
+            return shortened(self._begun(dialogue), self.most)
         except (InvalidRequest, UnknownWord) as error:
             raise BadField(dialogue.line, "", error.message.removeprefix("messages: ")) from error
 
@@ -46,39 +50,47 @@ class DialogueEncoder:
         """The ids of both of a pair.
 
         Raises:
-            BadField: as `ids`.
+            BadField: as `ids`, or both are the same once they are cut.
         """
-        return TaughtPair(self.ids(pair.chosen), self.ids(pair.rejected))
+        both = TaughtPair(self.ids(pair.chosen), self.ids(pair.rejected))
+        if both.chosen.ids == both.rejected.ids:
+            told = f"both answers are the same in the {self.most:,} tokens that are read: nothing is preferred"
+            raise BadField(pair.chosen.line, "", told)
+        return both
 
-    def _all(self, dialogue: Dialogue) -> TaughtIds:
-        template = self.template
-        turns = [Message.model_construct(role=turn.role, content=turn.content) for turn in dialogue.turns]
-        hidden, specials = template.hidden(turns)
-        whole = template.rendered(hidden, add_generation_prompt=False)
+    def _begun(self, dialogue: Dialogue) -> TaughtIds:
+        """The ids of a dialogue, of a long one as many as are read, and some more."""
         ids: list[int] = []
         learnt: list[bool] = []
-        at = prompt_length = 0
-        for number, turn in enumerate(dialogue.turns):
-            if turn.role != "assistant":
-                continue
-            begin = self._place(dialogue, whole, template.rendered(hidden[:number], add_generation_prompt=True))
-            end = len(whole)
-            if number + 1 < len(hidden):
-                until = template.rendered(hidden[: number + 1], add_generation_prompt=False)
-                end = self._place(dialogue, whole, until)
-            before, answer = template.ids(whole[at:begin], specials), template.ids(whole[begin:end], specials)
+        prompt_length = 0
+        for before, answer, is_learnt in self._exchanges(dialogue):
             if not ids:
                 prompt_length = len(before)
             ids += before + answer
-            learnt += [not self.mask_prompt] * len(before) + self._of_answer(answer, is_learnt=turn.learnt)
-            at = end
+            learnt += [not self.mask_prompt] * len(before) + self._of_answer(answer, is_learnt=is_learnt)
+            if len(ids) > self.most:
+                break  # each part takes a rendering of all that is before it
         return TaughtIds(ids, learnt, prompt_length, dialogue.line)
 
-    def _place(self, dialogue: Dialogue, whole: str, beginning: str) -> int:
-        if not whole.startswith(beginning):
-            told = "the model's template writes its turns otherwise once more follow: where an answer lies is not known"
-            raise BadField(dialogue.line, "", told)
-        return len(beginning)
+    def _exchanges(self, dialogue: Dialogue) -> Iterator[tuple[list[int], list[int], bool]]:
+        """The ids before each answer, its own, and whether they are to be learnt."""
+        template = self.template
+        turns = [Message.model_construct(role=turn.role, content=turn.content) for turn in dialogue.turns]
+        hidden, specials = template.hidden(turns)
+        answers = [number for number, turn in enumerate(dialogue.turns) if turn.role == "assistant"]
+        at, done = 0, 0
+        while done < len(answers):
+            some = answers[done : done + min(done + 1, MOST_AT_ONCE)]
+            parts = [part for number in some for part in ((number, True), (number + 1, False))]
+            whole, lengths = template.rendered(hidden, parts, add_generation_prompt=False)
+            for number, begin, end in zip(some, lengths[::2], lengths[1::2], strict=True):
+                if begin is None or end is None:
+                    told = "the model's template writes its turns otherwise once more follow"
+                    raise BadField(dialogue.line, "", f"{told}: where an answer lies is not known")
+                before, answer = template.ids(whole[at:begin], specials), template.ids(whole[begin:end], specials)
+                yield before, answer, dialogue.turns[number].learnt
+                at = end
+            done += len(some)
 
     def _of_answer(self, ids: list[int], *, is_learnt: bool) -> list[bool]:
         """Of an answer's ids, which are learnt: up to the control token that ends it, if there is one.

@@ -27,7 +27,7 @@ from app.db.migrate import revisions
 from app.db.session import Database
 from app.errors import NotReady
 from app.llm.model.shapes import FLOAT_BYTES
-from app.services import machine, memory
+from app.services import extras, machine, memory
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
 
@@ -85,7 +85,9 @@ def check_python(_: Settings) -> Check:
     if tuple(int(part) for part in torch.split(".")[:2]) < OLDEST_TORCH:
         wanted = ".".join(map(str, OLDEST_TORCH))
         return Check("python", "problem", f"{here}, torch {torch}: too old", f"install torch {wanted} or newer")
-    return Check("python", "ok", f"{here}, torch {torch}")
+    found = extras.lm_eval_version()
+    told = f"lm-eval {found}" if found else "no lm-eval, which evaluations of the kind choices need"
+    return Check("python", "ok", f"{here}, torch {torch}, {told}", "" if found else f"if wanted: {extras.INSTALL}")
 
 
 def check_kernels(settings: Settings) -> Check:

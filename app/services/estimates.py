@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from app.errors import AppError, InvalidRequest
-from app.llm.config import Word2VecConfig
+from app.llm.config import ClassifierConfig, Word2VecConfig
 from app.llm.train.footprint import PROCESS_BYTES, learning_parameters, parameters
 from app.schemas.estimate import EstimateOut
 from app.schemas.job import JobCreate
@@ -29,12 +29,10 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
 
     Raises:
         AppError: what is wrong with the job, as `jobs.create`; but one that does not fit is told so in the answer.
-        InvalidRequest: it asks for several devices.
+        InvalidRequest: it trains nothing.
     """
     if body.recipe == evaluation_checks.RECIPE:
         raise InvalidRequest("recipe: an evaluation trains nothing that could be estimated", param="recipe")
-    if body.devices > 1:
-        raise InvalidRequest("devices: estimates are of one device; leave this out", param="devices")
     if body.webhook is not None:
         webhooks.check(runtime.settings, body.webhook)
     with runtime.database.read() as session:
@@ -46,12 +44,11 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
     size = job_size.of(runtime, plan, _encoder(runtime, plan))
     problems: list[AppError] = job_fit.problems(runtime, plan, body.device)
     trial = _try(runtime, plan, body.device, problems)
-    if trial.device_bytes is not None and (more := job_fit.too_little_memory(plan, trial.device_bytes)):
+    if trial.device_bytes is not None and (more := job_fit.too_little_memory(plan, trial.device_bytes, on_cpu=False)):
         problems.append(more)
     kept = job_fit.checkpoints_of(runtime, plan, size.steps)
-    there = trial.device_bytes
-    if there is None and job_fit.runs_here(runtime.settings, body.device):
-        there = machine.memory_bytes()
+    on_cpu = job_fit.runs_here(runtime.settings, body.device)
+    there = machine.memory_bytes() if on_cpu else trial.device_bytes
     asked = plan.asked
     return EstimateOut.model_validate(
         {
@@ -59,7 +56,7 @@ def estimate(runtime: Runtime, body: JobCreate) -> EstimateOut:
                 "all": parameters(asked.network),
                 "learning": learning_parameters(asked.network, asked.train),
             },
-            "memory": _memory(plan, trial, there),
+            "memory": _memory(plan, trial, there, on_cpu=on_cpu),
             "disk": {
                 "checkpoint": kept.size_bytes,
                 "copies": kept.copies,
@@ -84,10 +81,10 @@ def _encoder(runtime: Runtime, plan: Plan) -> Encoder:
 
 
 def _try(runtime: Runtime, plan: Plan, device: str, problems: list[AppError]) -> Trial:
+    if plan.devices > 1:
+        return Trial(why_not="steps are tried on one device, and the job is for several")
     if any(one.param != "train.keep_checkpoints" and one.status == 422 for one in problems):
         return Trial(why_not="it does not fit into memory")
-    if plan.recipe not in trial_process.TRIED:
-        return Trial(why_not=f"steps of {plan.recipe} are not tried before it runs")
     asked, settings = plan.asked, runtime.settings
     return trial_process.measure(
         Asked(
@@ -95,7 +92,7 @@ def _try(runtime: Runtime, plan: Plan, device: str, problems: list[AppError]) ->
             family=asked.network.family,
             network=asked.network.to_dict(),
             train=asdict(asked.train),
-            window=asked.window,
+            window=_tried_length(plan),
             device=device,
             devices=settings.worker_devices,
             threads=settings.train_threads,
@@ -103,14 +100,24 @@ def _try(runtime: Runtime, plan: Plan, device: str, problems: list[AppError]) ->
     )
 
 
-def _memory(plan: Plan, trial: Trial, there: int | None) -> dict[str, Any]:
-    needed = job_fit.memory_of(plan)
-    return asdict(needed) | {
+def _tried_length(plan: Plan) -> int:
+    """Tokens of an example to try steps with."""
+    if plan.counted is None or isinstance(plan.asked.network, ClassifierConfig):
+        return plan.asked.window  # what they all have, or are filled up to
+    return max(2, round(plan.counted.padded))
+
+
+def _memory(plan: Plan, trial: Trial, there: int | None, *, on_cpu: bool) -> dict[str, Any]:
+    needed, is_sharded = job_fit.divided(plan, there, on_cpu=on_cpu)
+    taken = needed.together if on_cpu else needed.first.total
+    return asdict(needed.first) | {
         "process": PROCESS_BYTES,
-        "total": needed.total,
+        "total": needed.first.total,
+        "sharded": is_sharded,
+        "other_devices": needed.other.total if plan.devices > 1 else None,
         "measured_peak": max((step.peak_bytes for step in trial.steps), default=None),
         "there": there,
-        "fits": None if there is None else needed.total <= there,
+        "fits": None if there is None else taken <= there,
     }
 
 

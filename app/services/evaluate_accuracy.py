@@ -31,14 +31,14 @@ def run(work: Work) -> None:
         for line in work.rows.lines(work.runtime.storage):
             check_label(line, work.rows.columns, name, shape)
             work.check()
+    work.check_words()
     for place, name in enumerate(work.models):
         known = work.done(place)
         total = work.rows.count * len(work.models)
         work.begin(f"{name} tells classes", place, done=place * work.rows.count + len(known), total=total)
         classifier = work.runtime.classifiers.get(name)
-        with classifier.network.lent() as network:
-            network.to(work.device)
-            _tell(work, classifier, network, known)
+        _tell(work, classifier, known)
+        classifier.network.let_go()  # at once: the next one needs the room
         work.flush()
 
 
@@ -47,7 +47,12 @@ def report(work: Work) -> list[dict[str, Any]]:
     return [_report(work, place, name) for place, name in enumerate(work.models)]
 
 
-def _tell(work: Work, classifier: Opened, network: Classifier, known: set[int]) -> None:
+def _tell(work: Work, classifier: Opened, known: set[int]) -> None:
+    with classifier.network.lent() as network:
+        _tell_rows(work, classifier, network.to(work.device), known)
+
+
+def _tell_rows(work: Work, classifier: Opened, network: Classifier, known: set[int]) -> None:
     shape = classifier.shape
     numbers = {label: number for number, label in enumerate(shape.classes)}
     left = (line for line in work.rows.lines(work.runtime.storage) if line.number not in known)

@@ -32,8 +32,7 @@ def run(work: Work, *, steps_after: int = 0) -> None:
         known = work.done(place)
         work.begin(f"{name} answers", place, done=place * work.rows.count + len(known), total=total)
         if len(known) < work.rows.count:
-            with evaluation_models.lent(work, name) as writer:
-                _answer(work, writer, known)
+            _answer(work, name, known)
         work.flush()
 
 
@@ -73,7 +72,13 @@ class _Asked:
     ids: list[int]
 
 
-def _answer(work: Work, writer: Writer, known: set[int]) -> None:
+def _answer(work: Work, name: str, known: set[int]) -> None:
+    """Have one model answer, which is out of memory afterwards."""
+    with evaluation_models.lent(work, name) as writer:
+        _answer_rows(work, writer, known)
+
+
+def _answer_rows(work: Work, writer: Writer, known: set[int]) -> None:
     """Rows without an answer, some at once; a prompt that cannot be answered is a result, too."""
     asked: dict[int, _Asked] = {}
 

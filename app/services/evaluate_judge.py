@@ -29,9 +29,14 @@ def run(work: Work) -> None:
         what = "the judge compares" if work.settings["pairwise"] else f"the judge marks {work.models[place]}"
         work.begin(what, place, done=done, total=total)
         if left:
-            with judges.judge(work) as judge:
-                (_compare if work.settings["pairwise"] else _mark)(work, judge, left)
+            _judge(work, left)
     work.flush()
+
+
+def _judge(work: Work, left: list[int]) -> None:
+    """Have rows judged; a judge that is a model here is out of memory afterwards."""
+    with judges.judge(work) as judge:
+        (_compare if work.settings["pairwise"] else _mark)(work, judge, left)
 
 
 def report(work: Work) -> list[dict[str, Any]]:

@@ -9,28 +9,20 @@ from typing import Any
 from app.errors import InvalidRequest
 from app.llm.perplexity import Loss, losses, spans, text_loss
 from app.llm.tokenizer.base import Tokenizer
-from app.services import evaluation_models, tokens
+from app.services import evaluation_models
 from app.services.corpus import Encoder, ids_of
 from app.services.evaluation_models import Writer
 from app.services.evaluation_work import Work
+from app.services.job_rows import encoded
 
 
 def run(work: Work) -> None:
     """Score each row, or each window of a text, with each model."""
-    is_text = not work.rows.columns
+    work.check_words()
     done, total = 0, work.rows.count * len(work.models)
     for place, name in enumerate(work.models):
-        with evaluation_models.lent(work, name) as writer:
-            known = work.done(place)
-            ids = _ids(work, writer) if is_text else []
-            if is_text:
-                total += _windows(work, len(ids))
-            work.begin(f"reading with {name}", place, done=done + len(known), total=total)
-            found = _of_text(work, writer, ids, known) if is_text else _of_rows(work, writer, known)
-            for row, loss in found:
-                work.add(row, **_told(loss))
+        done, total = _read(work, place, name, done, total)
         work.flush()
-        done = total if is_text else done + work.rows.count
 
 
 def report(work: Work) -> list[dict[str, Any]]:
@@ -67,13 +59,30 @@ def report(work: Work) -> list[dict[str, Any]]:
     return found
 
 
+def _read(work: Work, place: int, name: str, done: int, total: int) -> tuple[int, int]:
+    """Score with one model, which is out of memory afterwards: steps done by then, and steps of the job.
+
+    Args:
+        done: steps before; `total`: of the job, as far as it is known.
+    """
+    is_text = not work.rows.columns
+    with evaluation_models.lent(work, name) as writer:
+        known = work.done(place)
+        ids = _ids(work, writer) if is_text else []
+        own = _windows(work, len(ids)) if is_text else work.rows.count
+        total += own if is_text else 0
+        work.begin(f"reading with {name}", place, done=done + len(known), total=total)
+        found = _of_text(work, writer, ids, known) if is_text else _of_rows(work, writer, known)
+        for row, loss in found:
+            work.add(row, **_told(loss))
+    return done + own, total
+
+
 def _of_rows(work: Work, writer: Writer, known: set[int]) -> Iterator[tuple[int, Loss]]:
     window, stride = work.settings["window"], work.settings["stride"]
     for line in work.rows.lines(work.runtime.storage):
         if line.number not in known:
-            ids = tokens.encode(
-                writer.tokenizer, line.text(work.rows.columns["text"]), parse_special=False, param="dataset"
-            )
+            ids = encoded(writer.tokenizer, line, line.text(work.rows.columns["text"]))
             bytes_of = _bytes_of(writer.tokenizer)
             yield line.number, text_loss(writer.network, ids, window, stride, bytes_of, work.check)
 

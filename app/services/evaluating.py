@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from app.db.tables import job as job_table
 from app.db.tables.job import JobRow
-from app.services import evaluate_accuracy, evaluate_answers, evaluate_judge, evaluate_perplexity
+from app.services import evaluate_accuracy, evaluate_answers, evaluate_choices, evaluate_judge, evaluate_perplexity
 from app.services.evaluation_work import Work
 from app.services.progress import Progress
 from app.services.runtime import Runtime
@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "accuracy": evaluate_accuracy,
     "answers": evaluate_answers,
     "judge": evaluate_judge,
+    "choices": evaluate_choices,
 }
 
 

@@ -13,15 +13,16 @@ from sqlalchemy.orm import Session
 
 from app.db.tables.job import JobRow
 from app.errors import AppError, InvalidRequest, MissingField, NoChatTemplate, UnknownField, WrongModel
-from app.llm.config import ClassifierConfig, ModelConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, ModelConfig
 from app.schemas.evaluation import EvaluateSpec, JudgeSpec
 from app.schemas.job import JobCreate
-from app.services import datasets, model_files, outgoing
-from app.services.evaluation_rows import ROLES, EvaluationRows, check_label, columns_of, question_of
+from app.services import addresses, datasets, extras, model_files
+from app.services.addresses import BadAddress
+from app.services.choice_rows import choice_of
+from app.services.evaluation_rows import ROLES, EvaluationRows, check_label, columns_of, question_of, words_of
 from app.services.job_checks import FROM_BYTES
-from app.services.job_rows import LOOKED_AT_BYTES
+from app.services.job_rows import LOOKED_AT_BYTES, encoded
 from app.services.model_info import ModelInfo
-from app.services.outgoing import BadAddress
 from app.services.recipe import refuse_others
 from app.services.runtime import Runtime
 
@@ -33,8 +34,11 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "accuracy": (),
     "answers": ("prompt_style", "max_new_tokens"),
     "judge": ("prompt_style", "max_new_tokens", "judge", "pairwise"),
+    "choices": ("form", "num_fewshot"),
 }
 """What each kind has beside its models and rows."""
+TEXTS = ("perplexity", "accuracy")
+"""Kinds that read a text of each row."""
 OF_TRAINING = ("tokenizer", "validation", "test", "name", "devices")
 STYLED = ("alpaca", "phi3", "plain")
 
@@ -59,6 +63,9 @@ def row_of(runtime: Runtime, body: JobCreate, job_id: str) -> JobRow:
     rows = EvaluationRows(dataset, columns, spec.max_rows, seed)
     if dataset.rows is not None:
         rows.check()
+    if spec.num_fewshot and spec.num_fewshot >= rows.count:
+        told = f"so many examples are to be drawn from the other rows, and there are {rows.count - 1}"
+        raise InvalidRequest(f"evaluate.num_fewshot: {told}", param="evaluate.num_fewshot")
     if "messages" in columns:
         _check_styles(spec, infos)
     _check_lines(runtime, spec.kind, rows, infos)
@@ -103,6 +110,8 @@ def _checked(body: JobCreate) -> EvaluateSpec:
     refuse_others(body, "columns", body.columns.model_dump(exclude_none=True), set(ROLES[spec.kind]))
     honoured = {"kind", "against", "max_rows", *SETTINGS[spec.kind]}
     refuse_others(body, "evaluate", spec.model_dump(exclude_unset=True), honoured)
+    if spec.kind == "choices":
+        extras.need_lm_eval("evaluate.kind")
     if spec.kind == "judge" and spec.judge is None:
         raise MissingField("evaluate.judge: say who marks, as in {model: …}", param="evaluate.judge")
     names = [body.model, *spec.against]
@@ -145,8 +154,11 @@ def _check_judge(session: Session, runtime: Runtime, judge: JudgeSpec) -> None:
                 raise UnknownField(f"{param}: of a server alone; give `url` as well", param=param)
         _info(session, runtime, judge.model, model_files.find, "evaluate.judge.model")
         return
+    if "?" in judge.url or "#" in judge.url:
+        told = "it ends with the path, `/v1` as a rule: what is asked is put behind it"
+        raise InvalidRequest(f"evaluate.judge.url: {told}", param="evaluate.judge.url")
     try:
-        outgoing.check(judge.url, private=runtime.settings.judge_private_addresses)
+        addresses.check(judge.url, private=runtime.settings.judge_private_addresses)
     except BadAddress as error:
         raise InvalidRequest(f"evaluate.judge.url: {error}", param="evaluate.judge.url") from error
 
@@ -171,8 +183,9 @@ def _settings(spec: EvaluateSpec, infos: list[ModelInfo]) -> dict[str, Any]:
 
 
 def _context(info: ModelInfo) -> int:
-    assert isinstance(info.config, ModelConfig), "find() refuses other kinds"
-    return info.config.context_length
+    config = info.config.body if isinstance(info.config, AdapterConfig) else info.config
+    assert isinstance(config, ModelConfig), "find() refuses other kinds"
+    return config.context_length
 
 
 def _check_styles(spec: EvaluateSpec, infos: list[ModelInfo]) -> None:
@@ -187,15 +200,17 @@ def _check_styles(spec: EvaluateSpec, infos: list[ModelInfo]) -> None:
 
 def _check_lines(runtime: Runtime, kind: str, rows: EvaluationRows, infos: list[ModelInfo]) -> None:
     """Read the rows, of a large dataset its beginning: the rest is seen to before the first one is answered."""
-    if not rows.columns:
+    most_bytes = LOOKED_AT_BYTES if rows.dataset.size_bytes > FROM_BYTES else None
+    if kind not in TEXTS:
+        read = choice_of if kind == "choices" else question_of
+        for line in rows.lines(runtime.storage, most_bytes):
+            read(line, rows.columns)
         return
-    is_large = rows.dataset.size_bytes > FROM_BYTES
-    for line in rows.lines(runtime.storage, LOOKED_AT_BYTES if is_large else None):
-        if kind == "perplexity":
-            line.text(rows.columns["text"])
-        elif kind == "accuracy":
-            for info in infos:
-                assert isinstance(info.config, ClassifierConfig), "_models() saw to it"
+    with runtime.database.read() as session:
+        words = words_of(session, runtime.tokenizers, (info.tokenizer for info in infos))
+    for line, text in rows.texts(runtime.storage, most_bytes):
+        for info in infos:
+            if isinstance(info.config, ClassifierConfig):
                 check_label(line, rows.columns, info.name, info.config)
-        else:
-            question_of(line, rows.columns)
+        for tokenizer in words:
+            encoded(tokenizer, line, text)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.errors import DataMissing, NoChatTemplate
+from app.llm.data.dialogues import Turn
 from app.llm.data.instructions import PROMPT_STYLES
 from app.llm.engine.engine import Engine
 from app.llm.model.stored import whole
@@ -19,6 +20,7 @@ from app.services.evaluation_rows import JOINT, Question
 from app.services.evaluation_work import Work
 from app.services.loaded_model import END_NAMES
 from app.services.model_files import BUILT_IN
+from app.services.prompt_templates import Chosen
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Writer:
             InvalidRequest, UnknownWord: the template or the tokenizer does not take it.
         """
         if style == "chat" or (style == "auto" and (self.template is not None or question.task is None)):
-            return self.chat_ids([Message(role=turn.role, content=turn.content) for turn in question.turns])
+            return self.chat_ids([Message(role=turn.role, content=turn.content) for turn in self._turns(question)])
         assert question.task is not None, "styles of single tasks were refused for conversations"
         if style == "auto":
             style = "alpaca" if question.is_instruction else "plain"
@@ -53,6 +55,14 @@ class Writer:
         else:
             text = PROMPT_STYLES[style].answered(question.task, "")
         return tokens.encode(self.tokenizer, text, parse_special=False, param="dataset")
+
+    def _turns(self, question: Question) -> tuple[Turn, ...]:
+        """An instruction and its input are joined as the model was taught: its template tells how."""
+        task, template = question.task, self.template
+        if task is None or not task.input or template is None:
+            return question.turns
+        joint = Chosen("chat", template.source).joint
+        return (Turn("user", task.instruction + joint + task.input, False),)
 
     def asked_ids(self, prompt: str) -> list[int]:
         """The ids of one message, in the model's template if it has one, else as it is."""
@@ -70,12 +80,16 @@ class Writer:
 
 @contextmanager
 def lent(work: Work, name: str) -> Iterator[Writer]:
-    """A model by its name, in memory and on the job's device for as long as it is used.
+    """A model by its name, in memory and on the job's device for as long as the caller keeps it.
+
+    What nobody keeps any more is freed first: a caller whose name for the model before is gone has one in memory at a
+    time.
 
     Raises:
         AppError: it is not there any more, or its tokenizer is not.
         LLMError: its files are damaged.
     """
+    memory.collect()
     with work.runtime.database.read() as session:
         place = model_files.find(session, work.runtime.storage, name)
     weights = model_files.read(place, lambda _: work.check())
@@ -86,17 +100,11 @@ def lent(work: Work, name: str) -> Iterator[Writer]:
         raise DataMissing(f"model: {name} has {sizes}", param="model")
     eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
     ends = {tokenizer.special_tokens.get(each) for each in END_NAMES} | {eos_id}
-    try:
-        yield Writer(
-            name=name,
-            network=whole(weights.network).to(work.device).eval(),
-            tokenizer=tokenizer,
-            template=chat_template(weights.chat_template, tokenizer, is_ours=name in BUILT_IN),
-            stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
-        )
-    finally:
-        del weights
-        memory.collect()
+    template = chat_template(weights.chat_template, tokenizer, is_ours=name in BUILT_IN)
+    network = whole(weights.network).to(work.device).eval()
+    del weights
+    stop_ids = frozenset(token_id for token_id in ends if token_id is not None)
+    yield Writer(name, network, tokenizer, template, stop_ids)
 
 
 def engine(work: Work, writer: Writer) -> Engine:

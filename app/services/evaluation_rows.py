@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 
 from sqlalchemy.orm import Session
 
@@ -16,13 +17,16 @@ from app.llm.data.columns import roles
 from app.llm.data.dialogues import FIELDS, Turn, dialogue_of, text_of
 from app.llm.data.instructions import Instruction
 from app.llm.errors import BadField
+from app.llm.tokenizer.base import Tokenizer
 from app.schemas.evaluation import MAX_ROWS
 from app.schemas.job import ColumnsSpec
 from app.services import datasets
+from app.services.choice_rows import COLUMNS, choice_columns
 from app.services.classify_checks import label_and_text
 from app.services.dataset_texts import source_of
 from app.services.job_rows import JobRows, Line
 from app.services.storage import Storage
+from app.services.tokenizers import Tokenizers
 
 JOINT = "\n\n"
 """Between an instruction and its input, where both are one message."""
@@ -31,8 +35,10 @@ ROLES: dict[str, tuple[str, ...]] = {
     "accuracy": ("text", "label"),
     "answers": tuple(name for names in FIELDS.values() for name in names),
     "judge": tuple(name for names in FIELDS.values() for name in names),
+    "choices": tuple(COLUMNS),
 }
 """Columns that each kind reads."""
+NEEDED = {"accuracy": "text and label", "choices": "question, choices and answer"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class EvaluationRows:
         """
         JobRows((self.dataset,), None, self.columns, 0.0, 0.0).check()
         if not self.count:
-            raise InvalidRequest(f"dataset: {self.dataset.id} has no row", param="dataset")
+            raise InvalidRequest(f"dataset: {self.dataset.label} has no row", param="dataset")
         if self.count > MAX_ROWS:
             told = f"{self.count:,} rows are more than the {MAX_ROWS:,} of one evaluation; say how many to draw"
             raise InvalidRequest(f"evaluate.max_rows: {told}", param="evaluate.max_rows")
@@ -106,6 +112,26 @@ class EvaluationRows:
             if drawn is None or place in drawn:
                 yield line
 
+    def texts(self, storage: Storage, most_bytes: int | None = None) -> Iterator[tuple[Line, str]]:
+        """What is foretold or told apart: of rows the text of each; of a text its lines, but for blank ones.
+
+        Raises:
+            InvalidRequest: a row has no text; with its line.
+            DataMissing: the file is gone.
+        """
+        if self.dataset.rows is not None:
+            for line in self.lines(storage, most_bytes):
+                yield line, line.text(self.columns["text"])
+            return
+        read = 0
+        with datasets.opened(storage, self.dataset) as file, TextIOWrapper(file, "utf-8-sig", newline="\n") as lines:
+            for number, text in enumerate(lines, start=1):
+                if most_bytes is not None and read >= most_bytes:
+                    return
+                read += len(text)
+                if text.strip():
+                    yield Line(self.dataset.id, 0, number, {}, "dataset"), text
+
     def _drawn(self) -> set[int] | None:
         known = self.dataset.rows or 0
         if self.count == known:
@@ -124,13 +150,13 @@ def columns_of(kind: str, dataset: DatasetRow, given: ColumnsSpec) -> dict[str, 
         source = source_of(dataset, named.get("text"), "dataset", "columns.text")
         return {} if source.column is None else {"text": source.column}
     if dataset.rows is None:
-        raise InvalidRequest(f"dataset: {dataset.id} is a text; {kind} is measured on rows", param="dataset")
+        raise InvalidRequest(f"dataset: {dataset.label} is a text; {kind} is measured on rows", param="dataset")
     names = datasets.column_names(dataset)
-    found = _labelled(names, named) if kind == "accuracy" else _asked(names, named)
+    find = {"accuracy": _labelled, "choices": choice_columns}.get(kind, _asked)
+    found = find(names, named)
     if found is None:
-        asked = "messages, instruction and output, or prompt and completion"
-        needed = "text and label" if kind == "accuracy" else asked
-        told = f"{dataset.id} has {', '.join(names[:20])}; say which of them are {needed}"
+        needed = NEEDED.get(kind, "messages, instruction and output, or prompt and completion")
+        told = f"{dataset.label} has {', '.join(names[:20])}; say which of them are {needed}"
         raise InvalidRequest(f"columns: {told}", param="columns")
     return found
 
@@ -173,6 +199,16 @@ def question_of(line: Line, columns: Mapping[str, str]) -> Question:
         raise line.refused(error.reason) from error
     is_instruction = "instruction" in columns
     return Question(line.number, dialogue.turns[:-1], task, is_instruction, dialogue.turns[-1].content)
+
+
+def words_of(session: Session, tokenizers: Tokenizers, names: Iterable[str]) -> list[Tokenizer]:
+    """Those of the tokenizers that know words: one of them may meet a word that it does not know.
+
+    Raises:
+        TokenizerNotFound: there is none of a name.
+    """
+    found = [tokenizers.get(session, name, param="model") for name in sorted(set(names))]
+    return [tokenizer for tokenizer in found if tokenizer.kind == "word"]
 
 
 def check_label(line: Line, columns: Mapping[str, str], name: str, shape: ClassifierConfig) -> None:

@@ -14,7 +14,8 @@ from app.db.tables.job import JobRow
 from app.db.tables.result import ResultRow
 from app.llm.errors import TrainingStopped
 from app.services import train_devices
-from app.services.evaluation_rows import EvaluationRows
+from app.services.evaluation_rows import EvaluationRows, words_of
+from app.services.job_rows import encoded
 from app.services.progress import Progress
 from app.services.runtime import Runtime
 
@@ -61,6 +62,21 @@ class Work:
             raise TrainingStopped(reason)
         if self._waiting and time.monotonic() - self._written_at >= WRITTEN_EVERY_S:
             self.flush()
+
+    def check_words(self) -> None:
+        """See that the models' tokenizers know all words; the first unknown one is told with its line.
+
+        Raises:
+            UnknownWord: one of them does not.
+            TrainingStopped: as `check`.
+        """
+        with self.runtime.database.read() as session:
+            names = [self.runtime.catalogue.info(session, name).tokenizer for name in self.models]
+            words = words_of(session, self.runtime.tokenizers, names)
+        for line, text in self.rows.texts(self.runtime.storage) if words else ():
+            self.check()
+            for tokenizer in words:
+                encoded(tokenizer, line, text)
 
     def begin(self, what: str, place: int, *, done: int, total: int) -> None:
         """Tell what comes next, with the model at `place`; `done` of the job's `total` steps are."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.db.tables.job import JobRow, Wanted
+from app.db.tables.job import JobRow
+from app.db.tables.job_list import Wanted
 from app.errors import AppError, InvalidRequest, JobNotFound, ModelNotFound
 from app.llm.config import PRESETS
 from app.llm.train.config import ClassifyConfig, InstructConfig, LoopConfig, PreferenceConfig, TrainConfig
@@ -98,6 +99,8 @@ def in_openais_words(message: str, param: str | None, hyperparameters: str) -> t
     }
     if param is not None and param.partition(".")[0] == "columns":  # they cannot be given here, but found in the file
         names[param] = "training_file"
+    if param is not None and param.startswith("train.lora"):
+        names[param] = f"{hyperparameters}.{param.removeprefix('train.')}"
     if param is None or param not in names:
         return message, param
     told = message.removeprefix(f"{param}: ")
@@ -118,13 +121,18 @@ def read(session: Session, job_id: str) -> JobRow:
     return row
 
 
-def page(session: Session, after: str | None, limit: int) -> tuple[list[JobRow], bool]:
+def page(
+    session: Session, after: str | None, limit: int, metadata: dict[str, str] | None = None
+) -> tuple[list[JobRow], bool]:
     """Up to `limit` jobs of methods, newest first, those behind the one with id `after`, and whether more follow.
+
+    Args:
+        metadata: pairs that are noted on them; empty: nothing is; None: whatever is.
 
     Raises:
         JobNotFound: `after` names none.
     """
-    return jobs.page(session, after, limit, Wanted(recipes=tuple(BY_RECIPE)))
+    return jobs.page(session, after, limit, Wanted(recipes=tuple(BY_RECIPE), metadata=metadata))
 
 
 def hyperparameters(row: JobRow) -> dict[str, Any]:
@@ -140,7 +148,8 @@ def hyperparameters(row: JobRow) -> dict[str, Any]:
         "batch_size": row.train.get("batch_size", by_default.batch_size),
         "learning_rate_multiplier": float(f"{multiplier:.12g}"),  # 0.3 times a rate, divided by it, is not 0.3
     }
-    return found | ({"beta": row.train["beta"]} if "beta" in row.train else {})
+    own = {name: row.train[name] for name in ("beta", "lora") if row.train.get(name) is not None}
+    return found | own
 
 
 def _method(name: str) -> Method:
@@ -157,7 +166,7 @@ def _check_file(session: Session, file_id: str | None, param: str) -> None:
         return
     row = datasets.read(session, file_id, param)
     if row.purpose != PURPOSE:
-        told = f"{row.id} was uploaded with purpose {row.purpose}, and {PURPOSE} is needed"
+        told = f"{row.label} was uploaded with purpose {row.purpose}, and {PURPOSE} is needed"
         raise InvalidRequest(f"{param}: {told}", param=param)
 
 
@@ -189,5 +198,8 @@ def _train(method: Method, given: HyperparametersIn) -> dict[str, Any]:
     }
     if given.learning_rate_multiplier is not None:
         train |= {name: getattr(by_default, name) * given.learning_rate_multiplier for name in RATES}
+    lora = getattr(given, "lora", None)
+    if lora is not None:
+        train["lora"] = lora.model_dump(exclude_unset=True)
     known = {field.name for field in fields(method.config)}
     return {name: value for name, value in train.items() if value is not None and name in known | {"beta"}}

@@ -15,7 +15,7 @@ from app.llm.train.early_stop import Best
 from app.llm.train.loop import Report, TrainState, train
 from app.llm.train.ranks import Ranks
 from app.log import get_logger
-from app.services import adapting, train_devices
+from app.services import adapting, sharding, train_devices
 from app.services.recipes import RECIPES
 from app.services.runtime import Runtime
 from app.services.training import opened
@@ -52,7 +52,9 @@ def _follow(runtime: Runtime, job_id: str, ranks: Ranks, local_rank: int) -> Non
         model, meta, state = _resumed(runtime, job, int(step))
     model.to(device)
     run = recipe.make_run(runtime, job, encoder, model, meta, _wait)
-    train(train_devices.part_of(run, ranks), run.config, Unheard(), resume=state, ranks=ranks)
+    task = train_devices.part_of(run, ranks)
+    ranks = sharding.agreed(ranks, _decide)
+    train(task, run.config, Unheard(), resume=state, ranks=ranks)
 
 
 def _resumed(runtime: Runtime, job: JobRow, step: int) -> tuple[Network, ModelMeta, TrainState]:
@@ -86,3 +88,7 @@ class Unheard:
 
 def _wait() -> None:
     """Nothing of its own to do."""
+
+
+def _decide() -> bool:
+    raise NotImplementedError  # the first process does

@@ -19,7 +19,7 @@ from app.llm.config import SamplingParams
 from app.llm.engine.request import Answer, FinishReason, PromptScored, Request, ScoredToken
 from app.schemas.generate import GenerateIn, Message
 from app.services import tokens
-from app.services.continuation import Usage
+from app.services.continuation import Begun, Usage
 from app.services.engine_loop import EventStream
 from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
@@ -55,7 +55,8 @@ class Choice:
 class Work:
     """What one call asks of the engine: a request a choice, and where its text ends.
 
-    `prompt_tokens` are those that the usage tells; choices of one prompt count it once.
+    `prompt_tokens` are those that the usage tells; choices of one prompt count it once. `begun`: the last ids of each
+    prompt that are of the text to be continued.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Work:
     stop: Sequence[str]
     prompt_tokens: int
     seed: int
+    begun: Sequence[int] = ()
 
 
 class Generation:
@@ -75,9 +77,13 @@ class Generation:
         self.seed = work.seed
         self.prompt_scores: dict[int, tuple[ScoredToken, ...]] = {}
         """What the model thought of a choice's prompt; there before its first token, where the request asks for it."""
+        self.logits: bytes | None = None
+        """What its first token was drawn from, float32 (V,), little-endian; where the one request asks for it."""
         self._loop = model.loop
-        self._requests, self._prompt_tokens = work.requests, work.prompt_tokens
-        self._transcripts = [Transcript(model.tokenizer, work.stop, each.prompt_ids[-1]) for each in work.requests]
+        self._requests, self._prompt_tokens, self._begun = work.requests, work.prompt_tokens, work.begun
+        self._transcripts = [
+            Transcript(model.tokenizer, work.stop, each.prompt_ids[-1], work.begun) for each in work.requests
+        ]
         self._open = {request.id: index for index, request in enumerate(self._requests)}
         self._events: EventStream | None = None
         self._timeout_s = model.request_timeout_s
@@ -87,6 +93,18 @@ class Generation:
     def usage(self) -> Usage:
         """So far; of the whole call once it has ended."""
         return Usage(self._prompt_tokens, sum(each.token_count for each in self._transcripts))
+
+    @property
+    def prompt_ids(self) -> Sequence[int]:
+        """Of its first choice."""
+        return self._requests[0].prompt_ids
+
+    @property
+    def begun(self) -> Sequence[Begun]:
+        """What its text begins with; the choices have it in common."""
+        ends = self._requests[0].stop_ids
+        texts = self._transcripts[0].begun
+        return [Begun(id_, text, id_ in ends) for id_, text in zip(self._begun, texts, strict=True)]
 
     @property
     def is_finished(self) -> bool:
@@ -121,6 +139,8 @@ class Generation:
                     released = []
                 else:
                     released = transcript.push(event)
+                    if event.logits is not None:
+                        self.logits = event.logits.numpy().astype("<f4").tobytes()
                 if transcript.finish_reason is not None:
                     del self._open[event.request_id]
                     if event.finish_reason is None:
@@ -186,7 +206,7 @@ async def prepare(runtime: Runtime, spec: GenerateIn) -> Generation:
     if spec.n > runtime.settings.max_queued_requests:
         most = runtime.settings.max_queued_requests
         raise InvalidRequest(f"n: {spec.n} is more than the queue's {most}", param="n")
-    model = await runtime.models.wait_for(spec.model)
+    model = await runtime.model(spec.model)
     model.loop.check_room(spec.n)
     return await asyncio.to_thread(_plan, model, spec, runtime.settings)
 
@@ -211,7 +231,8 @@ def check_text(spec: GenerateIn, settings: Settings) -> None:
 
 def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generation:
     """Takes up to a second for a long text: not for the event loop."""
-    prompt_ids = _prompt_ids(model, spec)
+    tokens.check_ids(spec.begin, model.config.vocab_size, "begin")
+    prompt_ids = _prompt_ids(model, spec) + spec.begin
     room = new_tokens_room(model, len(prompt_ids), settings, spec.max_new_tokens, _param(spec))
     params = SamplingParams(
         max_new_tokens=min(DEFAULT_NEW_TOKENS, room) if spec.max_new_tokens is None else spec.max_new_tokens,
@@ -230,11 +251,12 @@ def _plan(model: LoadedModel, spec: GenerateIn, settings: Settings) -> Generatio
             tuple(prompt_ids),
             with_seed(params, index),
             model.stop_ids,
+            logits=spec.logits,
             adapter=model.adapter,
         )
         for index in range(spec.n)
     )
-    return Generation(model, Work(id_, requests, spec.stop, len(prompt_ids), params.seed))
+    return Generation(model, Work(id_, requests, spec.stop, len(prompt_ids), params.seed, spec.begin))
 
 
 def _prompt_ids(model: LoadedModel, spec: GenerateIn) -> list[int]:

@@ -15,11 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from app.errors import Conflict, HubUnreachable, InvalidRequest, ModelNotFound, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.log import get_logger
+from app.services import outgoing
+from app.services.addresses import BadAddress
 from app.services.hub_files import TIMEOUT_S, Entry, arrived, fetch
 from app.services.import_files import HOW_TO_CONVERT, INDEX, PICKLED, WEIGHTS, Files, is_readable
+from app.services.outgoing import DIRECTLY, HOW_TO_ALLOW, Bounds, Way
 from app.services.storage import NAME, Storage
 
 log = get_logger(__name__)
@@ -34,6 +38,18 @@ SHORT_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-mediu
 _REVISION = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _PULLING = threading.Lock()  # one pull at a time: the line is the same for all
+
+
+ABOUT = Bounds(max_bytes=32 * 1024 * 1024, total_s=60.0, silent_s=TIMEOUT_S)
+"""Of what a hub tells of a repository: it lists all its files."""
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Who is asked, and how to get there."""
+
+    endpoint: str
+    way: Way = DIRECTLY
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ Judge = Callable[[Pulled], None]
 """Looks at the files beside the weights, before those are fetched; what it raises ends the pull."""
 
 
-def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, judge: Judge | None = None) -> Pulled:
+def pull(storage: Storage, hub: Hub, source: HubSource, max_bytes: int, judge: Judge | None = None) -> Pulled:
     """Fetch what makes a model of a repository. Called within a `turn`.
 
     Args:
@@ -103,7 +119,7 @@ def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, jud
         raise InvalidRequest(f"source.hub: {repository[:200]!r} is no name of a repository", param="source.hub")
     if not _REVISION.fullmatch(source.revision):
         raise InvalidRequest("source.revision: a branch, a tag or a commit is expected", param="source.revision")
-    about = _ask(endpoint, repository, source.revision)
+    about = _ask(hub, repository, source.revision)
     wanted = choose(about.entries, source.file)
     if (total := sum(entry.size for entry in wanted)) > max_bytes:
         raise TooLarge(f"source.hub: its {total:,} bytes are more than {max_bytes:,}", param="source.hub")
@@ -112,10 +128,10 @@ def pull(storage: Storage, endpoint: str, source: HubSource, max_bytes: int, jud
     log.info("pulling", repository=repository, commit=about.commit, bytes=total)
     weights = [entry for entry in wanted if entry.name.endswith(WEIGHTS)]
     beside = [entry for entry in wanted if entry not in weights]
-    files = {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in beside}
+    files = {entry.name: _fetch(hub, repository, about.commit, entry, folder) for entry in beside}
     if judge is not None:
         judge(Pulled(folder, files, about.commit, about.licence))
-    files |= {entry.name: _fetch(endpoint, repository, about.commit, entry, folder) for entry in weights}
+    files |= {entry.name: _fetch(hub, repository, about.commit, entry, folder) for entry in weights}
     return Pulled(folder, files, about.commit, about.licence)
 
 
@@ -169,24 +185,26 @@ def _listed(named: dict[str, Entry], ending: str) -> str:
     return "there are " + (", ".join(sorted(name for name in named if name.endswith(ending))[:20]) or "none")
 
 
-def _ask(endpoint: str, repository: str, revision: str) -> _About:
+def _ask(hub: Hub, repository: str, revision: str) -> _About:
     """What the hub has of a revision.
 
     Raises:
         HubUnreachable: it does not answer, or what answers is something else.
     """
-    from huggingface_hub import HfApi
+    from huggingface_hub import ModelInfo, hf_raise_for_status
 
-    api = HfApi(endpoint=endpoint, token=False, library_name="inkling")
+    url = f"{hub.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}"
     try:
-        with _in_words(repository, revision):
-            about = api.model_info(repository, revision=revision, timeout=TIMEOUT_S, files_metadata=True)
+        with _in_words(repository, revision), outgoing.client(hub.way, ABOUT) as client:
+            answer = client.get(url, params={"blobs": True})
+            hf_raise_for_status(answer)
+        about = ModelInfo(**answer.json())  # type: ignore[no-untyped-call]
         if not isinstance(about.sha, str) or not NAME.fullmatch(about.sha):
             raise ValueError(f"{about.sha!r} is no commit")
         licence = getattr(about.card_data, "license", None)
         return _About(about.sha, licence if isinstance(licence, str) else None, _entries(about))
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # no JSON, or of another make
-        told = f"what answered at {endpoint} is not the hub ({type(error).__name__}). {BY_HAND}"
+        told = f"what answered at {hub.endpoint} is not the hub ({type(error).__name__}). {BY_HAND}"
         raise HubUnreachable(f"source.hub: {told}", param="source.hub", retry_after_s=RETRY_AFTER_S) from error
 
 
@@ -205,11 +223,12 @@ def _entries(about: Any) -> list[Entry]:
     return entries
 
 
-def _fetch(endpoint: str, repository: str, commit: str, entry: Entry, folder: Path) -> Path:
+def _fetch(hub: Hub, repository: str, commit: str, entry: Entry, folder: Path) -> Path:
     from huggingface_hub import hf_hub_url
 
     with _in_words(repository, commit, folder):
-        return fetch(hf_hub_url(repository, entry.name, revision=commit, endpoint=endpoint), entry, folder)
+        url = hf_hub_url(repository, entry.name, revision=commit, endpoint=hub.endpoint)
+        return fetch(url, entry, folder, hub.way)
 
 
 @contextmanager
@@ -219,7 +238,7 @@ def _in_words(repository: str, revision: str, folder: Path | None = None) -> Ite
     Args:
         folder: where what arrived lies.
     """
-    from httpx2 import HTTPError
+    from httpx2 import HTTPError, InvalidURL
     from huggingface_hub import errors
 
     try:
@@ -230,9 +249,12 @@ def _in_words(repository: str, revision: str, folder: Path | None = None) -> Ite
     except errors.RepositoryNotFoundError as error:
         told = f"the hub has no repository {repository!r} that is open to all"
         raise ModelNotFound(f"source.hub: {told}", param="source.hub") from error
+    except BadAddress as error:
+        told = f"the hub is not asked: {error}. {HOW_TO_ALLOW}"
+        raise HubUnreachable(f"source.hub: {told}", param="source.hub", retry_after_s=RETRY_AFTER_S) from error
     except errors.HFValidationError as error:
         raise InvalidRequest(f"source.hub: {error}", param="source.hub") from error
-    except (errors.HfHubHTTPError, HTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, HTTPError, InvalidURL, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             told = "there is no room for its files on the disk"
             raise NoDiskSpace(f"source.hub: {told}", param="source.hub") from error

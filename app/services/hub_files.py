@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.errors import InvalidFile
+from app.services import outgoing
+from app.services.outgoing import Bounds, Way
 
 if TYPE_CHECKING:
     from httpx2 import Response
 
-TIMEOUT_S = 10.0  # for an answer to begin, or to go on; a download may take as long as it takes
+TIMEOUT_S = 10.0  # for an answer to begin, or to go on
+TOTAL_S = 60.0  # and for the whole of it, beside what its bytes take
+SLOWEST_BYTES_A_S = 16 * 1024
+SPARE_BYTES = 1024 * 1024  # one more than there should be is seen where the file is written
 PART = ".part"
 _RANGE = re.compile(r"bytes (\d+)-")
 
@@ -33,11 +38,12 @@ class Entry:
     git_sha1: str | None
 
 
-def fetch(url: str, entry: Entry, folder: Path) -> Path:
+def fetch(url: str, entry: Entry, folder: Path, way: Way) -> Path:
     """One file, fetched or there already, once its hash was found to be the hub's.
 
     Raises:
         InvalidFile: what came is not what the hub says it is, and is gone again.
+        BadAddress: it leads where it must not.
         httpx2.HTTPError, HfHubHTTPError, OSError: it did not come whole; what did is there for the next time, unless it
             has filled the disk.
     """
@@ -49,7 +55,7 @@ def fetch(url: str, entry: Entry, folder: Path) -> Path:
     if part.stat().st_size > entry.size:
         part.write_bytes(b"")
     try:
-        _complete(url, part, entry.size)
+        _complete(url, part, entry.size, way)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             part.unlink()  # else the disk stays full, for the database and all others too
@@ -68,13 +74,13 @@ def arrived(entry: Entry, folder: Path) -> int:
     return min(entry.size, max((place.stat().st_size for place in places if place.exists()), default=0))
 
 
-def _complete(url: str, part: Path, size: int) -> None:
+def _complete(url: str, part: Path, size: int, way: Way) -> None:
     """Ask for what is missing, again for as long as each answer brings some of it."""
     from httpx2 import HTTPError
 
     while (before := part.stat().st_size) < size:
         try:
-            _ask_from(url, part, before, size)
+            _ask_from(url, part, before, size, way)
         except HTTPError:
             if part.stat().st_size <= before:
                 raise
@@ -82,18 +88,17 @@ def _complete(url: str, part: Path, size: int) -> None:
             return
 
 
-def _ask_from(url: str, part: Path, first: int, size: int) -> None:
+def _ask_from(url: str, part: Path, first: int, size: int, way: Way) -> None:
     """Write what the hub has from byte `first` on, or from wherever its answer begins."""
-    from huggingface_hub import get_session, hf_raise_for_status
+    from huggingface_hub import hf_raise_for_status
 
-    headers = {"User-Agent": "inkling", "Accept-Encoding": "identity"}  # a range of a compressed answer is another one
-    if first:
-        headers["Range"] = f"bytes={first}-"
-    with get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_S) as answer:
+    headers = {"Range": f"bytes={first}-"} if first else {}
+    bounds = Bounds(size + SPARE_BYTES, TOTAL_S + size / SLOWEST_BYTES_A_S, TIMEOUT_S)
+    with outgoing.client(way, bounds) as client, client.stream("GET", url, headers=headers) as answer:
         if answer.status_code != 416 or not first:
             hf_raise_for_status(answer)
             return _write(answer, part, first, size)
-    _ask_from(url, part, 0, size)  # it has no such range: from the beginning, then
+    _ask_from(url, part, 0, size, way)  # it has no such range: from the beginning, then
 
 
 def _write(answer: Response, part: Path, asked: int, size: int) -> None:

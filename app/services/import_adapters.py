@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.db.base import new_id
+from app.db.owned import owner_of_new
 from app.db.tables import job as job_table
 from app.db.tables import model as model_table
 from app.db.tables.model import ModelRow
 from app.errors import InvalidFile, InvalidRequest, ModelNotFound, NameTaken, WrongModel
 from app.llm.config import ModelConfig
-from app.services import lineage, model_files
+from app.services import lineage, model_files, quotas
 from app.services.import_checks import Wanted, check_disk, check_licence, refusals
 from app.services.import_files import ADAPTER, ADAPTER_WEIGHTS, Files
 from app.services.model_files import BUILT_IN, Place
@@ -115,8 +116,10 @@ def _register(runtime: Runtime, row: ModelRow, base: Place, staged: Path) -> Non
             if base.name not in BUILT_IN and (held is None or held.sha256 != base.version):
                 raise ModelNotFound(f"name: {base.name!r} is another model by now, or gone", param="name")
             row.ancestors = lineage.ancestors_of(session, base.name)
+            row.owner = owner_of_new(session)
             session.add(row)
             session.flush()
+            quotas.check_stored(session, runtime)
             publish(staged, place)  # last: the name is ours
             published = True
     except BaseException as error:

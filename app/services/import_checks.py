@@ -16,9 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from app.db.tables import job as job_table
+from app.db.tables import model as model_table
 from app.errors import InvalidFile, InvalidRequest, ModelNotFound, NameTaken, NoDiskSpace
 from app.llm.errors import BadConfig, BadVocabulary, BadWeights
 from app.schemas.model import Licence
+from app.services import quotas
 from app.services.chat import check_template
 from app.services.import_files import CONFIGS, Files, look_beside
 from app.services.runtime import Runtime
@@ -48,14 +50,19 @@ def check_new(runtime: Runtime, session: Session, wanted: Wanted) -> None:
         InvalidRequest: it cannot be a name.
         NameTaken: a model or an unfinished job has it.
         TokenizerNotFound, DataMissing: the tokenizer that it names is not there.
+        QuotaExceeded: the key keeps too much already.
     """
     check_model_name(wanted.name)
+    quotas.check_stored(session, runtime)
     try:
         runtime.catalogue.info(session, wanted.name)
     except ModelNotFound:
         if job_table.live_with_name(session, wanted.name) is not None:
             raise NameTaken(f"name: an unfinished job is called {wanted.name!r}", param="name") from None
+        is_taken = model_table.is_taken(session, wanted.name)  # by a model of another key
     else:
+        is_taken = True
+    if is_taken:
         raise NameTaken(f"name: there is a model {wanted.name!r} already", param="name")
     if wanted.tokenizer is not None:
         runtime.tokenizers.get(session, wanted.tokenizer)

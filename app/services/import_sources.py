@@ -14,10 +14,11 @@ from app.db.base import new_id
 from app.db.tables.model import ModelRow
 from app.errors import InvalidFile, InvalidRequest, NoDiskSpace, TooLarge, UnsupportedFormat
 from app.services import hub
-from app.services.hub import HubSource, Pulled
+from app.services.hub import Hub, HubSource, Pulled
 from app.services.import_checks import Wanted, check_beside, check_licence, check_new
 from app.services.import_files import HOW_TO_CONVERT, PICKLED, Files, is_readable
 from app.services.importing import import_model
+from app.services.outgoing import Way
 from app.services.runtime import Runtime
 from app.services.storage import NAME, Storage
 
@@ -87,7 +88,8 @@ def _from_hub(runtime: Runtime, wanted: Wanted, source: HubSource) -> ModelRow:
             if source.file is None:  # a GGUF file is alone, and tells of itself
                 check_beside(runtime, wanted, beside.files)
 
-    pulled = hub.pull(runtime.storage, settings.hub_url, source, settings.max_model_upload_bytes, judge)
+    asked = Hub(settings.hub_url, Way.of(settings))
+    pulled = hub.pull(runtime.storage, asked, source, settings.max_model_upload_bytes, judge)
     licensed = replace(wanted, licence=wanted.licence or pulled.licence)
     origin = {"kind": "hub", "location": source.repository, "revision": pulled.commit}
     with _gone_if_useless(pulled.folder):

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import IntegrityError
 
 from app.db.base import new_id
+from app.db.owned import owner_of_new
 from app.db.tables import job as job_table
 from app.db.tables.model import ModelRow
 from app.errors import NameTaken, TokenizerNotFound
 from app.llm.errors import BadConfig
 from app.llm.model.shapes import FLOAT_BYTES
-from app.services import imported_tokenizers, memory
+from app.services import imported_tokenizers, memory, quotas
 from app.services.chat import check_template
 from app.services.import_adapters import import_adapter, told_of
 from app.services.import_checks import Wanted, check_disk, check_fits, check_licence, check_new, refusals
@@ -125,8 +126,10 @@ def _register(runtime: Runtime, row: ModelRow, tokenizer: ImportedTokenizer, sta
         with runtime.database.write() as session:
             if job_table.live_with_name(session, name) is not None:
                 raise NameTaken(f"name: an unfinished job is called {name!r}", param="name")
+            row.owner = owner_of_new(session)
             session.add(row)
             session.flush()
+            quotas.check_stored(session, runtime)
             if tokenizer.vocabulary is not None:
                 imported_tokenizers.register(session, runtime.storage, tokenizer.name, tokenizer.vocabulary)
                 new_tokenizer = True

@@ -8,21 +8,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.config import Settings
 from app.errors import ContextLengthExceeded, InvalidRequest, NoChatTemplate, TokenOutOfRange, TooLarge
 from app.llm.config import SamplingParams
+from app.llm.model.inspect_view import View, sizes
 from app.schemas.inspect import InspectIn
 from app.services import tokens
 from app.services.loaded_model import LoadedModel
 from app.services.runtime import Runtime
 
-if TYPE_CHECKING:  # torch takes a second to import, and comes with the first model
-    from app.llm.model.inspect import View
-
-_BY_HEAD = ("scores", "masked", "attention", "context")
-_BY_LAYER = (*_BY_HEAD, "residual", "norms", "logit_lens")
+_BY_HEAD = ("queries", "keys", "values", "products", "scores", "masked", "attention", "maps", "context")
+_BY_LAYER = (*_BY_HEAD, "input", "residual", "norms", "logit_lens")
+_OF_ALL_TOKENS = ("keys", "values")
+_DRAW = ("logits", "next")
+_USED_BY = {"top": ("logit_lens", "next"), "temperature": _DRAW, "top_k": _DRAW, "top_p": _DRAW, "min_p": _DRAW}
 
 
 class Abandoned(Exception):
@@ -45,7 +45,7 @@ class Inspection:
             Abandoned: `is_wanted` said no between two steps.
             DataMissing, NotReady: the network is read again for it, and its files or the room for it are not there.
         """
-        from app.llm.model.inspect import OpenedPass
+        from app.llm.model.inspect import OpenedPass  # torch takes a second to import, and comes with the first model
         from app.schemas.inspect_json import Seen, written
 
         with self.model.network.lent() as network:
@@ -66,7 +66,8 @@ async def prepare(runtime: Runtime, spec: InspectIn) -> Inspection:
     """Find the model, loading it if need be, and check everything before anything is computed.
 
     Raises:
-        InvalidRequest: not one of `text`, `ids` and `messages`; an index that is not there, or twice.
+        InvalidRequest: not one of `text`, `ids` and `messages`; an index that is not there, or twice; a setting that
+            nothing wanted is made with.
         ModelNotFound, CheckpointNotFound, DataMissing, NotReady: as `Models.wait_for`.
         NoChatTemplate: `messages` for a model that has no template.
         TokenOutOfRange: an id that the model does not have.
@@ -75,9 +76,10 @@ async def prepare(runtime: Runtime, spec: InspectIn) -> Inspection:
         TooLarge: more text than one call may bring, or more numbers than the budget has room for.
     """
     param = _source(spec)
+    _check_used(spec)
     texts = [spec.text] if spec.text is not None else [each.content for each in spec.messages or ()]
     tokens.check_size(texts, runtime.settings.max_text_bytes, param=param)
-    model = await runtime.models.wait_for(spec.model)
+    model = await runtime.model(spec.model)
     return await asyncio.to_thread(_plan, model, spec, param, runtime.settings)
 
 
@@ -90,10 +92,16 @@ def _source(spec: InspectIn) -> str:
     return given[0]
 
 
+def _check_used(spec: InspectIn) -> None:
+    """Refuse a setting that would be ignored."""
+    for field, wants in _USED_BY.items():
+        is_given = field in spec.model_fields_set and getattr(spec, field) is not None
+        if is_given and not set(wants) & set(spec.want):
+            raise InvalidRequest(f"{field}: it counts for {' and '.join(wants)}, which are not wanted", param=field)
+
+
 def _plan(model: LoadedModel, spec: InspectIn, param: str, settings: Settings) -> Inspection:
     """Takes up to a second for a long text: not for the event loop."""
-    from app.llm.model.inspect import View
-
     ids = _ids(model, spec)
     config = model.config
     if len(ids) > config.context_length:
@@ -160,8 +168,6 @@ def _check_budget(inspection: Inspection, most: int) -> None:
     Raises:
         TooLarge: they take more; names the field that would make them fewer.
     """
-    from app.llm.model.inspect import sizes
-
     view, seen = inspection.view, len(inspection.ids)
     found = sizes(inspection.model.config, seen, view)
     total = sum(found.values())
@@ -173,6 +179,8 @@ def _check_budget(inspection: Inspection, most: int) -> None:
         del counts["heads"]
     if want not in _BY_LAYER:
         del counts["layers"]
+    if want in _OF_ALL_TOKENS:
+        del counts["tokens"]
     field = next((name for name, count in counts.items() if count > 1), "want")
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     raise TooLarge(

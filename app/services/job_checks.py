@@ -74,6 +74,7 @@ class Plan:
     tokenizer: Tokenizer | None  # None: still to be made
     recipe: str
     counted: Counted | None = None  # of rows, once they were read
+    devices: int = 1
 
     @property
     def rows(self) -> JobRows | None:
@@ -124,6 +125,7 @@ def plan(session: Session, runtime: Runtime, body: JobCreate) -> Plan:
         asked=asked,
         tokenizer=None if asked.makes_tokenizer else runtime.tokenizers.get(session, asked.tokenizer_name),
         recipe=body.recipe,
+        devices=body.devices,
     )
     if found.rows is not None:
         found.rows.check()
@@ -221,8 +223,11 @@ DIVISIBLE = {"pretrain"}
 
 
 def _check_devices(body: JobCreate, asked: Asked) -> None:
-    """Pass a job whose batches are divided evenly among its devices, by a recipe that can."""
+    """Pass a job whose batches are divided evenly among its devices, by a recipe that can; a network among several."""
     if body.devices == 1:
+        if getattr(asked.train, "shard", "") == "always":
+            told = "train.shard: one device has nobody to divide the network with; give `devices`, or leave this out"
+            raise InvalidRequest(told, param="train.shard")
         return
     if body.recipe not in DIVISIBLE:
         raise InvalidRequest(f"devices: recipe {body.recipe} trains on one device; leave this out", param="devices")
@@ -313,6 +318,6 @@ def _check_part(storage: Storage, plan: Plan, source: Source, part: tuple[int, i
         if found >= needed or (looked_at == LOOKED_AT_CHARACTERS and not is_all):
             return
     is_kept_back = param == "validation" and plan.validation is None
-    kept = "the part of it that is kept back" if is_kept_back else source.dataset.id
+    kept = "the part of it that is kept back" if is_kept_back else source.dataset.label
     told = f"{kept} has {found:,} tokens; a window of {plan.asked.window} and the token after it need {needed:,}"
     raise InvalidRequest(f"{param}: {told}", param=param)

@@ -14,7 +14,8 @@ from app.db.tables import checkpoint, event
 from app.db.tables import job as rows
 from app.db.tables.job import Ending, JobRow
 from app.errors import Conflict
-from app.services import job_needs, jobs
+from app.services import job_needs, jobs, quotas
+from app.services.ownership import check_may_change
 from app.services.progress import add_status
 from app.services.runtime import Runtime
 from app.services.storage import NAME
@@ -71,10 +72,13 @@ def resume(session: Session, runtime: Runtime, job_id: str) -> JobRow:
 
     Raises:
         JobNotFound: there is none of that id.
-        Conflict: it is not paused, nor about to be.
+        Conflict: it is not paused, nor about to be, or a model that it needs was replaced.
+        DatasetNotFound, ModelNotFound, CheckpointNotFound: what it needs is gone.
     """
     row = locked(session, job_id)
     if row.status == "paused":
+        job_needs.hold(session, row)
+        quotas.check_jobs(session, runtime)
         rows.resume(row)
         _queue_again(session, runtime, row)
     elif row.pause_requested and not row.cancel_requested:
@@ -90,16 +94,17 @@ def retry(session: Session, runtime: Runtime, job_id: str) -> JobRow:
 
     Raises:
         JobNotFound: there is none of that id.
-        Conflict: it is in another state, or is called as another model or unfinished job is by now.
+        Conflict: it is in another state, is called as another model or unfinished job is by now, or a model that it
+            needs was replaced.
         DatasetNotFound, ModelNotFound, CheckpointNotFound, TokenizerNotFound: what it needs is gone.
     """
     row = locked(session, job_id)
     if row.status not in ("failed", "cancelled"):
         raise _wrong_state(row)
-    is_compared = row.recipe == "dpo"  # with the network that it began with, until it ends
-    job_needs.hold(session, row, starts=is_compared or not checkpoint.of_job(session, row.id))
+    job_needs.hold(session, row)
     job_needs.hold_tokenizer(session, row.tokenizer)
     jobs.check_free(session, runtime, row.name)
+    quotas.check_jobs(session, runtime)
     rows.retry(row)
     try:
         _queue_again(session, runtime, row)
@@ -132,13 +137,17 @@ def _queue_again(session: Session, runtime: Runtime, row: JobRow, told: str | No
 
 
 def locked(session: Session, job_id: str) -> JobRow:
-    """A job, as it is until the transaction ends.
+    """A job that is to be changed, as it is until the transaction ends.
 
     Raises:
         JobNotFound: there is none of that id.
+        MissingScope: it is nobody's.
     """
     row = rows.lock(session, job_id) if NAME.fullmatch(job_id) else None
-    return jobs.read(session, job_id) if row is None else row
+    if row is None:
+        return jobs.read(session, job_id)
+    check_may_change(session, row.owner)
+    return row
 
 
 def _as_it_is(session: Session, row: JobRow) -> JobRow:

@@ -57,7 +57,7 @@ def read_data(runtime: Runtime, job: JobRow, encoder: Encoder, cut: Cut, check: 
             return Windows(ids, cut.length, stride)
         except DatasetTooShort as error:
             part = "validation" if param == "validation" else "training"
-            raise InvalidRequest(f"{row.id} is too short for {part}: {error}", param=param) from error
+            raise InvalidRequest(f"{row.label} is too short for {part}: {error}", param=param) from error
 
     fraction = job.validation.get("fraction") or 0.0
     rows = [_source(runtime, entry, "dataset") for entry in job.datasets]

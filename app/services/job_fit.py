@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 
 from app.config import Settings
 from app.errors import AppError, DoesNotFit, NoDiskSpace
+from app.llm.train import divided_footprint
 from app.llm.train.config import LoopConfig
-from app.llm.train.footprint import Footprint, checkpoint_bytes, footprint
+from app.llm.train.divided_footprint import Divided
+from app.llm.train.footprint import checkpoint_bytes
 from app.services import devices, machine
 from app.services.job_checks import Plan
+from app.services.recipe import Asked
 from app.services.runtime import Runtime
 
 
@@ -46,7 +49,7 @@ def problems(runtime: Runtime, plan: Plan, device: str) -> list[AppError]:
     """Why the job cannot fit; each names the field to change."""
     found: list[AppError | None] = [_too_little_disk(runtime, plan)]
     if runs_here(runtime.settings, device):
-        found.append(too_little_memory(plan, machine.memory_bytes()))
+        found.append(too_little_memory(plan, machine.memory_bytes(), on_cpu=True))
     return [problem for problem in found if problem is not None]
 
 
@@ -57,8 +60,10 @@ def runs_here(settings: Settings, device: str) -> bool:
     return device == "cpu" or settings.worker_devices == "cpu" or not any(path.exists() for path in devices.NVIDIA)
 
 
-def memory_of(plan: Plan) -> Footprint:
-    return footprint(plan.asked.network, plan.asked.train, plan.asked.window)
+def divided(plan: Plan, there: int | None, *, on_cpu: bool) -> tuple[Divided, bool]:
+    """What the job's devices take, and whether they divide its network; `there` as of `divided_footprint.of`."""
+    asked = plan.asked
+    return divided_footprint.of(asked.network, asked.train, asked.window, plan.devices, there, on_cpu=on_cpu)
 
 
 def checkpoints_of(runtime: Runtime, plan: Plan, steps: int | None) -> Checkpoints:
@@ -74,35 +79,41 @@ def _copies(train: LoopConfig, keep: int, steps: int | None) -> int:
     return most if steps is None else min(most, -(-steps // train.checkpoint_every))
 
 
-def too_little_memory(plan: Plan, there: int) -> DoesNotFit | None:
-    """Why the job does not fit into `there` bytes; None where it does."""
+def too_little_memory(plan: Plan, there: int, *, on_cpu: bool) -> DoesNotFit | None:
+    """Why the job does not fit into `there` bytes, of one GPU or of a machine whose CPU trains; None where it does."""
     asked = plan.asked
-    needed = memory_of(plan).total
+    needed = _needed(plan, there, on_cpu=on_cpu)
     if needed <= there:
         return None
     told = f"the job needs about {_gb(needed)} of memory, and there are {_gb(there)}"
-    batch = _largest_batch(plan, there)
+    batch = _largest_batch(plan, there, on_cpu=on_cpu)
     if batch:
         return DoesNotFit(f"train.batch_size: {told}; {batch} would fit", param="train.batch_size")
-    least = footprint(asked.network, _with_batch(asked.train, 1), 1).total
-    if least <= there and asked.window > 1 and hasattr(asked.train, "context_length"):
-        return DoesNotFit(f"train.context_length: {told}, even with a batch of one", param="train.context_length")
+    least = replace(_with_batch(asked, plan.devices), window=1)
+    is_long = asked.window > 1 and hasattr(asked.train, "context_length")
+    if is_long and _needed(replace(plan, asked=least), there, on_cpu=on_cpu) <= there:
+        of_one = "one" if plan.devices == 1 else "one a device"
+        return DoesNotFit(f"train.context_length: {told}, even with a batch of {of_one}", param="train.context_length")
     return DoesNotFit(f"model: {told}; a smaller network would fit", param="model")
 
 
-def _largest_batch(plan: Plan, there: int) -> int:
-    """Of how many windows a batch may be, at most; 0: not even of one."""
-    asked = plan.asked
-    low, high = 0, asked.train.batch_size
+def _needed(plan: Plan, there: int, *, on_cpu: bool) -> int:
+    found = divided(plan, there, on_cpu=on_cpu)[0]
+    return found.together if on_cpu else found.first.total
+
+
+def _largest_batch(plan: Plan, there: int, *, on_cpu: bool) -> int:
+    """Of how many windows a batch may be, at most, evenly divided; 0: not even of one a device."""
+    low, high = 0, plan.asked.train.batch_size // plan.devices
     while high - low > 1:
         middle = (low + high) // 2
-        fits = footprint(asked.network, _with_batch(asked.train, middle), asked.window).total <= there
-        low, high = (middle, high) if fits else (low, middle)
-    return low
+        tried = replace(plan, asked=_with_batch(plan.asked, middle * plan.devices))
+        low, high = (middle, high) if _needed(tried, there, on_cpu=on_cpu) <= there else (low, middle)
+    return low * plan.devices
 
 
-def _with_batch(train: LoopConfig, batch_size: int) -> LoopConfig:
-    return replace(train, batch_size=batch_size)
+def _with_batch(asked: Asked, batch_size: int) -> Asked:
+    return replace(asked, train=replace(asked.train, batch_size=batch_size))
 
 
 def _too_little_disk(runtime: Runtime, plan: Plan) -> NoDiskSpace | None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from app.db.tables import checkpoint, dataset, model, tokenizer
+from app.db.tables import checkpoint, dataset, job_list, model, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.job import JobRow
-from app.errors import CheckpointNotFound, ModelNotFound, TokenizerNotFound
-from app.services import datasets
+from app.errors import CheckpointNotFound, Conflict, ModelNotFound, TokenizerNotFound
+from app.services import adapting, datasets
 from app.services.model_files import BUILT_IN
 from app.services.tokenizers import is_built_in
 
 
-def hold(session: Session, row: JobRow, *, starts: bool = True) -> None:
-    """Keep the texts, and what the job starts from, there until the transaction ends.
+def hold(session: Session, row: JobRow) -> None:
+    """Keep the texts, and the models that the job needs, there until the transaction ends.
 
-    Args:
-        starts: False for a job with a checkpoint of its own, which needs no other's.
+    What each model is, is noted when it is held first: one that takes its name later is no longer what was asked for.
 
     Raises:
         DatasetNotFound, ModelNotFound, CheckpointNotFound: one of them is gone.
+        Conflict: a model was replaced by another of its name.
     """
     needed = {(entry["dataset"], "dataset") for entry in row.datasets}
     if "dataset" in row.validation:
@@ -29,26 +29,53 @@ def hold(session: Session, row: JobRow, *, starts: bool = True) -> None:
         if dataset.lock(session, dataset_id) is None:
             datasets.read(session, dataset_id, param)
     base = row.model.get("name")
-    if base is not None and starts:
-        hold_model(session, base, "model")
-    for param, name in other_models(row):
-        hold_model(session, name, param)
+    own = [("model", base)] if base is not None and _needs_base(session, row) else []
+    found: dict[str, str] = {}
+    for param, name in own + other_models(row):
+        found[name] = _held(session, name, param)
+        check_same(row, name, found[name], param)
+    row.model_versions = found | (row.model_versions or {})
 
 
-def hold_model(session: Session, name: str, param: str) -> None:
-    """Keep a model or checkpoint there until the transaction ends.
+def _needs_base(session: Session, row: JobRow) -> bool:
+    """Whether the job needs what it goes on from: with a checkpoint of its own most do not.
+
+    An adapter stands beside its base, and what is preferred is compared with the network that the job began with.
+    """
+    is_beside = bool(row.train.get("lora")) and row.recipe in adapting.RECIPES
+    return is_beside or row.recipe == "dpo" or not checkpoint.of_job(session, row.id)
+
+
+def check_same(row: JobRow, name: str, version: str, param: str = "model") -> None:
+    """Pass a model or checkpoint that is what it was when the job was asked for.
+
+    Raises:
+        Conflict: another one has its name.
+    """
+    if (row.model_versions or {}).get(name, version) != version:
+        told = f"{name!r} is another one than when {row.id} was asked for (its sha256 differs)"
+        raise Conflict(f"{param}: {told}; ask for another job like it: POST /jobs/{row.id}/duplicate", param=param)
+
+
+def _held(session: Session, name: str, param: str) -> str:
+    """Keep a model or checkpoint there until the transaction ends; its version, as `model_files.Place` has it.
 
     Raises:
         ModelNotFound, CheckpointNotFound: it is gone.
     """
     if name in BUILT_IN:
-        return
+        return BUILT_IN[name].sha256
     if "@" in name:
         # Its job's row is what retention holds, too: once both are seen, it stays.
-        if rows.lock(session, name.rpartition("@")[0]) is None or checkpoint.named(session, name) is None:
+        made_by = rows.lock(session, name.rpartition("@")[0])
+        saved = None if made_by is None else job_list.checkpoint_named(session, name)
+        if saved is None:
             raise CheckpointNotFound(f"{param}: there is no checkpoint {name!r} any more", param=param)
-    elif model.lock(session, name) is None:
+        return saved.sha256
+    held = model.lock(session, name)
+    if held is None:
         raise ModelNotFound(f"{param}: there is no model {name!r} any more", param=param)
+    return held.sha256
 
 
 def other_models(row: JobRow) -> list[tuple[str, str]]:

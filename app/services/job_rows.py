@@ -24,7 +24,7 @@ from app.services import datasets
 from app.services.storage import Storage
 
 MAX_EXAMPLES = 1_000_000
-"""Rows of one job: all of them lie in memory as ids while it runs."""
+"""Rows that one job learns from, and that it measures on: all of them lie in memory as ids while it runs."""
 LOOKED_AT_BYTES = 1 << 20
 """Of rows too many to be read while somebody waits, so many bytes are."""
 COUNTED_CHARACTERS = 1 << 20
@@ -111,10 +111,9 @@ class JobRows:
             self._check(row, "dataset")
         if self.held_out is not None:
             self._check(self.held_out, "validation")
-        count = sum(row.rows or 0 for row in self.learnt)
-        if count > MAX_EXAMPLES:
-            told = f"{count:,} rows are more than the {MAX_EXAMPLES:,} that one job learns from"
-            raise InvalidRequest(f"dataset: {told}", param="dataset")
+        self._check_count(sum(row.rows or 0 for row in self.learnt), "dataset", "learns from")
+        if self.held_out is not None:
+            self._check_count(self.held_out.rows or 0, "validation", "measures on")
 
     def lines(self, storage: Storage, part: Part, most_bytes: int | None = None) -> Iterator[Line]:
         """The rows of what is learnt from (its kept back parts among them), or of the dataset to measure on, in order.
@@ -136,13 +135,18 @@ class JobRows:
                         seen += len(line)
                         yield Line(dataset.id, place, number, row_of(line, names), part)
 
+    def _check_count(self, count: int, param: Part, what: str) -> None:
+        if count > MAX_EXAMPLES:
+            told = f"{count:,} rows are more than the {MAX_EXAMPLES:,} that one job {what}"
+            raise InvalidRequest(f"{param}: {told}", param=param)
+
     def _check(self, row: DatasetRow, param: Part) -> None:
         if row.rows is None:
-            raise InvalidRequest(f"{param}: {row.id} is a text; this recipe learns from rows", param=param)
+            raise InvalidRequest(f"{param}: {row.label} is a text; this recipe learns from rows", param=param)
         names = datasets.column_names(row)
         for role, column in self.columns.items():
             if column not in names:
-                told = f"{row.id} has no column {column[:100]!r}; it has {', '.join(names[:20])}"
+                told = f"{row.label} has no column {column[:100]!r}; it has {', '.join(names[:20])}"
                 raise InvalidRequest(f"columns.{role}: {told}", param=f"columns.{role}")
 
 

@@ -146,5 +146,5 @@ def _in_its_line(runtime: Runtime, encoder: Encoder, part: Part, error: Exceptio
             try:
                 encoder.tokenizer.encode(line)
             except (UnknownToken, UntokenizableText) as found:
-                return UnknownWord(f"{part.param}: {dataset.id}, line {number}: {found}", param=part.param)
-    return UnknownWord(f"{part.param}: {dataset.id}: {error}", param=part.param)
+                return UnknownWord(f"{part.param}: {dataset.label}, line {number}: {found}", param=part.param)
+    return UnknownWord(f"{part.param}: {dataset.label}: {error}", param=part.param)

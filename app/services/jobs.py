@@ -11,13 +11,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import db_now, new_id
-from app.db.tables import checkpoint, event, metric, model, tokenizer
+from app.db.owned import owner_of_new
+from app.db.tables import checkpoint, event, job_list, metric, model, tokenizer
 from app.db.tables import job as rows
 from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.event import EventRow
-from app.db.tables.job import EVERY, JobRow, Wanted
+from app.db.tables.job import JobRow
+from app.db.tables.job_list import EVERY, Wanted
 from app.db.tables.metric import MetricRow
-from app.errors import CheckpointNotFound, JobNotFound, ModelNotFound, NameTaken
+from app.errors import CheckpointNotFound, InvalidRequest, JobNotFound, ModelNotFound, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
 from app.services import (
@@ -28,6 +30,7 @@ from app.services import (
     job_fit,
     job_needs,
     job_validation,
+    quotas,
     tokenizer_making,
     train_presets,
     webhooks,
@@ -42,6 +45,8 @@ from app.services.tokenizer_making import Made
 
 Hold = Callable[[Session], None]
 """Keeps there what a new job needs beside its texts and model, in the transaction that writes it."""
+WRITING = ("pretrain", "instruct", "dpo")
+"""Recipes whose models continue a text."""
 DRAWN_SEEDS = 2**31  # a number that every client can hold
 
 
@@ -164,7 +169,7 @@ def page(session: Session, after: str | None, limit: int, wanted: Wanted = EVERY
         JobNotFound: `after` names none.
     """
     last = None if after is None else read(session, after, param="after").id
-    found = rows.newest_first(session, last, limit + 1, wanted)
+    found = job_list.newest_first(session, last, limit + 1, wanted)
     return found[:limit], len(found) > limit
 
 
@@ -193,8 +198,12 @@ def newest_events(session: Session, job_id: str, before_id: int | None, limit: i
 
     Raises:
         JobNotFound: there is no such job.
+        InvalidRequest: the event with `before_id` is none of it.
     """
-    found = event.newest_of_job(session, read(session, job_id).id, before_id, limit + 1)
+    job = read(session, job_id)
+    if before_id is not None and not event.is_of_job(session, job.id, before_id):
+        raise InvalidRequest(f"after: {job.id} has no such event", param="after")
+    found = event.newest_of_job(session, job.id, before_id, limit + 1)
     return found[:limit], len(found) > limit
 
 
@@ -217,6 +226,11 @@ def checkpoints(session: Session, job_id: str) -> list[CheckpointRow]:
         JobNotFound: there is no such job.
     """
     return checkpoint.of_job(session, read(session, job_id).id)
+
+
+def newest_checkpoints(session: Session, limit: int) -> list[tuple[CheckpointRow, str]]:
+    """Up to `limit` checkpoints of models that write, of all jobs, newest first, each with its job's name."""
+    return job_list.newest_checkpoints(session, WRITING, limit)
 
 
 def checkpoint_page(session: Session, job_id: str, after: str | None, limit: int) -> tuple[list[CheckpointRow], bool]:
@@ -249,18 +263,23 @@ def kept_bytes(session: Session, found: Sequence[JobRow]) -> dict[str, int]:
 
 def _add(session: Session, runtime: Runtime, row: JobRow) -> None:
     """Write the row, if what it needs is still there; the locks keep it there until the commit."""
+    quotas.check_jobs(session, runtime)
+    quotas.check_stored(session, runtime)
     job_needs.hold(session, row)
     check_free(session, runtime, row.name)
+    row.owner = owner_of_new(session)
     session.add(row)
 
 
 def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
     """Keep the tokenizer there until the commit; register one made along, unless another job was faster."""
     name, made = plan.asked.tokenizer_name, plan.tokenizer
-    if plan.asked.makes_tokenizer and tokenizer.get(session, name) is None:
+    if plan.asked.makes_tokenizer and not tokenizer.is_taken(session, name):
         assert isinstance(made, WordTokenizer), "no other kind is made along"
         source = plan.shares[0].dataset
-        tokenizer_making.register(session, runtime.storage, name, Made.of(made, source.size_bytes), source.id)
+        made_along = Made.of(made, source.size_bytes)
+        kept = tokenizer_making.register(session, runtime.storage, name, made_along, source.id)
+        kept.owner = source.owner  # whoever else makes a job of the text finds it there
     else:
         job_needs.hold_tokenizer(session, name)
 
@@ -268,7 +287,7 @@ def _hold_tokenizer(session: Session, runtime: Runtime, plan: Plan) -> None:
 def _name(plan: Plan, body: JobCreate, job_id: str, suffix: str | None) -> str:
     """The name asked for, or the one made up of what it starts from and the end of the job's id."""
     if plan.asked.train.lora is not None and body.recipe in adapting.RECIPES:
-        return adapting.name_of(plan.asked.model["name"], body.name, job_id)
+        return adapting.name_of(plan.asked.model["name"], body.name, job_id, suffix)
     return _made_up(plan.asked.called, suffix, job_id) if body.name is None else check_name(body.name)
 
 
@@ -282,12 +301,12 @@ def check_free(session: Session, runtime: Runtime, name: str) -> None:
     """Pass a name that a job may give its model.
 
     Raises:
-        NameTaken: a model has it, or an unfinished job will give it.
+        NameTaken: a model has it, or an unfinished job will give it, whosever they are.
     """
     try:
         runtime.catalogue.info(session, name)
     except ModelNotFound:
-        if rows.live_with_name(session, name) is None:
+        if not model.is_taken(session, name) and rows.live_with_name(session, name) is None:
             return
     else:
         made = model.get(session, name)

@@ -15,16 +15,15 @@ from typing import Any, Protocol
 from app.errors import AppError
 from app.llm.writing import write_all
 from app.services import evaluation_models, outgoing
+from app.services.addresses import BadAddress, Unreachable
 from app.services.evaluation_models import Writer
 from app.services.evaluation_work import Work
-from app.services.outgoing import BadAddress, Unreachable
 
 AGAIN_AFTER_S = (1.0, 4.0)
 """Waits before a server that failed is asked again; after the last one it is given up for this question."""
 AT_ONCE = 8
 MAX_ANSWER_BYTES = 1 << 20
 SHOWN_CHARACTERS = 2000
-LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -128,20 +127,21 @@ class ServerJudge:
             private=self._work.runtime.settings.judge_private_addresses,
             total_s=self._wanted["timeout_s"],
             max_bytes=MAX_ANSWER_BYTES,
+            waiting=self._work.check,
         )
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._work.check()
-            time.sleep(min(left, LOOK_EVERY_S))
+            time.sleep(min(left, outgoing.LOOK_EVERY_S))
 
 
 def _read(number: int, body: bytes, attempts: int) -> Reply:
     """The text of a chat completion; another body is an error that shows it."""
     try:
         text = json.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):  # the last: nested as deep as it likes
         text = None
     if not isinstance(text, str):
         return Reply(number, None, f"what it answered is no chat completion: {_shown(body)}", attempts)

@@ -91,6 +91,12 @@ def is_held(database: Database, held: Claim) -> bool:
         return row is not None and row.status == "running" and row.fence == held.fence
 
 
+def is_renewed(database: Database, held: Claim) -> bool:
+    """Whether the job still runs under this claim, and its lease has not run out."""
+    with database.read() as session:
+        return job.is_leased(session, held.job_id, held.fence)
+
+
 def prolong(database: Database, held: Claim, lease_s: float) -> Claim | None:
     """The claim with a new lease, for a trainer that starts; None once that renews it itself, or it is not ours."""
     with database.write() as session:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from concurrent.futures import Future
 
@@ -15,11 +17,28 @@ class Loading(Future[LoadedModel]):
     progress: Progress | None = None
     """How far that has come; written by the thread that loads, read by any."""
 
-    def __init__(self, version: str, base: str | None = None) -> None:
-        """Of an adapter, `base` is the model that it stands beside."""
+    def __init__(self, version: str, asked_by: str | None = None, base: str | None = None) -> None:
+        """Asked for by a key, None: by who sees all. Of an adapter, `base` is the model that it stands beside."""
         super().__init__()
         self.version, self.base = version, base
-        self.seen_at = time.monotonic()  # when the name was last known to mean these weights
+        self._seen: dict[str | None, float] = {}
+        self.note(asked_by)
+
+    def note(self, who: str | None) -> None:
+        """That the name means these weights now, for a key; None: for those who see all."""
+        self._seen[who] = time.monotonic()
+
+    def was_seen(self, who: str | None, within_s: float = math.inf) -> bool:
+        """Whether that was so, so lately."""
+        return who in self._seen and time.monotonic() < self._seen[who] + within_s
+
+    async def ends_within(self, wait_s: float) -> bool:
+        """Whether it is loaded, or failed, after so long at most. No thread waits."""
+        if not self.done():
+            waiting = asyncio.wrap_future(self)
+            waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits
+            await asyncio.wait([waiting], timeout=wait_s)
+        return self.done()
 
     def tell(self, progress: Progress) -> None:
         self.progress = progress

@@ -64,7 +64,7 @@ def add(session: Session, job: JobRow, made: Staged, report: dict[str, Any] | No
     Raises:
         NameTaken: there is a model of that name.
     """
-    if model_table.get(session, job.name) is not None:
+    if model_table.is_taken(session, job.name):
         raise NameTaken(f"there is a model {job.name!r} already", param="name")
     config = made.meta.config
     row = ModelRow(
@@ -77,6 +77,7 @@ def add(session: Session, job: JobRow, made: Staged, report: dict[str, Any] | No
         sha256=made.saved.weights_sha256,
         base_model=made.meta.base_model,
         job_id=job.id,
+        owner=job.owner,
         licence=made.meta.licence,
         datasets=lineage.datasets_of(session, job),
         ancestors=lineage.ancestors_of(session, made.meta.base_model),

@@ -1,6 +1,6 @@
-"""What the engines do, counted for Prometheus; names and meanings stand in docs/metrics.md.
+"""What the engines do and what was answered, counted for Prometheus; names and meanings stand in docs/metrics.md.
 
-Counters and histograms are written by the engines' threads, gauges are read when asked for.
+Counters and histograms are written by the engines' threads and the server's, gauges are read when asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.llm.engine.request import Event, PromptScored, Request, RequestFailed
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 TO_FIRST_TOKEN_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 PER_TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+OF_ANSWER_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 OF_REQUEST_S = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
 
 
@@ -53,15 +54,31 @@ class Metrics:
         self.to_first = seconds("inkling_time_to_first_token", "From taken to the first token.", TO_FIRST_TOKEN_S)
         self.per_token = seconds("inkling_time_per_output_token", "From a token to the next.", PER_TOKEN_S)
         self.whole = seconds("inkling_request", "From taken to the last token.", OF_REQUEST_S)
+        by_route = ["method", "route"]
+        told = "Answers over HTTP, by the route's template and the status."
+        self.answers = Counter("inkling_http_requests", told, [*by_route, "status"], registry=registry)
+        told = "From a request's head to the last byte of its answer."
+        self.answer_s = Histogram("inkling_http_seconds", told, by_route, registry=registry, buckets=OF_ANSWER_S)
+
+        told = "Requests beyond what a key or an address may ask for, by the limit."
+        self.over_limit = Counter("inkling_over_limit", told, ["limit"], registry=registry)
+        told = "Times that the counters shared by all web processes could not be reached."
+        self.limit_store_errors = Counter("inkling_limit_store_errors", told, registry=registry)
 
     def watch(self, model: str) -> EngineWatch:
         """What counts for one engine."""
         return EngineWatch(self, model)
 
-    def written(self, loops: Mapping[str, Gauges]) -> bytes:
-        """All figures in Prometheus' text format, with those of the engines that are there now."""
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """An answer that has ended; `status` is 0 where none began."""
+        self.answers.labels(method, route, status).inc()
+        self.answer_s.labels(method, route).observe(seconds)
+
+    def written(self, loops: Mapping[str, Gauges], *others: Collector) -> bytes:
+        """All figures in Prometheus' text format, with those of the engines that are there now and of `others`."""
         live = CollectorRegistry()
-        live.register(_Live(loops))
+        for each in (_Live(loops), *others):
+            live.register(each)
         return generate_latest(self.registry) + generate_latest(live)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from app.db.tables import checkpoint as checkpoint_table
+from app.db.tables import job_list
 from app.db.tables import model as model_table
 from app.db.tables.checkpoint import CheckpointRow
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, WrongModel
@@ -100,6 +100,10 @@ class Place:
     base: Place | None = None
     """Of an adapter, the network that it stands beside."""
 
+    @property
+    def base_name(self) -> str | None:
+        return None if self.base is None else self.base.name
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -174,7 +178,7 @@ def checkpoint_row(session: Session, name: str) -> CheckpointRow | None:
     """The row of `job_id@step`, if there is one."""
     job_id, _, step = name.rpartition("@")
     number = int(step) if step.isascii() and step.isdigit() and len(step) < 10 else -1
-    return checkpoint_table.get(session, job_id, number) if NAME.fullmatch(job_id) else None
+    return job_list.checkpoint_named(session, f"{job_id}@{number}") if NAME.fullmatch(job_id) else None
 
 
 def _size_of_weights(folder: Path) -> int:
@@ -187,10 +191,14 @@ def _size_of_weights(folder: Path) -> int:
 def read(place: Place, tell: Tell = silent) -> Weights:
     """Read the weights, on the CPU, ready to generate; those of a GGUF file are left to whoever needs them.
 
+    Of an adapter these are its base's weights with the adapter in them, left to whoever needs them, too.
+
     Raises:
         BadWeights, BadCheckpoint: the file or folder is not whole, or is of another kind.
         FileNotFoundError: it is gone.
     """
+    if place.base is not None:
+        return _merged(place)
     if place.is_gguf:
         from app.llm.weights.gguf import stored_gguf
 
@@ -201,10 +209,25 @@ def read(place: Place, tell: Tell = silent) -> Weights:
     from app.llm.model.transformer import Transformer
 
     found, meta = load_model(place.path, tell)
-    if not isinstance(found, Transformer):  # an adapter among others: `read_adapter` reads those
+    if not isinstance(found, Transformer):
         raise BadCheckpoint(f"{place.name} is a {meta.config.family} model")
     found.requires_grad_(False)
     return Weights(found, found.config, meta.tokenizer, meta.eos_id, meta.chat_template, meta.licence, is_mapped=True)
+
+
+def _merged(place: Place) -> Weights:
+    from app.llm.model.adapter import merged_reader
+    from app.llm.model.shapes import weight_shapes
+    from app.llm.model.stored import StoredNetwork
+
+    assert place.base is not None, "an adapter has a base"
+    adapter, meta = read_adapter(place)
+    base, config = read_meta(place.base), adapter.config.body
+    read_one = merged_reader(reader(place.base), adapter)
+    names = [weight.name for weight in weight_shapes(config)]
+    network = StoredNetwork(config, lambda start: ((name, read_one(name)) for name in names if name.startswith(start)))
+    eos_id = base.eos_id if meta.eos_id is None else meta.eos_id
+    return Weights(network, config, base.tokenizer, eos_id, meta.chat_template or base.chat_template, base.licence)
 
 
 def read_adapter(place: Place) -> tuple[Adapter, ModelMeta]:

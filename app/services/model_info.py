@@ -46,6 +46,8 @@ class ModelInfo:
     state: State = "unloaded"
     progress: Progress | None = None
     held_bytes: int = 0
+    owner: str | None = None
+    """The id of the key whose it is; None: it is there for all."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -111,6 +113,7 @@ def of_row(storage: Storage, row: ModelRow) -> ModelInfo:
         origin=row.origin,
         datasets=row.datasets,
         ancestors=row.ancestors,
+        owner=row.owner,
     )
 
 
@@ -121,6 +124,7 @@ def of_checkpoint(
     base_model: str | None,
     datasets: list[dict[str, Any]],
     ancestors: list[Link],
+    owner: str | None,
 ) -> ModelInfo:
     """Of a job's checkpoint as a model.
 
@@ -148,4 +152,5 @@ def of_checkpoint(
         bytes_by_part=parts,
         datasets=datasets,
         ancestors=ancestors,
+        owner=owner,
     )

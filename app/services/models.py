@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from app.config import Settings
+from app.db.owned import Owner, seen_by
 from app.db.session import UNAVAILABLE, Database
+from app.db.tables import model as model_table
 from app.errors import AppError, Conflict, DataMissing, ModelNotFound, NotReady
 from app.llm.progress import Progress, Tell
 from app.log import get_logger
 from app.services import memory, model_files, room, runners
+from app.services.background import Background
 from app.services.engine_loop import EngineLoop
 from app.services.gate import ComputeGate
 from app.services.loaded_model import LoadedModel, Loader
@@ -27,7 +29,7 @@ from app.services.model_files import Place, Weights
 from app.services.model_info import State
 from app.services.model_refusals import RETRY_AFTER_S, refusal_of, still_loading
 from app.services.runners import DeviceFull
-from app.services.storage import Storage
+from app.services.storage import MODEL_NAME, Storage
 from app.services.tokenizers import Tokenizers
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Models:
         self._bytes: dict[str, int] = {}  # of each of these: what loading takes, then what is held all the time
         self._budget = settings.model_memory_bytes or memory.default_budget()
         self._default_problem: str | None = "is being loaded"
+        self._background = Background()
 
     def get(self, name: str | None = None) -> LoadedModel:
         """The model (None: the default one), loaded if need be.
@@ -79,20 +82,20 @@ class Models:
             DataMissing: there is, but its files are gone or damaged.
             NotReady: it takes longer to load than `model_wait_s`, or all places in memory are at work.
         """
-        loading = self._loading(self._settings.default_model if name is None else name)
+        loading = self._loading(name)
         try:
             return loading.result(self._settings.model_wait_s)
         except TimeoutError:
             raise still_loading(name, loading.progress) from None
 
-    async def wait_for(self, name: str | None = None) -> LoadedModel:
-        """As `get`, without holding a thread while the model is being loaded."""
-        loading = await asyncio.to_thread(self._loading, self._settings.default_model if name is None else name)
-        if not loading.done():
-            waiting = asyncio.wrap_future(loading)
-            waiting.add_done_callback(lambda it: it.cancelled() or it.exception())  # heard, whoever still waits
-            await asyncio.wait([waiting], timeout=self._settings.model_wait_s)
-        if not loading.done():
+    async def wait_for(self, name: str | None = None, asked_by: Owner | None = None) -> LoadedModel:
+        """As `get`, without holding a thread while the model is being loaded.
+
+        Args:
+            asked_by: who sees no other key's; None sees all. `Runtime.model` is for requests.
+        """
+        loading = await asyncio.to_thread(self._loading, name, asked_by)
+        if not await loading.ends_within(self._settings.model_wait_s):
             raise still_loading(name, loading.progress)
         return loading.result()
 
@@ -105,8 +108,7 @@ class Models:
         with self._lock:
             held = self._in_memory.get(name)
             if held is None or is_dead(held):
-                retire(self._drop(name))
-                return
+                return retire(self._drop(name))
             if not is_idle(held):
                 doing = "is at work" if held.done() else "is being loaded"
                 raise Conflict(f"name: {name} {doing}; try again when it is idle", param="name")
@@ -121,7 +123,7 @@ class Models:
 
     def preload(self, name: str) -> None:
         """Begin to load in the background; never raises, never waits."""
-        threading.Thread(target=self._preload, args=(name,), name=f"preload {name}", daemon=True).start()
+        self._background.begin(f"preload {name}", self._preload, name)
 
     @property
     def default_problem(self) -> str | None:
@@ -160,41 +162,45 @@ class Models:
             return room.engines(self._in_memory)
 
     def close(self) -> None:
-        """Stop all engines; streams that are open end as aborted."""
+        """Stop all engines; streams that are open end as aborted. What is being loaded has a while to be read."""
         with self._lock:
-            held = list(self._in_memory.values())
-            self._in_memory.clear()
+            held, self._in_memory = self._in_memory, OrderedDict()
             self._bytes.clear()
-        for loading in filter(is_loaded, held):
+        for loading in filter(is_loaded, held.values()):
             loading.result().close()
+        self._background.close()
 
-    def _loading(self, name: str) -> Loading:
+    def _loading(self, name: str | None, asked_by: Owner | None = None) -> Loading:
         """The model's place in memory, taken now if it has none; its loading may be under way."""
+        name, who = self._settings.default_model if name is None else name, seen_by(asked_by)
         found = self._recall(name)
-        if found is not None and time.monotonic() < found.seen_at + LOOK_AGAIN_S:
+        if found is not None and found.was_seen(who, LOOK_AGAIN_S):
             return found
         try:
-            with self._database.read() as session:  # given back before the long work
+            with self._database.of(asked_by).read() as session:  # given back before the long work
                 place = model_files.find(session, self._storage, name)
         except ModelNotFound:
-            self.forget(name)  # another server on this database deleted it
+            with self._database.read() as session:
+                # Another server deleted it, unless it is there and hidden. No database is asked for what is no name.
+                if not (MODEL_NAME.fullmatch(name) and model_table.is_taken(session, name)):
+                    self.forget(name)
             raise
-        except (*UNAVAILABLE, DataMissing):  # neither keeps one that is in memory from writing
-            if found is None:
+        except (*UNAVAILABLE, DataMissing) as error:  # neither keeps one in memory from writing for those who saw it
+            if found is None or not (isinstance(error, DataMissing) or found.was_seen(who)):
                 raise
             return found
         with self._lock:
             found = self._in_memory.get(place.name)
             if found is not None and not is_dead(found) and found.version == place.version:
-                found.seen_at = time.monotonic()
+                found.note(who)
                 self._in_memory.move_to_end(place.name)
                 return found
             # With its adapters; where it is not there, one may be waiting for it.
             retire(self._drop(place.name) if found is not None else None)
             self._make_room(place)
-            loading = self._in_memory[place.name] = Loading(place.version, place.base.name if place.base else None)
+            loading = self._in_memory[place.name] = Loading(place.version, who, place.base_name)
             self._bytes[place.name] = place.memory_bytes
-        threading.Thread(target=self._load, args=(place, loading), name=f"load {place.name}", daemon=True).start()
+        self._background.begin(f"load {place.name}", self._load, place, loading)
         return loading
 
     def _recall(self, name: str) -> Loading | None:
@@ -244,9 +250,8 @@ class Models:
     def _in_the_way(self, wanted: Place, without: list[str]) -> str | None:
         """Which limit keeps `wanted` out once the models `without` are gone; None where it fits."""
         gone, places = {*without, wanted.name}, self._settings.loaded_models
-        return room.in_the_way(
-            wanted, self._in_memory, room.sizes(self._in_memory, self._bytes), gone, places, self._budget
-        )
+        sizes = room.sizes(self._in_memory, self._bytes)
+        return room.in_the_way(wanted, self._in_memory, sizes, gone, places, self._budget)
 
     def _let_go(self, name: str) -> None:
         log.info("model_unloaded", model=name)
@@ -273,11 +278,11 @@ class Models:
         else:
             with self._lock:
                 is_kept = room.is_kept(place.name, loading, model, self._in_memory)
-                if not is_kept and self._in_memory.get(place.name) is loading:
-                    self._drop(place.name)
                 if is_kept:
                     self._bytes[place.name] = model.weight_bytes
                     self._note_default(place.name, None)
+                elif self._in_memory.get(place.name) is loading:
+                    self._drop(place.name)
                 loading.set_result(model)  # at once: who notes a problem in between would never hear that it is over
                 if not is_kept:  # dropped while it was being loaded; those who waited may still use it
                     model.retire()
@@ -322,15 +327,15 @@ class Models:
         self.preload(name)
 
     def _preload(self, name: str) -> None:
+        problem = None
         try:
-            loading = self._loading(name)
-            if is_loaded(loading):  # somebody else was faster, and nobody will say so any more
-                with self._lock:
-                    self._note_default(name, None)
+            if not is_loaded(self._loading(name)):
+                return  # whoever reads it says how that ends; of one that is there already, nobody does any more
         except AppError as error:
             log.warning("model_not_preloaded", model=name, error=error.message)
-            with self._lock:
-                self._note_default(name, error.message)
+            problem = error.message
+        with self._lock:
+            self._note_default(name, problem)
 
     def _note_default(self, name: str, problem: str | None) -> None:
         if name == self._settings.default_model:

@@ -16,7 +16,7 @@ from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import PreferenceConfig
 from app.llm.train.dpo import Preferring, Reference
-from app.services import instructing, model_files
+from app.services import instructing
 from app.services.answer_rows import AnswerRows
 from app.services.corpus import Encoder
 from app.services.job_data import Check
@@ -24,7 +24,7 @@ from app.services.job_examples import ExampleData, read_examples
 from app.services.recipe import Run
 from app.services.runtime import Runtime
 from app.services.sample_answers import writer
-from app.services.starting_network import start
+from app.services.starting_network import base_weights, start
 
 
 def read_config(train: dict[str, Any]) -> PreferenceConfig:
@@ -49,6 +49,7 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
     Raises:
         InvalidRequest: a row cannot be learnt from; with its line.
         ModelNotFound, CheckpointNotFound, DataMissing: what the job goes on from is not there any more.
+        Conflict: another network has its name by now.
         DatasetNotFound, TrainingStopped: as `read_examples`.
     """
     assert isinstance(network, Transformer), "only such networks are made or read here"
@@ -72,7 +73,5 @@ def make_run(runtime: Runtime, job: JobRow, encoder: Encoder, network: Network, 
 
 def _reference(runtime: Runtime, job: JobRow, device: torch.device) -> Reference:
     """The network that the job began with, also where it goes on from a checkpoint of its own."""
-    with runtime.database.read() as session:
-        place = model_files.find(session, runtime.storage, job.model["name"])
-    frozen = whole(model_files.read(place).network).to(device).eval()
+    frozen = whole(base_weights(runtime, job).network).to(device).eval()
     return lambda: nullcontext(frozen)

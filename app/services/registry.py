@@ -17,6 +17,7 @@ from app.errors import Conflict, ModelNotFound
 from app.services import imported_tokenizers, job_needs
 from app.services.model_files import BUILT_IN
 from app.services.model_info import ModelInfo
+from app.services.ownership import check_may_change
 from app.services.runtime import Runtime
 from app.services.storage import MODEL_NAME
 
@@ -31,7 +32,7 @@ async def load(runtime: Runtime, name: str) -> ModelInfo:
         NotReady: it takes longer than a request waits, or what is in memory is at work.
     """
     await asyncio.to_thread(_info, runtime, name)
-    await runtime.models.wait_for(name)
+    await runtime.model(name)
     return await asyncio.to_thread(_info, runtime, name)
 
 
@@ -40,9 +41,13 @@ def unload(runtime: Runtime, name: str) -> ModelInfo:
 
     Raises:
         ModelNotFound, CheckpointNotFound: there is none of that name.
+        MissingScope: it is nobody's, and others may be about to use it.
         Conflict: it is at work, or is being loaded.
     """
-    runtime.models.unload(_info(runtime, name).name)
+    with runtime.database.read() as session:
+        model = runtime.catalogue.info(session, name)
+        check_may_change(session, model.owner)
+    runtime.models.unload(model.name)
     return _info(runtime, name)
 
 
@@ -51,6 +56,7 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
 
     Raises:
         ModelNotFound: there is none of that name.
+        MissingScope: it is nobody's.
         Conflict: it ships with Inkling or is the default one, is at work, has adapters, or an unfinished job needs it.
     """
     if name in BUILT_IN:
@@ -58,6 +64,7 @@ def delete(session: Session, runtime: Runtime, name: str) -> None:
     row = model_table.lock(session, name) if MODEL_NAME.fullmatch(name) else None
     if row is None:
         raise ModelNotFound(f"there is no model {name[:200]!r}; GET /models lists them", param="name")
+    check_may_change(session, row.owner)
     if name == runtime.settings.default_model:
         raise Conflict(f"name: {name} is the default model (INKLING_DEFAULT_MODEL)", param="name")
     if adapters := model_table.adapters_of(session, name):

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from app.errors import AppError, RemoteFailed
 from app.log import get_logger
 from app.services.remote_refusals import in_words, refusal_of, stream_failure, unreadable
+from app.services.server_events import MAX_EVENT_BYTES, EventReader, EventTooLong
 
 log = get_logger(__name__)
 
@@ -26,7 +27,6 @@ MAX_UNREAD_EVENTS = 256
 """Events that may wait for our reader; beyond, the remote waits, too."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """More than any answer is: 2,048 vectors of 4,096 numbers as OpenAI's client asks for them are 45 MB."""
-MAX_EVENT_BYTES = 16 * 1024 * 1024
 MAX_READ_BYTES = 4 * 1024 * 1024
 """Whole answers up to which it is seen whether they are JSON, which takes 0.1 s while all else waits."""
 DONE = "[DONE]"
@@ -241,25 +241,13 @@ def _check_object(content: bytes) -> None:
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """The data of each server-sent event.
 
-    httpx's own lines end at U+2028 and its like, too, which may stand in the middle of a text.
-
     Raises:
         RemoteFailed: an event does not end within `MAX_EVENT_BYTES`.
     """
-    begun, data, size = list[bytes](), list[bytes](), 0
-    async for chunk in chunks:
-        size += len(chunk)
-        *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            line = b"".join([*begun, end]).removesuffix(b"\r")
-            begun.clear()
-            if line.startswith(b"data:"):
-                data.append(line.removeprefix(b"data:").removeprefix(b" "))
-            elif not line:
-                if data:
-                    yield b"\n".join(data).decode(errors="replace")
-                data.clear()
-                size = len(rest)
-        begun.append(rest)
-        if size > MAX_EVENT_BYTES:
-            raise unreadable(f"an event of more than {MAX_EVENT_BYTES:,} bytes")
+    reader = EventReader(MAX_EVENT_BYTES)
+    try:
+        async for chunk in chunks:
+            for data in reader.push(chunk):
+                yield data
+    except EventTooLong as error:
+        raise unreadable(str(error)) from error

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from app.db.base import new_id
-from app.errors import RemoteFailed, RemoteRefused, RemoteTimeout
+from app.errors import InvalidRequest, RemoteFailed, RemoteRefused, RemoteTimeout
 from app.llm.engine.request import FinishReason
 from app.schemas.generate import GenerateIn
 from app.schemas.remote import RemoteChoice, RemoteChunk
 from app.services import remote_models
-from app.services.continuation import Usage
+from app.services.continuation import Begun, Usage
 from app.services.generation import DEFAULT_NEW_TOKENS, check_text
 from app.services.remote import Remote, RemoteStream
 from app.services.remote_refusals import unreadable
@@ -61,6 +61,10 @@ class RemoteGeneration:
         """As asked for: what a remote draws with by itself it does not tell."""
         self.usage: Usage | None = None
         """Once the remote has told."""
+        self.logits: bytes | None = None
+        """OpenAI's shapes have none, nor the ids of a prompt, nor tokens to begin with."""
+        self.prompt_ids: tuple[int, ...] = ()
+        self.begun: tuple[Begun, ...] = ()
         self._remote, self._spec = remote, spec
         self._open = set(range(spec.n))
         self._stream: RemoteStream | None = None
@@ -161,11 +165,14 @@ async def prepare(runtime: Runtime, remote: Remote, spec: GenerateIn) -> RemoteG
     """Check what can be known here, and find the model that is meant.
 
     Raises:
-        InvalidRequest: both `prompt` and `messages`, or neither.
+        InvalidRequest: both `prompt` and `messages`, or neither; `begin` or `logits`, which no such server knows.
         TooLarge: more text than one call may bring.
         RemoteFailed, RemoteUnavailable, RemoteTimeout: no model is named, and the remote does not tell which it has.
     """
     check_text(spec, runtime.settings)
+    for name in ("begin", "logits"):
+        if getattr(spec, name):
+            raise InvalidRequest(f"{name}: the generation backend has no such field", param=name)
     model = spec.model
     if model is None:
         model = await remote_models.default_name(remote, runtime.settings.default_model)

@@ -59,9 +59,14 @@ def is_kept(name: str, loading: Loading, model: LoadedModel, in_memory: Mapping[
 
 
 def idle_beside(wanted: Place, in_memory: Mapping[str, Loading]) -> list[str]:
-    """Models that may make room for another one, which its base is not; the least recently used first."""
+    """Models that may make room for another one, which its base is not; the least recently used first.
+
+    For a checkpoint, other checkpoints make room before models do: who looks through those of a job one after the other
+    would else put every model out of memory.
+    """
     stay = {wanted.name, wanted.base.name if wanted.base else None}
-    return [name for name, held in in_memory.items() if name not in stay and is_idle(held)]
+    found = [name for name, held in in_memory.items() if name not in stay and is_idle(held)]
+    return sorted(found, key=lambda name: "@" in wanted.name and "@" not in name)  # stable
 
 
 def engines(in_memory: Mapping[str, Loading]) -> dict[str, EngineLoop]:

@@ -4,15 +4,22 @@ generates in place of it, where there is one. Made once, passed on."""
 from __future__ import annotations
 
 import asyncio
+from copy import copy
 from dataclasses import dataclass, field
 
 from app.config import Settings
+from app.db.owned import Owner
 from app.db.session import Database
 from app.services.catalogue import Catalogue
 from app.services.classifiers import Classifiers
+from app.services.ended_sessions import EndedSessions
+from app.services.keys import Caller, Keys
+from app.services.limits import Limits
+from app.services.loaded_model import LoadedModel
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
 from app.services.remote import Remote
+from app.services.sessions import Sessions
 from app.services.storage import Storage
 from app.services.tokenizers import Tokenizers
 
@@ -29,9 +36,17 @@ class Runtime:
     remote: Remote | None = None
     """What generates in place of `models`."""
     classifiers: Classifiers = field(init=False)
+    keys: Keys = field(init=False)
+    sessions: Sessions = field(init=False)
+    limits: Limits = field(init=False)
+    ended_sessions: EndedSessions = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classifiers", Classifiers(self.database, self.storage, self.tokenizers))
+        object.__setattr__(self, "keys", Keys(self.database))
+        object.__setattr__(self, "ended_sessions", EndedSessions(self.database))
+        object.__setattr__(self, "sessions", Sessions(self.storage.session_secret))
+        object.__setattr__(self, "limits", Limits(self.settings, self.models.metrics))
 
     @classmethod
     def open(cls, settings: Settings) -> Runtime:
@@ -44,6 +59,20 @@ class Runtime:
         catalogue = Catalogue(settings, storage, models)
         nudger = Nudger(make_celery(settings))
         return cls(settings, database, storage, tokenizers, models, catalogue, nudger, remote_of(settings))
+
+    def of(self, caller: Caller) -> Runtime:
+        """The same, for the requests of a key: its database shows what the key may see."""
+        made = copy(self)
+        object.__setattr__(made, "database", self.database.of(Owner(caller.key_id, caller.may("admin"))))
+        return made
+
+    async def model(self, name: str | None = None) -> LoadedModel:
+        """A model (None: the default one) that a request names, loaded if need be; another key's is none.
+
+        Raises:
+            AppError: as `Models.wait_for`.
+        """
+        return await self.models.wait_for(name, self.database.owner)
 
     @property
     def is_idle(self) -> bool:

@@ -12,8 +12,9 @@ from app.llm.checkpoint import ModelMeta
 from app.llm.config import PRESETS, ModelConfig
 from app.llm.model.stored import whole
 from app.llm.model.transformer import Transformer
-from app.services import model_files
+from app.services import job_needs, model_files
 from app.services.corpus import Encoder
+from app.services.model_files import Weights
 from app.services.runtime import Runtime
 
 
@@ -36,9 +37,7 @@ def start(
         preset = PRESETS[job.model["preset"]] if job.model.get("preset") else {}
         config = ModelConfig(**{**preset, **fields, "vocab_size": encoder.tokenizer.vocab_size})
         return new(config), ModelMeta(config, job.tokenizer, encoder.tokenizer.eos_id)
-    with runtime.database.read() as session:
-        place = model_files.find(session, runtime.storage, base)
-    weights = model_files.read(place)
+    weights = base_weights(runtime, job)
     if weights.config.vocab_size != encoder.tokenizer.vocab_size:
         sizes = f"{weights.config.vocab_size} tokens, but its tokenizer {job.tokenizer} {encoder.tokenizer.vocab_size}"
         raise InvalidRequest(f"model: {base} has {sizes}", param="model")
@@ -51,3 +50,18 @@ def start(
         licence=weights.licence,
     )
     return whole(weights.network), meta
+
+
+def base_weights(runtime: Runtime, job: JobRow) -> Weights:
+    """The weights of the registered network that the job goes on from.
+
+    Raises:
+        ModelNotFound, CheckpointNotFound, DataMissing: it is not there (any more).
+        Conflict: another one has its name by now.
+        BadWeights, BadCheckpoint: it is damaged.
+    """
+    name = job.model["name"]
+    with runtime.database.read() as session:
+        place = model_files.find(session, runtime.storage, name)
+    job_needs.check_same(job, name, place.version)
+    return model_files.read(place)

@@ -52,9 +52,19 @@ class Storage:
         self.import_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @property
+    def kept(self) -> list[Path]:
+        """The folders whose files nothing else can make again."""
+        return [self.data_dir / name for name in ("datasets", "originals", "tokenizers", "models", "jobs")]
+
+    @property
     def spool(self) -> Path:
         """Where what is being sent waits. Apart from scratch: torch, too, puts folders where the system's would be."""
         return self.data_dir / "spool"
+
+    @property
+    def session_secret(self) -> Path:
+        """What the sessions of pages are signed with, apart from the database, which has no secret in it."""
+        return self.data_dir / "session-secret"
 
     def dataset(self, dataset_id: str) -> Path:
         return self.data_dir / "datasets" / check_name(dataset_id)

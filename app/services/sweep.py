@@ -17,7 +17,7 @@ from app.config import Settings
 from app.db.session import Database
 from app.db.tables import job
 from app.log import get_logger
-from app.services import leases, validation_leases
+from app.services import audit, leases, validation_leases
 from app.services.presence import Presence
 from app.services.queue import Nudger
 from app.services.storage import Storage
@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 NUDGE_AGAIN_AFTER_S = 15.0
 OLD_NUDGE_S = 3600.0  # a nudge file of this age tells nobody anything
+FORGET_EVERY_S = 3600.0
 OLD_SCRATCH_S = 24 * 3600.0  # what an upload that died left behind
 
 
@@ -55,6 +56,7 @@ class Sweeper:
         self._is_busy = is_busy
         self._presence = presence
         self._every_s = min(5.0, settings.lease_s / 3)
+        self._forget_at = time.monotonic()
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep until `stopping` is set. A database that is away for a while is waited for."""
@@ -88,6 +90,9 @@ class Sweeper:
             (self._storage.spool, OLD_SCRATCH_S),
         ):
             _remove_older(folder, age_s)
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + FORGET_EVERY_S
+            audit.forget_old(self._database, self._settings.audit_days)
 
     def _nudge(self) -> None:
         with self._database.write() as session:

@@ -1,7 +1,8 @@
 """Renders chat templates. Run as a process of its own for those that came with a model: they are programs of strangers.
 
-A line of JSON in, `{"source", "context"}`; a line out, with `text`, or `refused` and why, or `failed` and the error.
-Without a context a template is only compiled: even that may take for ever, as constants are computed by it.
+A line of JSON in, `{"source", "context", "parts"}`; a line out, with `text` and `lengths`, or `refused` and why, or
+`failed` and the error. Without a context a template is only compiled: even that may take for ever, as constants are
+computed by it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -22,6 +24,19 @@ _OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeE
 """What the expressions of a template may raise."""
 
 
+Part = tuple[int, bool]
+"""Messages from the first on, so many; and whether the words that make the model answer stand behind them."""
+
+
+class Told(TypedDict, total=False):
+    """The text and the length of each part's, or why there is none."""
+
+    text: str
+    lengths: list[int | None]
+    refused: str
+    failed: str
+
+
 def environment() -> ImmutableSandboxedEnvironment:
     """Jinja as Hugging Face's tokenizers set it up. Parsing computes nothing; compiling computes what is constant."""
     made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, optimized=False)
@@ -29,20 +44,36 @@ def environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
-def answer(source: str, context: dict[str, Any] | None) -> dict[str, str]:
-    """The text of a template, or why there is none; without a context, no text."""
+def answer(source: str, context: dict[str, Any] | None, parts: Sequence[Part] = ()) -> Told:
+    """The text of a template, or why there is none; without a context, no text.
+
+    Args:
+        parts: of the messages, how long the text of each is; None where the whole text does not begin with it.
+    """
     try:
-        parts, size, template = [], 0, _compiled(source)
-        for part in [] if context is None else template.generate(**context):
-            size += len(part)
-            if size > MOST_CHARACTERS:
-                return {"refused": f"it writes more than {MOST_CHARACTERS:,} characters"}
-            parts.append(part)
-        return {"text": "".join(parts)}
+        template = _compiled(source)
+        if context is None:
+            return {"text": ""}
+        whole, lengths = _rendered(template, context), []
+        for count, is_asking in parts:
+            its = context | {"messages": context["messages"][:count], "add_generation_prompt": is_asking}
+            part = whole if its == context else _rendered(template, its)
+            lengths.append(len(part) if whole.startswith(part) else None)
+        return {"text": whole, "lengths": lengths}
     except TemplateError as error:
         return {"refused": str(error)[:1000]}
     except _OF_TEMPLATES as error:
         return {"failed": type(error).__name__}
+
+
+def _rendered(template: Template, context: dict[str, Any]) -> str:
+    parts, size = [], 0
+    for part in template.generate(**context):
+        size += len(part)
+        if size > MOST_CHARACTERS:
+            raise TemplateError(f"it writes more than {MOST_CHARACTERS:,} characters")
+        parts.append(part)
+    return "".join(parts)
 
 
 @lru_cache(maxsize=8)
@@ -60,7 +91,7 @@ def main() -> None:
     print(READY, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(answer(asked["source"], asked["context"])), flush=True)
+        print(json.dumps(answer(asked["source"], asked["context"], asked["parts"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from app.services.template_child import READY
+from app.services.template_child import READY, Part, Told
 
 RENDER_S = 2.0
 START_S = 30.0
@@ -29,15 +30,16 @@ class TemplateProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
-    def answer(self, source: str, context: dict[str, Any] | None) -> dict[str, str]:
+    def answer(self, source: str, context: dict[str, Any] | None, parts: Sequence[Part] = ()) -> Told:
         """As `template_child.answer`; refused, too, where it takes too long or brings its process down."""
         with self._lock:
             try:
                 child = self._running()
                 assert child.stdin is not None
-                child.stdin.write(json.dumps({"source": source, "context": context}).encode() + b"\n")
+                asked = {"source": source, "context": context, "parts": parts}
+                child.stdin.write(json.dumps(asked).encode() + b"\n")
                 child.stdin.flush()
-                told: dict[str, str] = json.loads(self._line(child, self._render_s))
+                told: Told = json.loads(self._line(child, self._render_s))
                 return told
             except TimeoutError:
                 self._end()

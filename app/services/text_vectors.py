@@ -40,7 +40,7 @@ async def embed(runtime: Runtime, body: EmbeddingIn) -> TextVectors:
     """
     texts = [each for each in body.input if isinstance(each, str)]
     tokens.check_size(texts, runtime.settings.max_text_bytes, param="input")
-    model = await runtime.models.wait_for(body.model)
+    model = await runtime.model(body.model)
     if body.dimensions is not None and body.dimensions != model.config.emb_dim:
         told = f"dimensions: the vectors of {model.name} have {model.config.emb_dim}, and are not shortened"
         raise InvalidRequest(told, param="dimensions")

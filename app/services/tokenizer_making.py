@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.base import new_id
+from app.db.owned import owner_of_new
 from app.db.tables import dataset as datasets
 from app.db.tables import job, model
 from app.db.tables import tokenizer as rows
@@ -39,6 +40,7 @@ from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.tokenizer import TokenizerCreate
 from app.services import text_sample
 from app.services.datasets import check_text
+from app.services.ownership import check_may_change
 from app.services.storage import NAME, Storage, check_name
 from app.services.tokenizers import is_built_in
 
@@ -112,10 +114,10 @@ def check_new(session: Session, name: str, dataset_id: str) -> DatasetRow:
 def check_free(session: Session, name: str) -> None:
     """Raises:
     InvalidRequest: `name` cannot be a name.
-    NameTaken: a tokenizer has it.
+    NameTaken: a tokenizer has it, whosever it is.
     """
     check_name(name)
-    if is_built_in(name) or rows.get(session, name) is not None:
+    if is_built_in(name) or rows.is_taken(session, name):
         raise _taken(name)
 
 
@@ -141,7 +143,7 @@ def make_word(storage: Storage, dataset: DatasetRow, version: Literal[1, 2]) -> 
     """
     if dataset.size_bytes > _MAX_WORD_TEXT_BYTES:
         told = f"{dataset.size_bytes:,} bytes; a word tokenizer is built from at most {_MAX_WORD_TEXT_BYTES:,}"
-        raise TooLarge(f"dataset: {dataset.id} has {told}", param="dataset")
+        raise TooLarge(f"dataset: {dataset.label} has {told}", param="dataset")
     try:
         with storage.dataset(dataset.id).open(encoding="utf-8") as file:
             # A thread that lets go of the interpreter at each small read, only to take it back, starves others.
@@ -150,7 +152,7 @@ def make_word(storage: Storage, dataset: DatasetRow, version: Literal[1, 2]) -> 
     except FileNotFoundError as error:
         raise _gone(dataset) from error
     except BadVocabulary as error:
-        raise InvalidRequest(f"dataset: {dataset.id} holds no word", param="dataset") from error
+        raise InvalidRequest(f"dataset: {dataset.label} holds no word", param="dataset") from error
     return Made.of(made, dataset.size_bytes)
 
 
@@ -171,10 +173,10 @@ def make_bpe(storage: Storage, dataset: DatasetRow, vocab_size: int, special_tok
     except FileNotFoundError as error:
         raise _gone(dataset) from error
     except TooFewPairs as error:
-        told = f"{dataset.id} has pairs of pieces that occur twice for {error.found:,} tokens in all; ask for no more"
-        raise InvalidRequest(f"vocab_size: {told}", param="vocab_size") from error
+        told = f"has pairs of pieces that occur twice for {error.found:,} tokens in all; ask for no more"
+        raise InvalidRequest(f"vocab_size: {dataset.label} {told}", param="vocab_size") from error
     except BadVocabulary as error:
-        raise InvalidRequest(f"dataset: {dataset.id}: {error}", param="dataset") from error
+        raise InvalidRequest(f"dataset: {dataset.label}: {error}", param="dataset") from error
     finally:
         _learning.release()
     return Made.of(learnt.tokenizer, learnt.bytes_read)
@@ -204,6 +206,7 @@ def keep(session: Session, storage: Storage, name: str, made: Made, dataset_id: 
         special_tokens=made.special_tokens,
         trained_bytes=made.trained_bytes,
         dataset_id=dataset_id,
+        owner=owner_of_new(session),
         sha256=hashlib.sha256(made.content).hexdigest(),
     )
     session.add(row)
@@ -232,6 +235,7 @@ def delete(session: Session, storage: Storage, name: str) -> None:
 
     Raises:
         TokenizerNotFound: there is none.
+        MissingScope: it is nobody's.
         Conflict: it is built in, or a model, a live job or a kept checkpoint needs it.
     """
     if is_built_in(name):
@@ -239,6 +243,7 @@ def delete(session: Session, storage: Storage, name: str) -> None:
     row = rows.lock(session, name) if NAME.fullmatch(name) else None
     if row is None:
         raise TokenizerNotFound(f"name: there is no tokenizer {name[:200]!r}", param="name")
+    check_may_change(session, row.owner)
     if (what := needed_by(session, name)) is not None:
         raise Conflict(f"{name} is needed by {what}", param="name")
     session.delete(row)
@@ -277,4 +282,4 @@ def _taken(name: str) -> NameTaken:
 
 
 def _gone(dataset: DatasetRow) -> DataMissing:
-    return DataMissing(f"dataset: the file of {dataset.id} is gone", param="dataset")
+    return DataMissing(f"dataset: the file of {dataset.label} is gone", param="dataset")

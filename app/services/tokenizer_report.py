@@ -32,12 +32,15 @@ def report(runtime: Runtime, body: ReportIn) -> ReportOut:
     """How each tokenizer does on the text, in the order they were named. Takes seconds for a text of the largest size.
 
     Raises:
-        InvalidRequest: not one of text and dataset, or a tokenizer that cannot split the text.
+        InvalidRequest: not one of text and dataset, a tokenizer named twice, or a tokenizer that cannot split the text.
         TooLarge: the text is longer than a report's.
         TokenizerNotFound, DatasetNotFound, DataMissing: as they say; `param` says which.
     """
     if (body.text is None) == (body.dataset is None):
         raise InvalidRequest("text: give either a text or a dataset", param="text")
+    for index, name in enumerate(body.tokenizers):
+        if name in body.tokenizers[:index]:
+            raise InvalidRequest(f"tokenizers.{index}: {name[:200]!r} stands there twice", param=f"tokenizers.{index}")
     with runtime.database.read() as session:  # given back before the long work
         chosen = [
             runtime.tokenizers.get(session, name, f"tokenizers.{index}") for index, name in enumerate(body.tokenizers)
@@ -55,7 +58,7 @@ def report(runtime: Runtime, body: ReportIn) -> ReportOut:
         try:
             text = "".join(text_sample.texts(path, text_sample.parts(path, max_bytes, _BLOCK_BYTES)))
         except FileNotFoundError as error:
-            raise DataMissing(f"dataset: the file of {row.id} is gone", param="dataset") from error
+            raise DataMissing(f"dataset: the file of {row.label} is gone", param="dataset") from error
     rows = [
         _row(name, tokenizer, _measured(tokenizer, text, f"tokenizers.{index}"), len(text))
         for index, (name, tokenizer) in enumerate(zip(body.tokenizers, chosen, strict=True))

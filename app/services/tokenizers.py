@@ -48,6 +48,7 @@ class TokenizerInfo:
     version: int | None = None
     special_tokens: tuple[str, ...] | None = None
     dataset: str | None = None
+    dataset_name: str | None = None
     trained_bytes: int | None = None
     created_at: int | None = None
 
@@ -61,6 +62,7 @@ class Entry:
     bytes: bytes
     special: bool
     merged_from: tuple[int, int] | None
+    rank: int | None
 
 
 class Tokenizers:
@@ -140,6 +142,7 @@ class Tokenizers:
             version=row.version,
             special_tokens=tuple(row.special_tokens),
             dataset=row.dataset_id,
+            dataset_name=None if row.dataset is None else row.dataset.name,
             trained_bytes=row.trained_bytes,
             created_at=int(row.created_at),
         )
@@ -157,17 +160,7 @@ class Tokenizers:
         first = 0 if after is None else after + 1
         ids = range(first, min(first + limit, tokenizer.vocab_size))
         specials = frozenset(tokenizer.special_tokens.values())
-        contents = ((token_id, tokenizer.token_bytes(token_id)) for token_id in ids)
-        entries = [
-            Entry(
-                id=token_id,
-                text=content.decode("utf-8", errors="replace"),
-                bytes=content,
-                special=token_id in specials,
-                merged_from=parts_of(tokenizer, token_id) if isinstance(tokenizer, BytePairTokenizer) else None,
-            )
-            for token_id, content in contents
-        ]
+        entries = [_entry(tokenizer, token_id, is_special=token_id in specials) for token_id in ids]
         return entries, ids.stop < tokenizer.vocab_size
 
     def _info(self, name: str, vocab_size: int, source: Literal["tiktoken", "model"]) -> TokenizerInfo:
@@ -226,3 +219,17 @@ def _hint(name: str) -> str:
     published = PUBLISHED[name]
     target = f'"${{INKLING_ASSETS_DIR:-.venv/share/inkling}}/tiktoken/{published.file_name}"'
     return f"Where there is a network, in Inkling's folder: `curl --create-dirs -o {target} {published.url}`"
+
+
+def _entry(tokenizer: Tokenizer, token_id: int, *, is_special: bool) -> Entry:
+    content = tokenizer.token_bytes(token_id)
+    pairs = tokenizer if isinstance(tokenizer, BytePairTokenizer) else None
+    is_merged = pairs is not None and len(content) > 1 and pairs.id_of(content) == token_id
+    return Entry(
+        id=token_id,
+        text=content.decode("utf-8", errors="replace"),
+        bytes=content,
+        special=is_special,
+        merged_from=parts_of(pairs, token_id) if pairs else None,
+        rank=pairs.merge_rank(token_id) if pairs and is_merged else None,
+    )

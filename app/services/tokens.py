@@ -37,6 +37,18 @@ def encode(tokenizer: Tokenizer, text: str, *, parse_special: bool, param: str =
         raise InvalidRequest(f"{param}: {error}", param=param) from error
 
 
+def encode_some(tokenizer: Tokenizer, text: str, param: str) -> list[int]:
+    """As `encode`, with special tokens as plain text, of a text in which there is something.
+
+    Raises:
+        InvalidRequest: there is no token in it.
+    """
+    ids = encode(tokenizer, text, parse_special=False, param=param)
+    if not ids:
+        raise InvalidRequest(f"{param}: there is no token in it", param=param)
+    return ids
+
+
 def decode(tokenizer: Tokenizer, lists: Sequence[Sequence[int]], max_bytes: int, *, is_batch: bool) -> list[str]:
     """The text of each list of ids, if they are at most `max_bytes` long in all.
 

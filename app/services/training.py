@@ -9,7 +9,6 @@ import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from sqlalchemy.exc import DBAPIError
@@ -27,7 +26,16 @@ from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.peak import matrix_product_peak
 from app.llm.train.ranks import ALONE, Ranks
 from app.log import get_logger
-from app.services import adapting, batch_rows, compiling, evaluating, made_models, train_devices
+from app.services import (
+    adapting,
+    attempt_words,
+    batch_rows,
+    compiling,
+    evaluating,
+    made_models,
+    sharding,
+    train_devices,
+)
 from app.services.checkpoints import Checkpoints
 from app.services.corpus import Encoder
 from app.services.leases import SHUTTING_DOWN
@@ -110,6 +118,7 @@ class _Prepared:
     run: Run
     task: Task
     meta: ModelMeta
+    device: torch.device
     resume: TrainState | None
 
 
@@ -140,11 +149,13 @@ class _Attempt:
 
         self._ranks.led(prepare)  # the others come after, from the same step, and find the texts encoded
         run, resume = prepared[0].run, prepared[0].resume
+        ranks = sharding.agreed(self._ranks, lambda: self._started(prepared[0]))
         try:
-            report = train(prepared[0].task, run.config, self, resume=resume, ranks=self._ranks)
+            report = train(prepared[0].task, run.config, self, resume=resume, ranks=ranks)
         except TrainingDiverged as error:
             raise self._told(error, run) from error
-        self._tell_end(run, report)
+        said, data = attempt_words.end(run, report)
+        self._progress.message(said, data=data)
         self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
 
     def _prepare(self) -> _Prepared:
@@ -169,9 +180,7 @@ class _Attempt:
             self._progress.message(told, level="warn", data={"param": "train.precision"})
         peak = None if flops is None else self._ranks.count * matrix_product_peak(device, run.config.precision)
         self._gauge = Gauge(device, flops, peak)
-        resume = resumed[2] if resumed else None
-        self._tell_start(run, model, device, resume)
-        return _Prepared(run, task, meta, resume)
+        return _Prepared(run, task, meta, device, resumed[2] if resumed else None)
 
     def check(self) -> None:
         reason = self._should_stop()
@@ -205,24 +214,13 @@ class _Attempt:
             self._told_at = time.monotonic()
             self._progress.message(str(done), data={"done": done.done, "total": done.total})
 
-    def _tell_start(self, run: Run, model: Network, device: torch.device, resume: TrainState | None) -> None:
-        weights, steps = model.parameter_count(), run.config.max_steps or 0
-        learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        begin = "training" if resume is None else f"going on from step {resume.report.step}, training"
-        sources = self._sources(run, steps)
-        many = "" if self._ranks.count == 1 else f"{self._ranks.count} × "
-        self._progress.message(
-            f"{begin} {learning:,} of {weights:,} weights for {steps:,} steps on {many}{device.type}",
-            data={
-                "weights": weights,
-                "learning": learning,
-                "device": device.type,
-                "devices": self._ranks.count,
-                "sources": sources,
-                "flops_per_token": self._gauge.flops_per_token,
-                "peak_flops": self._gauge.peak_flops,
-            },
-        )
+    def _started(self, prepared: _Prepared) -> bool:
+        """Tell that it begins; whether the network is to be divided."""
+        run, device, count = prepared.run, prepared.device, self._ranks.count
+        is_sharded = sharding.is_to_be(run.config, prepared.meta, device, self._ranks)
+        said, data = attempt_words.beginning(run, prepared.resume, self._gauge, device, count, is_sharded)
+        self._progress.message(said, data=data)
+        return is_sharded
 
     def _told(self, error: TrainingDiverged, run: Run) -> Diverged:
         """The error with the rows that it came of, which stand in an event as well."""
@@ -231,17 +229,6 @@ class _Attempt:
         data = {"step": error.step, "cause": error.cause, "batches": error.batches, "rows": batch_rows.as_data(rows)}
         self._progress.message(told, level="error", data=data)
         return Diverged(told, param="train.learning_rate")
-
-    def _tell_end(self, run: Run, report: Report) -> None:
-        sources = self._sources(run, report.step)
-        read = ", ".join(
-            f"{each['dataset']} {each['tokens_read']:,} of {each['tokens']:,} tokens ({each['epochs']:.2f} epochs)"
-            for each in sources
-        )
-        self._progress.message(f"read: {read}", data={"sources": sources})
-
-    def _sources(self, run: Run, steps: int) -> list[dict[str, Any]]:
-        return run.data.sources(steps * run.config.accumulate)
 
     def _measured(self, finish: Callable[[Callable[[], None]], Finished]) -> Finished:
         with torch.no_grad():

@@ -48,11 +48,14 @@ class _Held:
 class Transcript:
     """Takes a choice's events in order; gives each token once its text is certain."""
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str], after: int | None = None) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, stops: Sequence[str], after: int | None = None, begun: Sequence[int] = ()
+    ) -> None:
         """Write with `tokenizer`, up to the first of `stops`.
 
         Args:
             after: the id that the choice follows; where words are joined by spaces, the first one needs it.
+            begun: ids that stand before it in the same text; a character may begin in them and end here.
         """
         self.finish_reason: FinishReason | None = None
         self.token_count = 0
@@ -63,6 +66,8 @@ class Transcript:
         self._stops = StopStrings(stops)
         # A control token is no text; a word tokenizer's unknown word stands for one.
         self._silent = frozenset(id_ for text, id_ in tokenizer.special_tokens.items() if text != UNKNOWN)
+        self.begun = ["" if token_id in self._silent else self._decoder.push(token_id) for token_id in begun]
+        """What each of `begun` added to the text."""
         self._held: deque[_Held] = deque()
         self._decoded = self._certain = 0  # characters
 

@@ -8,12 +8,15 @@ whole batches take too long.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import resource
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,25 @@ import torch
 
 from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig, Word2VecConfig, network_config
 from app.llm.data.labelled import LabelledIds
+from app.llm.data.taught import TaughtIds, TaughtPair
 from app.llm.data.windows import Batches, Windows
 from app.llm.errors import TrainingStopped
 from app.llm.model.classifier import Classifier
-from app.llm.model.lora import apply_lora
+from app.llm.model.lora import apply_lora, without_lora
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train.classify import Classification
-from app.llm.train.config import ClassifyConfig, LoopConfig, SkipGramConfig, TrainConfig
+from app.llm.train.config import (
+    ClassifyConfig,
+    InstructConfig,
+    LoopConfig,
+    PreferenceConfig,
+    SkipGramConfig,
+    TrainConfig,
+)
+from app.llm.train.dpo import Preferring, Reference
 from app.llm.train.early_stop import Best
+from app.llm.train.instruct import Instructing
 from app.llm.train.loop import Report, Task, TrainState, train
 from app.llm.train.pretrain import Pretraining
 from app.llm.train.word2vec import SkipGrams
@@ -45,6 +58,8 @@ CONFIGS: dict[str, type[LoopConfig]] = {
     "pretrain": TrainConfig,
     "word2vec": SkipGramConfig,
     "classify": ClassifyConfig,
+    "instruct": InstructConfig,
+    "dpo": PreferenceConfig,
 }
 
 
@@ -125,15 +140,38 @@ def task_of(
         assert isinstance(network, ClassifierConfig), "what it was made of"
         assert isinstance(config, ClassifyConfig), "the recipe of such networks"
         return _classification(model, network, config, window, steps)
-    vocab_size, stride = model.config.vocab_size, window if isinstance(model, Transformer) else 1
-    ids = torch.randint(vocab_size, ((config.batch_size * steps + 1) * stride + window,))
-    batches = Batches(Windows(ids, window, stride), config.batch_size, seed=0)
-    if isinstance(model, Transformer):
-        assert isinstance(config, TrainConfig), "the recipe of such networks"
-        return Pretraining(model, config, batches, None, lambda _check: "")
-    assert isinstance(config, SkipGramConfig), "the recipe of such networks"
-    shares = np.full(vocab_size, 1 / vocab_size)
-    return SkipGrams(model, config, batches, None, shares, word=str, shown=[0])
+    if isinstance(model, WordVectors):
+        assert isinstance(config, SkipGramConfig), "the recipe of such networks"
+        batches = _windows(model.config.vocab_size, config, window, stride=1, steps=steps)
+        shares = np.full(model.config.vocab_size, 1 / model.config.vocab_size)
+        return SkipGrams(model, config, batches, None, shares, word=str, shown=[0])
+    if isinstance(config, InstructConfig):
+        rows = [_answer(model, window) for _ in range(config.batch_size * steps)]
+        return Instructing(model, config, (rows, []), seed=0, write=lambda _check: "")
+    if isinstance(config, PreferenceConfig):
+        return _preferring(model, config, window // 2, steps)
+    assert isinstance(config, TrainConfig), "the one recipe that is left"
+    batches = _windows(model.config.vocab_size, config, window, stride=window, steps=steps)
+    return Pretraining(model, config, batches, None, lambda _check: "")
+
+
+def _windows(vocab_size: int, config: LoopConfig, length: int, stride: int, steps: int) -> Batches:
+    ids = torch.randint(vocab_size, ((config.batch_size * steps + 1) * stride + length,))
+    return Batches(Windows(ids, length, stride), config.batch_size, seed=0)
+
+
+def _answer(model: Transformer, length: int) -> TaughtIds:
+    """As much is learnt as is read: the loss of a token that is not costs next to nothing less."""
+    ids = torch.randint(model.config.vocab_size, (length + 1,)).tolist()
+    return TaughtIds(ids, [False, *[True] * length], prompt_length=1)
+
+
+def _preferring(model: Transformer, config: PreferenceConfig, length: int, steps: int) -> Task:
+    """On pairs of answers of this length, beside a reference as the job has it."""
+    pairs = [TaughtPair(_answer(model, length), _answer(model, length)) for _ in range(config.batch_size * steps)]
+    frozen = None if config.lora is not None else copy.deepcopy(model).requires_grad_(False).eval()
+    reference: Reference = partial(without_lora, model) if frozen is None else lambda: nullcontext(frozen)
+    return Preferring(model, reference, config, (pairs, []), seed=0, write=lambda _check: "")
 
 
 def _classification(

@@ -17,8 +17,6 @@ STEPS_S = 20.0  # for the steps; one that has begun is waited for
 LIMIT_S = 45.0  # for all of it, torch's start and the making of the network among it
 BUSY_S = 60.0  # for another estimate's
 COMMAND = (sys.executable, "-m", "app.services.trial_child")
-TRIED = ("pretrain", "word2vec", "classify")
-"""Recipes of which `trial_child` can try steps."""
 _ONE = threading.Lock()
 
 
@@ -30,7 +28,7 @@ class Asked:
     family: str
     network: dict[str, Any]
     train: dict[str, Any]
-    window: int
+    window: int  # tokens of an example as a batch holds it: one as long as the others are
     device: str  # as the job names it
     devices: str  # that a worker here is to use (INKLING_WORKER_DEVICES)
     threads: int

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from app.db.tables.dataset import DatasetRow
-from app.services import datasets
+from app.services import datasets, quotas
 from app.services.receiving import Said, receive, with_original
 from app.services.runtime import Runtime
 
@@ -24,12 +24,17 @@ def accept(runtime: Runtime, source: BinaryIO, said: Said, meant: Meant) -> Data
 
     Raises:
         TooLarge, UnsupportedFormat, InvalidFile, InvalidRequest, NoDiskSpace: as `receive`; nothing is left of it.
+        QuotaExceeded: the key has no room for it; nor then.
     """
+    with runtime.database.read() as session:
+        quotas.check_stored(session, runtime)
     received = receive(runtime.storage, source, runtime.settings.max_upload_bytes, said)
     received = with_original(runtime.storage, source, received)
     with runtime.database.write() as session:
         name = datasets.display_name(meant.name, said.filename)
-        return datasets.register(session, runtime.storage, received, name, meant.purpose)
+        row = datasets.register(session, runtime.storage, received, name, meant.purpose)
+        quotas.check_stored(session, runtime)
+    return row
 
 
 def said_of(source: BinaryIO, filename: str | None) -> Said:

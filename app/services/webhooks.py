@@ -24,8 +24,8 @@ from app.db.tables.webhook import WebhookRow
 from app.errors import InvalidRequest
 from app.log import get_logger
 from app.schemas.job import WebhookSpec
-from app.services import outgoing
-from app.services.outgoing import BadAddress, Unreachable
+from app.services import addresses, outgoing
+from app.services.addresses import BadAddress, Unreachable
 
 log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ def check(settings: Settings, spec: WebhookSpec) -> None:
     if spec.secret is not None:
         _key(spec.secret)
     try:
-        outgoing.check(spec.url, private=settings.webhook_private_addresses)
+        addresses.check(spec.url, private=settings.webhook_private_addresses)
     except BadAddress as error:
         raise InvalidRequest(f"webhook.url: {error}", param="webhook.url") from error
 

@@ -100,7 +100,7 @@ def sample(runtime: Runtime, body: WindowsIn) -> Sampled:
     batches = Batches(windows, body.batch_size, seed, drop_last=body.drop_last)
     # Where even one batch is not full the training jobs make it smaller; here the words of the request count.
     count = 0 if body.drop_last and len(windows) < body.batch_size else len(batches)
-    first = min(body.after + 1, count)
+    first = 0 if body.after is None else min(body.after + 1, count)
     return Sampled(name, tokenizer, windows, batches, count, range(first, min(first + _limit(body), count)))
 
 

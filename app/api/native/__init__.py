@@ -1,6 +1,8 @@
 """The native API at the root: one router a resource. What generates stands beside it, see `app.api.generating`."""
 
 from app.api.native import (
+    audit,
+    branches,
     classify,
     datasets,
     embeddings,
@@ -11,6 +13,7 @@ from app.api.native import (
     job_metrics,
     job_previews,
     jobs,
+    lessons,
     metrics,
     model_files,
     models,
@@ -32,6 +35,8 @@ routers = [
     models.router,
     inspect.router,
     classify.router,
+    branches.router,
+    lessons.router,
     datasets.router,
     estimates.router,
     job_previews.router,
@@ -40,4 +45,5 @@ routers = [
     results.router,
     job_metrics.router,
     job_control.router,
+    audit.router,
 ]

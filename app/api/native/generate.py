@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
@@ -9,9 +10,18 @@ from fastapi import APIRouter, Request, Response
 from app.api.answering import whole
 from app.api.deps import RuntimeDep
 from app.api.errors import Responses, refusals
+from app.api.limiting import closing
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
-from app.schemas.generate import ChoiceOut, GeneratedTokenOut, GenerateEvent, GenerateIn, GenerateOut, UsageOut
+from app.schemas.generate import (
+    BegunTokenOut,
+    ChoiceOut,
+    GeneratedTokenOut,
+    GenerateEvent,
+    GenerateIn,
+    GenerateOut,
+    UsageOut,
+)
 from app.services.continuation import Continuation
 from app.services.generation import prepare
 
@@ -35,8 +45,8 @@ async def generate(body: GenerateIn, request: Request, runtime: RuntimeDep) -> R
     generation = await prepare(runtime, body)
     generation.start()
     if body.stream:
-        return EventStreamResponse(frames(events(generation)), generation.close)
-    return await whole(request, lambda: collected(generation), generation.close)
+        return EventStreamResponse(frames(events(generation)), closing(request, generation))
+    return await whole(request, lambda: collected(generation), closing(request, generation))
 
 
 async def collected(generation: Continuation) -> str:
@@ -49,14 +59,20 @@ async def collected(generation: Continuation) -> str:
         choices=choices,
         usage=_usage(generation),
         seed=generation.seed,
+        begun=_begun(generation),
+        logits=None if generation.logits is None else b64encode(generation.logits).decode(),
+        prompt_ids=None if generation.logits is None else list(generation.prompt_ids),
     )
     return answer.model_dump_json()
 
 
 async def events(generation: Continuation) -> AsyncIterator[str]:
     """One event a token; what is not said is left out of the JSON."""
+    begun = _begun(generation)
     async for step in generation.progress():
         event = GenerateEvent(index=step.index)
+        if begun:
+            event.begun, begun = begun, []
         if step.token is not None:
             event.token = GeneratedTokenOut.model_validate(step.token)
         if step.finish_reason is not None:
@@ -65,6 +81,10 @@ async def events(generation: Continuation) -> AsyncIterator[str]:
             event.id, event.model, event.created = generation.id, generation.model_name, generation.created
             event.usage, event.seed = _usage(generation), generation.seed
         yield event.model_dump_json(exclude_unset=True)
+
+
+def _begun(generation: Continuation) -> list[BegunTokenOut]:
+    return [BegunTokenOut.model_validate(token) for token in generation.begun]
 
 
 def _usage(generation: Continuation) -> UsageOut | None:

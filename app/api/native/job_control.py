@@ -42,7 +42,7 @@ def pause_job(job_id: str, session: WriteSession) -> JobOut:
     return job_out(session, job_control.pause(session, job_id))
 
 
-@router.post("/resume", responses=refusals(JobNotFound, Conflict))
+@router.post("/resume", responses=refusals(*GONE, Conflict))
 def resume_job(job_id: str, session: WriteSession, runtime: RuntimeDep) -> JobOut:
     """Queue a paused job again; it goes on from its last checkpoint with the numbers it would have had."""
     return job_out(session, job_control.resume(session, runtime, job_id))

@@ -14,7 +14,7 @@ from app.api.errors import refusals
 from app.api.native.job_out import checkpoint_out, event_out, job_out, jobs_out
 from app.api.sse import EventStreamResponse
 from app.db.tables.event import EventRow
-from app.db.tables.job import Wanted
+from app.db.tables.job_list import Wanted
 from app.errors import (
     CheckpointNotFound,
     DataMissing,
@@ -25,6 +25,7 @@ from app.errors import (
     ModelNotFound,
     NameTaken,
     NoDiskSpace,
+    PackageMissing,
     TokenizerNotFound,
 )
 from app.schemas.base import Page
@@ -49,6 +50,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
         CheckpointNotFound,
         TokenizerNotFound,
         DataMissing,
+        PackageMissing,
         NameTaken,
         IdempotencyKeyReused,
         NoDiskSpace,
@@ -69,8 +71,9 @@ def create_job(
 
 @router.get("", responses=refusals(JobNotFound))
 def list_jobs(query: Annotated[JobQuery, Query()], session: ReadSession, runtime: RuntimeDep) -> Page[JobOut]:
-    """All jobs, or those of a status, recipe or model, newest first."""
-    wanted = Wanted(tuple(query.status), () if query.recipe is None else (query.recipe,), query.model)
+    """All jobs, or those of a status, recipe, model or dataset, newest first."""
+    recipes = () if query.recipe is None else (query.recipe,)
+    wanted = Wanted(tuple(query.status), recipes, query.model, query.dataset)
     found, has_more = jobs.page(session, query.after, query.limit, wanted)
     lacking = presence.waiting_for(session, found, runtime.settings.lease_s)
     return Page(data=jobs_out(session, found, lacking), has_more=has_more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
@@ -37,6 +37,9 @@ MAX_FILES = 200
 
 router = APIRouter(prefix="/models", tags=["models"])
 _REFUSED = refusals(NameTaken, TokenizerNotFound, InvalidFile, UnsupportedFormat, TooLarge, DataMissing, NoDiskSpace)
+_SENT_REFUSED = refusals(ModelNotFound, CheckpointNotFound, DataMissing, NoDiskSpace)
+_ANY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_BYTES = {"application/octet-stream": _ANY}
 
 
 class UploadForm(BaseModel):
@@ -79,14 +82,18 @@ def upload_model(
     return _made(runtime, import_sources.from_upload(runtime, wanted, uploads), response)
 
 
-@router.get("/{name}/export", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, NoDiskSpace))
+@router.get(
+    "/{name}/export",
+    response_class=StreamingResponse,
+    responses=_SENT_REFUSED | {200: {"content": _BYTES | {"application/x-tar": _ANY}}},
+)
 def export_model(name: str, query: Annotated[ExportQuery, Query()], runtime: RuntimeDep) -> StreamingResponse:
     """A model for other programs: a tar of a folder that `transformers` loads, or a GGUF file for llama.cpp."""
     made = exporting.export(runtime, name, query.format, query.type)
     return _Sent(made)
 
 
-@router.get("/{name}/download", responses=refusals(ModelNotFound, CheckpointNotFound, DataMissing, NoDiskSpace))
+@router.get("/{name}/download", response_class=Response, responses=_SENT_REFUSED | {200: {"content": _BYTES}})
 def download_model(name: str, runtime: RuntimeDep) -> Response:
     """The weights as one safetensors file, in float32 and under our own names, the configuration in its metadata."""
     made = exporting.download(runtime, name)

@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from app.api.deps import ReadSession, RuntimeDep
 from app.api.errors import refusals
 from app.db.tables.result import ResultRow
-from app.errors import Conflict, JobNotFound
+from app.errors import Conflict, InvalidRequest, JobNotFound
 from app.schemas.base import Page
 from app.schemas.evaluation import OfModel, ResultOut, ResultQuery
 from app.services import results
@@ -18,10 +18,13 @@ from app.services import results
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-@router.get("/{job_id}/results", responses=refusals(JobNotFound, Conflict))
+@router.get("/{job_id}/results", responses=refusals(JobNotFound, Conflict, InvalidRequest))
 def list_results(job_id: str, query: Annotated[ResultQuery, Query()], session: ReadSession) -> Page[ResultOut]:
-    """What is found so far, by row: each model's answer, what the judge was asked and replied, and what went wrong."""
-    found, has_more = results.page(session, job_id, query.after, query.limit)
+    """What is found so far, by row: each model's answer, what the judge was asked and replied, and what went wrong.
+
+    Of all rows, or of those with a `reference`, an `answer` of one model, or both: a cell of its confusion matrix.
+    """
+    found, has_more = results.page(session, job_id, query)
     return Page(data=[_result_out(models) for models in found], has_more=has_more)
 
 

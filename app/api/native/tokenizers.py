@@ -29,7 +29,7 @@ from app.services import tokenizer_making, tokenizer_report
 router = APIRouter(prefix="/tokenizers", tags=["tokenizers"])
 
 
-@router.get("")
+@router.get("", responses=refusals(TokenizerNotFound))
 def list_tokenizers(
     query: Annotated[TokenizerQuery, Query()], session: ReadSession, runtime: RuntimeDep
 ) -> Page[TokenizerOut]:

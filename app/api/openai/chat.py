@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.answering import whole
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
+from app.api.limiting import closing
 from app.api.openai.words import token_name
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
@@ -40,8 +41,8 @@ async def create_chat_completion(body: ChatIn, request: Request, runtime: Runtim
     generation = conversation.generation
     generation.start()
     if body.stream:
-        return EventStreamResponse(frames(_chunks(conversation, body)), generation.close)
-    return await whole(request, lambda: _collected(conversation, body), generation.close)
+        return EventStreamResponse(frames(_chunks(conversation, body)), closing(request, generation))
+    return await whole(request, lambda: _collected(conversation, body), closing(request, generation))
 
 
 async def _collected(conversation: Conversation, body: ChatIn) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.answering import whole
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
+from app.api.limiting import closing
 from app.api.openai.words import token_name
 from app.api.sse import EventStreamResponse, frames
 from app.errors import CheckpointNotFound, DataMissing, ModelNotFound, NotReady, QueueFull, TooLarge
@@ -29,8 +30,8 @@ async def create_completion(body: CompletionIn, request: Request, runtime: Runti
     generation = completion.generation
     generation.start()
     if body.stream:
-        return EventStreamResponse(frames(_chunks(completion, body)), generation.close)
-    return await whole(request, lambda: _collected(completion, body), generation.close)
+        return EventStreamResponse(frames(_chunks(completion, body)), closing(request, generation))
+    return await whole(request, lambda: _collected(completion, body), closing(request, generation))
 
 
 async def _collected(completion: Completion, body: CompletionIn) -> str:

@@ -27,11 +27,13 @@ from app.schemas.openai_fine_tuning import (
     FineTuningEventsOut,
     FineTuningJobOut,
     FineTuningJobsOut,
+    FineTuningJobsQuery,
     FineTuningQuery,
 )
 from app.services import fine_tuning, job_control, jobs
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["openai"])
+GONE = (JobNotFound, DatasetNotFound, ModelNotFound, CheckpointNotFound)
 
 
 @router.post(
@@ -56,9 +58,9 @@ def create_fine_tuning_job(
 
 
 @router.get("", responses=refusals(JobNotFound))
-def list_fine_tuning_jobs(query: Annotated[FineTuningQuery, Query()], session: ReadSession) -> FineTuningJobsOut:
-    """Jobs of all methods, newest first."""
-    found, has_more = fine_tuning.page(session, query.after, query.limit)
+def list_fine_tuning_jobs(query: Annotated[FineTuningJobsQuery, Query()], session: ReadSession) -> FineTuningJobsOut:
+    """Jobs of all methods, newest first; `metadata[key]=value` chooses those with such a pair."""
+    found, has_more = fine_tuning.page(session, query.after, query.limit, query.metadata)
     return FineTuningJobsOut(data=jobs_out(session, found), has_more=has_more)
 
 
@@ -82,7 +84,7 @@ def pause_fine_tuning_job(job_id: str, session: WriteSession) -> FineTuningJobOu
     return job_out(session, job_control.pause(session, job_id))
 
 
-@router.post("/{job_id}/resume", responses=refusals(JobNotFound, Conflict))
+@router.post("/{job_id}/resume", responses=refusals(*GONE, Conflict))
 def resume_fine_tuning_job(job_id: str, session: WriteSession, runtime: RuntimeDep) -> FineTuningJobOut:
     """Queue a paused job again; it goes on from its last checkpoint."""
     fine_tuning.read(session, job_id)

@@ -24,7 +24,7 @@ REFUSALS = refusals(ModelNotFound, CheckpointNotFound, TooLarge, DataMissing, No
 async def tokenize_prompt(body: PromptTokenizeIn, runtime: Runtime) -> PromptTokenizeOut:
     """The ids that a model reads for a prompt or a conversation."""
     tokens.check_size(body.texts, runtime.settings.max_text_bytes, param=body.param)
-    model = await runtime.models.wait_for(body.model)
+    model = await runtime.model(body.model)
     ids = await asyncio.to_thread(_ids, model, body)
     names = [token_name(model.tokenizer.token_bytes(each)) for each in ids] if body.return_token_strs else None
     return PromptTokenizeOut(count=len(ids), max_model_len=model.config.context_length, tokens=ids, token_strs=names)
@@ -33,7 +33,7 @@ async def tokenize_prompt(body: PromptTokenizeIn, runtime: Runtime) -> PromptTok
 @router.post("/detokenize", responses=REFUSALS)
 async def detokenize(body: DetokenizeIn, runtime: RuntimeDep) -> DetokenizeOut:
     """The text of a model's ids."""
-    model = await runtime.models.wait_for(body.model)
+    model = await runtime.model(body.model)
     tokens.check_ids(body.tokens, model.config.vocab_size, "tokens")
     most = runtime.settings.max_text_bytes
     [text] = await asyncio.to_thread(tokens.decode, model.tokenizer, [body.tokens], most, is_batch=False)
@@ -43,7 +43,7 @@ async def detokenize(body: DetokenizeIn, runtime: RuntimeDep) -> DetokenizeOut:
 @router.get("/tokenizer_info", responses=REFUSALS)
 async def read_tokenizer_info(runtime: RuntimeDep) -> TokenizerInfoOut:
     """What a client must know of the default model's tokenizer."""
-    model = await runtime.models.wait_for(None)
+    model = await runtime.model(None)
     eos_id = model.tokenizer.eos_id
     template = model.chat_template
     return TokenizerInfoOut(

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.answering import opened, whole
 from app.api.deps import RuntimeDep
 from app.api.errors import refusals
+from app.api.limiting import closing
 from app.api.native.generate import STREAMED, collected, events
 from app.api.remote.deps import REFUSALS, RemoteDep
 from app.errors import TooLarge
@@ -22,5 +23,5 @@ async def generate(body: GenerateIn, request: Request, runtime: RuntimeDep, remo
     generation = await prepare(runtime, remote, body)
     generation.start()
     if not body.stream:
-        return await whole(request, lambda: collected(generation), generation.close)
-    return await opened(request, generation.accepted(), events(generation), generation.close)
+        return await whole(request, lambda: collected(generation), closing(request, generation))
+    return await opened(request, generation.accepted(), events(generation), closing(request, generation))

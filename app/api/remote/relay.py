@@ -12,7 +12,8 @@ from app.api.deps import RuntimeDep
 from app.api.errors import refusals
 from app.api.remote.deps import REFUSALS, RemoteDep
 from app.errors import TooLarge
-from app.schemas.openai import ChatIn, ChatOut, CompletionIn, CompletionOut, EmbeddingIn, EmbeddingListOut, OpenAIIn
+from app.schemas.openai import ChatIn, ChatOut, CompletionIn, CompletionOut, EmbeddingIn, EmbeddingListOut
+from app.schemas.openai_base import OpenAIIn
 from app.services import tokens
 from app.services.remote import Remote
 

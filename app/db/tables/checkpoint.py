@@ -28,12 +28,8 @@ class CheckpointRow(Base):
 
 
 def get(session: Session, job_id: str, step: int) -> CheckpointRow | None:
+    """Whosever its job is; `job_list.checkpoint_named` is for what a request names."""
     return session.get(CheckpointRow, f"{job_id}@{step}")
-
-
-def named(session: Session, checkpoint_id: str) -> CheckpointRow | None:
-    """The one of an id such as `job_…@100`."""
-    return session.get(CheckpointRow, checkpoint_id)
 
 
 def of_job(session: Session, job_id: str) -> list[CheckpointRow]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, select, tuple_
+from sqlalchemy import BigInteger, Select, select, tuple_
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
+from app.db.owned import visible
 
 
 class DatasetRow(Base):
@@ -27,17 +28,28 @@ class DatasetRow(Base):
     rows: Mapped[int | None] = mapped_column(BigInteger)  # None: a text
     columns: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     sha256: Mapped[str]
+    owner: Mapped[str | None]  # the id of the key that sent it; None: it is there for all
     report: Mapped[dict[str, Any]]
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
 
+    @property
+    def label(self) -> str:
+        """What people are told of it: the name they gave it, and the id it is asked for by."""
+        return f"{self.name} ({self.id})"
+
 
 def get(session: Session, dataset_id: str) -> DatasetRow | None:
-    return session.get(DatasetRow, dataset_id)
+    """The row; another key's is none, here and in lists."""
+    return session.scalar(_one(session, dataset_id))
 
 
 def lock(session: Session, dataset_id: str) -> DatasetRow | None:
     """The row as it is now; nobody deletes it, or makes a job of it, until the transaction ends."""
-    return session.scalar(select(DatasetRow).where(DatasetRow.id == dataset_id).with_for_update())
+    return session.scalar(_one(session, dataset_id).with_for_update())
+
+
+def _one(session: Session, dataset_id: str) -> Select[DatasetRow]:
+    return select(DatasetRow).where(DatasetRow.id == dataset_id, visible(session, DatasetRow.owner))
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ def in_order(session: Session, last: DatasetRow | None, limit: int, order: Order
     """Rows behind `last`; None: from the first on."""
     place = tuple_(DatasetRow.created_at, DatasetRow.id)
     columns = (DatasetRow.created_at, DatasetRow.id)
-    query = select(DatasetRow).limit(limit)
+    query = select(DatasetRow).where(visible(session, DatasetRow.owner)).limit(limit)
     query = query.order_by(*columns) if order.oldest_first else query.order_by(*(each.desc() for each in columns))
     if last is not None:
         before = (last.created_at, last.id)

@@ -33,6 +33,11 @@ def add(session: Session, job_id: str, type: str, message: str, *, level: str = 
                          level=level, data=data))  # fmt: skip
 
 
+def is_of_job(session: Session, job_id: str, event_id: int) -> bool:
+    row = session.get(EventRow, event_id)
+    return row is not None and row.job_id == job_id
+
+
 def newest_of_job(session: Session, job_id: str, before_id: int | None, limit: int) -> list[EventRow]:
     """Rows with an id below `before_id` (None: any), newest first."""
     query = select(EventRow).where(EventRow.job_id == job_id)

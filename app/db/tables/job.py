@@ -21,6 +21,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Index,
+    Select,
     and_,
     case,
     exists,
@@ -35,12 +36,14 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
+from app.db.owned import is_own, visible
 from app.db.tables.checkpoint import CheckpointRow
 
 FINAL = ("succeeded", "failed", "cancelled")
 LIVE = ("validating_files", "queued", "running", "paused")
 BACKOFF_S = 2.0  # before a job that made no progress is tried again; doubles with each such attempt in a row
 LONGEST_BACKOFF_S = 60.0
+_IS_NOBODYS = text("owner IS NULL")
 _IS_LIVE = text("status IN ('validating_files', 'queued', 'running', 'paused')")
 
 
@@ -48,7 +51,15 @@ class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_queue", "status", "priority", "created_at"),
-        Index("uq_jobs_idempotency_key", "idempotency_key", unique=True),  # of two requests at once, one is let through
+        # Of two requests at once, one is let through; databases hold no two owners that are NULL for the same.
+        Index("uq_jobs_idempotency_key", "owner", "idempotency_key", unique=True),
+        Index(
+            "uq_jobs_nobodys_idempotency_key",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=_IS_NOBODYS,
+            postgresql_where=_IS_NOBODYS,
+        ),
         # Two live jobs would write one model; the database itself lets only one of two simultaneous requests through.
         Index("uq_jobs_live_name", "name", unique=True, sqlite_where=_IS_LIVE, postgresql_where=_IS_LIVE),
     )
@@ -59,6 +70,7 @@ class JobRow(Base):
     status: Mapped[str]  # validating_files | queued | running | paused | succeeded | failed | cancelled
     datasets: Mapped[list[dict[str, Any]]]  # [{dataset, weight}]
     model: Mapped[dict[str, Any]]  # as asked: {"name": …} or {"preset"?: …, …config}
+    model_versions: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # hashes, by name
     tokenizer: Mapped[str]
     columns: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # of rows, by role
     validation: Mapped[dict[str, Any]]  # {"dataset": id} or {"fraction": 0.1}; of rows perhaps {"test": 0.2} as well
@@ -90,6 +102,7 @@ class JobRow(Base):
     report: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # on what was held out
     result_model: Mapped[str | None]
     result_checkpoint: Mapped[str | None]
+    owner: Mapped[str | None]  # the id of the key that asked for it; None: it is there for all
     idempotency_key: Mapped[str | None]  # of the request that made it
     webhook_url: Mapped[str | None]  # told when it ends
     webhook_secret: Mapped[str | None]  # never shown
@@ -115,59 +128,39 @@ class Ending:
 
 
 def get(session: Session, job_id: str) -> JobRow | None:
-    return session.get(JobRow, job_id)
+    """The row; another key's is none, here and in lists."""
+    return session.scalar(_one(session, job_id))
+
+
+def _one(session: Session, job_id: str) -> Select[JobRow]:
+    return select(JobRow).where(JobRow.id == job_id, visible(session, JobRow.owner))
 
 
 def of_key(session: Session, idempotency_key: str) -> JobRow | None:
-    """The job that a request with this key has made."""
-    return session.scalar(select(JobRow).where(JobRow.idempotency_key == idempotency_key))
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which jobs a list is to show; nothing said: all."""
-
-    status: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ()
-    model: str | None = None  # that the job makes, or goes on from
-
-
-EVERY = Wanted()
-
-
-def newest_first(session: Session, after_id: str | None, limit: int, wanted: Wanted = EVERY) -> list[JobRow]:
-    """Rows older than `after_id`; ids sort by the time they were made."""
-    query = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
-    if after_id is not None:
-        query = query.where(JobRow.id < after_id)
-    if wanted.status:
-        query = query.where(JobRow.status.in_(wanted.status))
-    if wanted.recipes:
-        query = query.where(JobRow.recipe.in_(wanted.recipes))
-    if wanted.model is not None:
-        goes_on_from = JobRow.model["name"].as_string()
-        query = query.where(or_(JobRow.name == wanted.model, goes_on_from == wanted.model))
-    return list(session.scalars(query))
+    """The job that a request with this key has made, of the session's owner alone."""
+    is_asked_for = JobRow.idempotency_key == idempotency_key
+    return session.scalar(select(JobRow).where(is_asked_for, is_own(session, JobRow.owner)))
 
 
 def live_with_name(session: Session, name: str) -> JobRow | None:
+    """Whosever it is."""
     return session.scalar(select(JobRow).where(JobRow.name == name, JobRow.status.in_(LIVE)))
 
 
 def live(session: Session) -> list[JobRow]:
-    """Jobs that have not ended."""
+    """Jobs that have not ended, whosever they are."""
     return list(session.scalars(select(JobRow).where(JobRow.status.in_(LIVE))))
 
 
 def kept_with_tokenizer(session: Session, tokenizer: str) -> list[str]:
-    """Ids of the jobs that have checkpoints which read and write with a tokenizer."""
+    """Ids of the jobs that have checkpoints which read and write with a tokenizer, whosever they are."""
     has_checkpoint = exists().where(CheckpointRow.job_id == JobRow.id)
     return list(session.scalars(select(JobRow.id).where(JobRow.tokenizer == tokenizer, has_checkpoint)))
 
 
 def lock(session: Session, job_id: str) -> JobRow | None:
     """The row as it is now, locked until the transaction ends (on SQLite, the write scope is the lock)."""
-    query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    query = _one(session, job_id).with_for_update()
     return session.scalar(query, execution_options={"populate_existing": True})
 
 
@@ -240,6 +233,14 @@ def renew(session: Session, job_id: str, fence: int, lease_s: float) -> Lease | 
     )
     asked = session.execute(renewed, execution_options={"synchronize_session": False}).one_or_none()
     return None if asked is None else Lease(*asked)
+
+
+def is_leased(session: Session, job_id: str, fence: int) -> bool:
+    """Whether the job runs under this fence and a lease that has not run out."""
+    leased = select(JobRow.id).where(
+        JobRow.id == job_id, JobRow.fence == fence, JobRow.status == "running", JobRow.lease_until > db_now()
+    )
+    return session.scalar(leased) is not None
 
 
 def prolong(session: Session, job_id: str, fence: int, lease_until: float, lease_s: float) -> float | None:

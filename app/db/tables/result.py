@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ForeignKey, UniqueConstraint, delete, insert, select, update
+from sqlalchemy import ColumnElement, ForeignKey, UniqueConstraint, and_, delete, insert, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.base import Base, db_now
+
+ROWS_IN_A_QUERY = 500  # databases limit what one statement names
 
 
 class ResultRow(Base):
@@ -57,14 +60,54 @@ def of_model(session: Session, job_id: str, place: int, after: int, limit: int) 
     return list(session.scalars(query.order_by(ResultRow.row).limit(limit)))
 
 
-def side_by_side(session: Session, job_id: str, after: int, limit: int) -> list[list[ResultRow]]:
+@dataclass(frozen=True)
+class Sought:
+    """Which rows a list is to show, by what one of the models made of them; nothing said: all."""
+
+    place: int = 0  # of the model
+    reference: str | None = None
+    answer: str | None = None
+    classes: tuple[str, str] | None = None  # with a threshold
+    threshold: float | None = None  # from which probability on the second of two classes is told
+
+
+EVERY = Sought()
+
+
+def side_by_side(
+    session: Session, job_id: str, after: int, limit: int, sought: Sought = EVERY
+) -> list[list[ResultRow]]:
     """Of up to `limit` rows behind `after`, the results of all models, in their order."""
-    numbers = select(ResultRow.row).where(ResultRow.job_id == job_id, ResultRow.row > after).distinct()
-    wanted = list(session.scalars(numbers.order_by(ResultRow.row).limit(limit)))
-    if not wanted:
-        return []
-    query = select(ResultRow).where(ResultRow.job_id == job_id, ResultRow.row > after, ResultRow.row <= wanted[-1])
+    numbers = select(ResultRow.row).where(ResultRow.job_id == job_id, ResultRow.row > after, *_conditions(sought))
+    wanted = list(session.scalars(numbers.distinct().order_by(ResultRow.row).limit(limit)))
     found: dict[int, list[ResultRow]] = {number: [] for number in wanted}
-    for each in session.scalars(query.order_by(ResultRow.row, ResultRow.place)):
-        found.setdefault(each.row, []).append(each)
+    for first in range(0, len(wanted), ROWS_IN_A_QUERY):
+        some = ResultRow.row.in_(wanted[first : first + ROWS_IN_A_QUERY])
+        query = select(ResultRow).where(ResultRow.job_id == job_id, some)
+        for each in session.scalars(query.order_by(ResultRow.row, ResultRow.place)):
+            found[each.row].append(each)
     return list(found.values())
+
+
+def _conditions(sought: Sought) -> list[ColumnElement[bool]]:
+    if sought == EVERY:
+        return []
+    found = [ResultRow.place == sought.place]
+    if sought.reference is not None:
+        found.append(ResultRow.reference == sought.reference)
+    if sought.answer is not None:
+        found.append(_told(sought, sought.answer))
+    return found
+
+
+def _told(sought: Sought, answer: str) -> ColumnElement[bool]:
+    """That the model told this, or would have with the threshold: what it told has the probability `confidence`."""
+    if sought.classes is None or sought.threshold is None:
+        return ResultRow.answer == answer
+    first, second = sought.classes
+    confidence = ResultRow.figures["confidence"].as_float()
+    is_second = or_(
+        and_(ResultRow.answer == second, confidence >= sought.threshold),
+        and_(ResultRow.answer == first, 1.0 - confidence >= sought.threshold),
+    )
+    return is_second if answer == second else ~is_second

@@ -107,7 +107,8 @@ def _rows(reader: CsvReader, fed: _Fed, names: list[str]) -> Iterator[Row | BadR
             if fed.is_at_end:
                 told = f"the row that begins at line {fed.first} has a quotation mark that nothing closes"
                 raise BadTable(told) from None
-            yield BadRow(fed.first, None, f"no CSV: {error}")
+            if fed.first:  # else a blank line with a stray CR
+                yield BadRow(fed.first, None, f"no CSV: {error}")
             continue
         if not found or not fed.first:
             continue  # a blank line

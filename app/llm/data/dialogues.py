@@ -21,7 +21,8 @@ FIELDS: dict[RecordKind, tuple[str, ...]] = {
     "prompted": ("prompt", "completion"),
 }
 """What a record of each kind is made of; other fields are let be."""
-MAX_TURNS = 1000
+MAX_TURNS = 500
+"""Where an answer lies is found by rendering all turns before it: work that grows as the square of the turns."""
 _OF_A_MESSAGE = {"role", "content", "weight"}
 
 

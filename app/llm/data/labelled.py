@@ -32,6 +32,9 @@ class LabelledIds:
     ids: list[int]
     label: int
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
 
 def read_labelled(lines: Iterable[str], delimiter: str = "\t", *, quotes: bool = True) -> list[Labelled]:
     """Label and text of each row of a table without a head.

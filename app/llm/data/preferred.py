@@ -12,6 +12,7 @@ from typing import Any
 from app.llm.data.dialogues import Dialogue, Turn, asked_of, text_at, text_of, turns_of
 from app.llm.errors import BadField
 
+PROMPTS = ("prompt", "instruction", "messages")
 ANSWERS = ("chosen", "rejected")
 _OPENAI = {"chosen": "preferred_output", "rejected": "non_preferred_output"}
 
@@ -35,9 +36,9 @@ def pair_of(values: Mapping[str, Any], line: int, joint: str) -> Pair:
         joint: what stands between an instruction and its input.
 
     Raises:
-        BadField: a field is missing or no such thing, or the answers are the same.
+        BadField: a field is missing or no such thing, the row is of two forms, or the answers are the same.
     """
-    is_openai = any(values.get(name) is not None for name in _OPENAI.values())
+    is_openai = _is_openai(values, line)
     prompt = _openai_prompt(values, line) if is_openai else _prompt(values, line, joint)
     names = _OPENAI if is_openai else {name: name for name in ANSWERS}
     chosen, rejected = (_answer(values, names[each], line) for each in ANSWERS)
@@ -46,8 +47,17 @@ def pair_of(values: Mapping[str, Any], line: int, joint: str) -> Pair:
     return Pair(*(Dialogue((*prompt, Turn("assistant", answer, True)), line) for answer in (chosen, rejected)))
 
 
+def _is_openai(values: Mapping[str, Any], line: int) -> bool:
+    """Whether a row has OpenAI's answers; then it has nothing of the other forms."""
+    theirs = [name for name in _OPENAI.values() if values.get(name) is not None]
+    ours = [name for name in (*PROMPTS, *ANSWERS) if values.get(name) is not None]
+    if theirs and ours:
+        raise BadField(line, ours[0], f"it has {theirs[0]} as well: a row is one kind of record")
+    return bool(theirs)
+
+
 def _prompt(values: Mapping[str, Any], line: int, joint: str) -> tuple[Turn, ...]:
-    there = [name for name in ("prompt", "instruction", "messages") if values.get(name) is not None]
+    there = [name for name in PROMPTS if values.get(name) is not None]
     if len(there) > 1:
         raise BadField(line, there[1], f"it has {there[0]} as well: a row has one prompt")
     if there == ["instruction"]:

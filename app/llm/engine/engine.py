@@ -255,4 +255,5 @@ def _token(running: RunningRequest, drawn: Draw) -> TokenEvent:
         sampled_logprob=drawn.sampled_logprob,
         top=drawn.top,
         finish_reason="stop" if drawn.token_id in request.stop_ids else "length" if is_full else None,
+        logits=drawn.logits,
     )

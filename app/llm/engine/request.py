@@ -31,7 +31,8 @@ class Request:
     """One prompt to continue. A new token of `stop_ids` ends it; in the prompt they are tokens like others.
 
     `prompt_logprobs`: how many of the likeliest tokens to tell at each place of the prompt, 0 for the prompt's own
-    alone; None for nothing about the prompt. `constraint`: tokens it does not allow have no chance.
+    alone; None for nothing about the prompt. `logits`: tell those that the first new token was drawn from.
+    `constraint`: tokens it does not allow have no chance.
     `adapter`: what stands beside the network's layers for this request alone.
     """
 
@@ -40,6 +41,7 @@ class Request:
     params: SamplingParams
     stop_ids: frozenset[int] = field(default_factory=frozenset)
     prompt_logprobs: int | None = None
+    logits: bool = False
     constraint: Constraint | None = None
     adapter: Adapter | None = None
 
@@ -69,7 +71,8 @@ class TokenEvent:
 
     `logprob` is the model's own, before penalty and temperature; `sampled_logprob` that of the distribution the
     token was drawn from. `top` has the likeliest tokens by the model's own view, likeliest first.
-    A stop token is an event, too: whoever shows text leaves it out.
+    A stop token is an event, too: whoever shows text leaves it out. `logits` (V,) come with the first token of a
+    request that asks for them, as the network gave them.
     """
 
     request_id: str
@@ -79,6 +82,7 @@ class TokenEvent:
     sampled_logprob: float | None
     top: tuple[TopToken, ...]
     finish_reason: FinishReason | None
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

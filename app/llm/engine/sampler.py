@@ -33,12 +33,16 @@ class DrawFailed(LLMError):
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A token, its log-probability by the model and in what it was drawn from, and the model's likeliest tokens."""
+    """A token, its log-probability by the model and in what it was drawn from, and the model's likeliest tokens.
+
+    `logits` (V,) are those of the network, where the request asks for them and this is its first token.
+    """
 
     token_id: int
     logprob: float
     sampled_logprob: float
     top: tuple[TopToken, ...]
+    logits: Tensor | None = None
 
 
 class Sampler:
@@ -47,6 +51,8 @@ class Sampler:
     def __init__(self, request: Request) -> None:
         params = request.params
         self.params, self._constraint = params, request.constraint
+        self.tells_logits = request.logits
+        """Of the next draw; true of a request's first alone."""
         self.generator = torch.Generator().manual_seed(params.seed)
         """Of the CPU, so that a seed means the same on every device. Temperature 0 leaves it as it was."""
         self._seen = set(request.prompt_ids) if params.repetition_penalty != 1.0 else None
@@ -78,6 +84,7 @@ class Sampler:
 
     def note(self, token_id: int) -> None:
         """Remember what was drawn."""
+        self.tells_logits = False
         if self._seen is not None:
             self._seen.add(token_id)
         if self._written is not None:
@@ -110,9 +117,10 @@ def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMErro
             draws.append(refused[row])
             continue
         after = 0.0 if row not in sampled else sampled[row][token_id].item()
+        told = logits[row].clone() if samplers[row].tells_logits else None  # the rows of all would stay with one's
         try:
             samplers[row].note(token_id)
-            draws.append(Draw(token_id, logprobs[row], after, tops[row]))
+            draws.append(Draw(token_id, logprobs[row], after, tops[row], told))
         except Exception as error:  # noqa: BLE001 - a constraint is a library of its own
             draws.append(_of_one_row(error))
     return draws

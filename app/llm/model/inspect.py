@@ -8,108 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from app.llm.config import ModelConfig, SamplingParams
 from app.llm.engine.distribution import distributions
 from app.llm.errors import ContextOverflow, TokenIdOutOfRange
-from app.llm.model.attention import CausalSelfAttention
+from app.llm.model.inspect_view import View, shapes
 from app.llm.model.transformer import Transformer, TransformerBlock
 
-WANTS = (
-    "embeddings",  # token and position vectors, and their sum
-    "scores",  # q·k / sqrt(D), before the mask
-    "masked",  # the scores, -inf where the key comes later than the query
-    "attention",  # softmax of the masked scores
-    "context",  # attention times the values: what each head reads
-    "residual",  # the stream after the embeddings, and after each half of a block
-    "norms",  # lengths of its vectors
-    "logit_lens",  # the likeliest tokens, if the network ended after a layer
-    "loss",  # of each token's successor, and its rank among all
-    "logits",  # of all tokens, and log-probabilities of the draw
-    "next",  # both for the likeliest tokens alone
-)
-BYTES_A_NUMBER = 4
-BYTES_A_ROW = 64  # of JSON that one named token takes, in the lens and the like
 SCORES_AT_ONCE = 1 << 18  # held beside what was asked for, some times over (1 MB); malloc keeps what is much more
 LOGITS_AT_ONCE = 1 << 21  # likewise (8 MB); fewer rows would read the head's weights more often than they are worth
 
-_HEAD_PARTS = ("scores", "masked", "attention", "context")
+_VECTORS = ("queries", "keys", "values")
+_BY_SCORES = ("products", "scores", "masked", "attention", "maps", "context")
 _OUTPUTS = ("loss", "logits", "next")
 _INTEGERS = ("logit_lens.ids", "loss.rank", "next.ids")
-
-
-@dataclass(frozen=True)
-class View:
-    """What to look at, in the order in which it will be given. Indexes count from 0.
-
-    `tokens` are the positions that look: rows of an attention matrix, whose columns are always all tokens. `top` is how
-    many of the likeliest tokens `logit_lens` and `next` name.
-    """
-
-    want: frozenset[str]
-    layers: tuple[int, ...]
-    heads: tuple[int, ...]
-    tokens: tuple[int, ...]
-    top: int
-    sampling: SamplingParams
-
-    def judged(self, seen: int) -> tuple[int, ...]:
-        """Those of its tokens that have a next one among `seen` tokens, so that a loss can be told."""
-        return tuple(position for position in self.tokens if position + 1 < seen)
-
-
-def shapes(config: ModelConfig, seen: int, view: View) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor that `view` asks for of a pass over `seen` tokens, by `want.part`."""
-    layers, heads, rows = len(view.layers), len(view.heads), len(view.tokens)
-    top, judged = min(view.top, config.vocab_size), len(view.judged(seen))
-    states: dict[str, tuple[int, ...]] = {
-        "embedding": (rows,),
-        "after_attention": (layers, rows),
-        "after_feed_forward": (layers, rows),
-    }
-    vectors = ("token", "position", "sum") if config.position == "learned" else ("token", "sum")
-    parts: dict[str, dict[str, tuple[int, ...]]] = {
-        "embeddings": dict.fromkeys(vectors, (rows, config.emb_dim)),
-        "scores": {"": (layers, heads, rows, seen)},
-        "masked": {"": (layers, heads, rows, seen)},
-        "attention": {"": (layers, heads, rows, seen)},
-        "context": {"": (layers, heads, rows, config.head_dim)},
-        "residual": {part: (*shape, config.emb_dim) for part, shape in states.items()},
-        "norms": states,
-        "logit_lens": {"ids": (layers, rows, top), "logprobs": (layers, rows, top)},
-        "loss": {"loss": (judged,), "rank": (judged,)},
-        "logits": {"raw": (rows, config.vocab_size), "sampled": (rows, config.vocab_size)},
-        "next": dict.fromkeys(("ids", "logits", "logprobs", "sampled_logprobs"), (rows, top)),
-    }
-    return {
-        f"{want}.{part}" if part else want: shape
-        for want in WANTS
-        if want in view.want
-        for part, shape in parts[want].items()
-    }
-
-
-def sizes(config: ModelConfig, seen: int, view: View) -> dict[str, int]:
-    """Bytes that each thing wanted takes: of its float32 tensors, or of the rows of named tokens.
-
-    The lens counts the states that it reads, too: they stand for its work, a head of V × E for each.
-    """
-    found = dict.fromkeys((want for want in WANTS if want in view.want), 0)
-    for name, shape in shapes(config, seen, view).items():
-        found[name.split(".")[0]] += math.prod(shape) * BYTES_A_NUMBER
-    rows, top = len(view.tokens), min(view.top, config.vocab_size)
-    states = len(view.layers) * rows
-    named = {
-        "logit_lens": states * (config.emb_dim * BYTES_A_NUMBER + top * BYTES_A_ROW),
-        "loss": len(view.judged(seen)) * BYTES_A_ROW,
-        "next": rows * top * BYTES_A_ROW,
-    }
-    return found | {want: size for want, size in named.items() if want in found}
 
 
 class OpenedPass:
@@ -133,7 +48,7 @@ class OpenedPass:
         self._ids = torch.tensor([list(ids)], device=device)  # (1, S)
         self._rows = torch.tensor(view.tokens, device=device)  # (n,)
         self.tensors = {
-            name: torch.empty(shape, dtype=torch.int32 if name in _INTEGERS else torch.float32)
+            name: torch.zeros(shape, dtype=torch.int32 if name in _INTEGERS else torch.float32)
             for name, shape in shapes(config, len(ids), view).items()
         }
 
@@ -143,12 +58,12 @@ class OpenedPass:
         x, angles = self._network.embed(self._ids, past=0)  # (1, S, E)
         self._keep_embeddings(x)
         yield
-        view, wants_heads = self._view, not self._view.want.isdisjoint(_HEAD_PARTS)
+        view = self._view
         blocks = cast(Sequence[TransformerBlock], self._network.blocks)
         for number, block in enumerate(blocks[: self._depth()]):
             place = view.layers.index(number) if number in view.layers else None
-            if place is not None and wants_heads:
-                self._keep_heads(place, block.attention, block.attention_norm(x), angles)
+            if place is not None:
+                self._keep_attention(place, block, x, angles)
             x = block.add_attention(x, angles, None)
             if place is not None:
                 self._keep_states("after_attention", x, place)
@@ -187,25 +102,61 @@ class OpenedPass:
         self._put(f"residual.{part}", place, states)
         self._put(f"norms.{part}", place, states.norm(dim=-1))
 
-    def _keep_heads(
-        self, place: int, attention: CausalSelfAttention, normed: Tensor, angles: tuple[Tensor, Tensor] | None
+    def _keep_attention(
+        self, place: int, block: TransformerBlock, x: Tensor, angles: tuple[Tensor, Tensor] | None
     ) -> None:
-        """Scores, weights and contexts of a layer, some rows at a time."""
-        q, k, v = (each[0].float() for each in attention.project(normed, angles))  # (H, S, D), twice (H_kv, S, D)
+        """What a layer's attention reads, and the vectors of its heads."""
+        if self._view.want.isdisjoint(("input", *_VECTORS, *_BY_SCORES)):
+            return
+        normed = block.attention_norm(x)  # (1, S, E)
+        self._put("input.stream", (place,), x[0, self._rows])
+        self._put("input.normed", (place,), normed[0, self._rows])
+        if self._view.want.isdisjoint((*_VECTORS, *_BY_SCORES)):
+            return
+        q, k, v = (each[0].float() for each in block.attention.project(normed, angles))  # (H, S, D), twice (H_kv, S, D)
         heads = torch.tensor(self._view.heads, device=q.device)  # (h,)
         of_keys = heads // (q.size(0) // k.size(0))
-        queries, keys, values = q[heads], k[of_keys], v[of_keys]  # (h, S, D)
-        positions = torch.arange(self._seen, device=q.device)
-        for first, rows in self._pieces(len(heads) * self._seen, SCORES_AT_ONCE):
-            scores = queries[:, rows] @ keys.mT / math.sqrt(attention.head_dim)  # (h, r, S)
+        queries, keys, values = q[heads][:, self._rows], k[of_keys], v[of_keys]  # (h, n, D), twice (h, S, D)
+        for name, vectors in zip(_VECTORS, (queries, keys, values), strict=True):
+            self._put(name, (place,), vectors)
+        if not self._view.want.isdisjoint(_BY_SCORES):
+            self._keep_weights(place, queries, keys, values)
+
+    def _keep_weights(self, place: int, queries: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Scores, weights and contexts of a layer's heads, some rows at a time."""
+        positions = torch.arange(self._seen, device=keys.device)
+        for first, rows in self._pieces(len(keys) * self._seen, SCORES_AT_ONCE):
+            piece = slice(first, first + len(rows))
+            products = queries[:, piece] @ keys.mT  # (h, r, S)
+            scores = products / math.sqrt(keys.size(-1))
             masked = scores.masked_fill(positions > rows[:, None], -torch.inf)
             weights = masked.softmax(-1)
-            where = (place, slice(None), slice(first, first + len(rows)))
+            where = (place, slice(None), piece)
+            self._put("products", where, products)
             self._put("scores", where, scores)
             self._put("masked", where, masked)
             self._put("attention", where, weights)
+            if "maps" in self._view.want:
+                self._add_to_maps(place, first, rows, weights)
             if "context" in self.tensors:
                 self._put("context", where, weights @ values)  # (h, r, D)
+
+    def _add_to_maps(self, place: int, first: int, rows: Tensor, weights: Tensor) -> None:
+        """Let the weights of some rows, (h, r, S), count in their layer's maps."""
+        largest, count = self.tensors["maps.largest"][place], len(self._rows)  # (h, n, m)
+        of_columns = torch.arange(self._seen, device=rows.device) * largest.size(2) // self._seen  # block of each token
+        of_rows = torch.arange(first, first + len(rows)) * largest.size(1) // count
+        by_column = weights.new_zeros(*weights.shape[:2], largest.size(2))  # (h, r, m)
+        by_column.scatter_reduce_(-1, of_columns.expand_as(weights), weights, "amax")
+        largest.scatter_reduce_(1, of_rows[:, None].expand_as(by_column), by_column.cpu(), "amax")
+        later = rows > 0
+        have_previous = max(1, sum(position > 0 for position in self._view.tokens))
+        for name, total in (
+            ("to_first", weights[..., 0].sum(-1) / count),
+            ("to_previous", _given(weights[:, later], rows[later] - 1) / have_previous),
+            ("to_itself", _given(weights, rows) / count),
+        ):
+            self.tensors[f"maps.{name}"][place] += total.cpu()
 
     def _keep_lens(self, place: int, x: Tensor) -> Iterator[None]:
         for first, rows in self._pieces(self._network.config.vocab_size, LOGITS_AT_ONCE):
@@ -257,3 +208,8 @@ class OpenedPass:
         size = max(1, at_once // width)
         for first in range(0, len(self._rows), size):
             yield first, self._rows[first : first + size]
+
+
+def _given(weights: Tensor, places: Tensor) -> Tensor:
+    """What the rows of `weights`, (h, r, S), give to the token at each row's own of the `places`, together: (h,)."""
+    return weights.gather(-1, places.expand(len(weights), -1)[..., None]).sum((1, 2))

@@ -33,7 +33,7 @@ class LoRALinear(nn.Module):
         self.is_off = False
         self.lora_a = nn.Parameter(torch.empty(linear.in_features, rank, device=like.device, dtype=like.dtype))
         self.lora_b = nn.Parameter(torch.zeros(rank, linear.out_features, device=like.device, dtype=like.dtype))
-        nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # as nn.Linear starts
+        nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))  # the book's: up to 1/√rank; peft's up to 1/√in_features
 
     def forward(self, x: Tensor) -> Tensor:
         if self.is_off:

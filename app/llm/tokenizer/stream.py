@@ -6,7 +6,7 @@ Knows bytes and words; knows no ids, no model, no clock.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from app.llm.tokenizer.base import TextStream
 
@@ -44,6 +44,19 @@ class WordStream(TextStream):
         return ""
 
 
+class Beginnings:
+    """What some words begin with, none of them whole."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._all = {word[:length] for word in words for length in range(1, len(word))}
+        self._longest = max((len(beginning) for beginning in self._all), default=0)
+
+    def at_end(self, text: str) -> int:
+        """Length of the longest end of `text` that begins a word."""
+        longest = min(len(text), self._longest)
+        return next((n for n in range(longest, 0, -1) if text[-n:] in self._all), 0)
+
+
 class StopStrings:
     """Lets text through up to the first stop string, holding back what may yet become one.
 
@@ -53,8 +66,7 @@ class StopStrings:
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
-        self._beginnings = {stop[:length] for stop in stops for length in range(1, len(stop))}
-        self._longest = max((len(beginning) for beginning in self._beginnings), default=0)
+        self._beginnings = Beginnings(stops)
         self._held = ""
         self._met = False
 
@@ -67,7 +79,7 @@ class StopStrings:
         if found:
             self._met, self._held = True, ""
             return text[: min(found)[1]], True
-        keep = self._held_back(text)
+        keep = self._beginnings.at_end(text)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep], False
 
@@ -75,8 +87,3 @@ class StopStrings:
         """What was held back, once no more text will come."""
         held, self._held = self._held, ""
         return held
-
-    def _held_back(self, text: str) -> int:
-        """Length of the longest end of `text` that begins a stop string."""
-        longest = min(len(text), self._longest)
-        return next((n for n in range(longest, 0, -1) if text[-n:] in self._beginnings), 0)

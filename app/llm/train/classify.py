@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from app.llm.class_report import verdicts
 from app.llm.config import ClassifierConfig
+from app.llm.data.batches_by_length import BatchesByLength
 from app.llm.data.examples import ExampleBatches, pad
 from app.llm.data.labelled import LabelledIds, longest, places_read
 from app.llm.model.classifier import Classifier
@@ -66,7 +67,8 @@ class Classification:
         remembers = config.lora is None and config.trainable != "all" and model.body.config.drop_rate == 0.0
         self._frozen = FrozenStates(model.body) if remembers else None
         self._learning = torch.compile(self._logits) if config.compile else self._logits
-        self.batches: ExampleBatches[LabelledIds, TextsOfClasses] = ExampleBatches(
+        batches = BatchesByLength if config.batching == "by_length" else ExampleBatches
+        self.batches: ExampleBatches[LabelledIds, TextsOfClasses] = batches(
             self._learnt, self._joined, config.batch_size, seed
         )
 
@@ -141,7 +143,8 @@ class Classification:
         labels = torch.tensor([row.label for row in rows], device=self._device)
         if self._frozen is None:
             return TextsOfClasses(ids, places, labels)
-        ends = [int(place) + 1 for place in places] if self._shape.reads == "last_token" else [length] * len(rows)
+        # What fills a text up is its own only where that is read: elsewhere it is as long as the others of its batch.
+        ends = [length if self._shape.reads == "last_place" else len(row.ids) for row in rows]
         keys = [id(row) for row in rows]  # of objects that live as long as the run
         own = [its[:end] for its, end in zip(ids, ends, strict=True)]
         return TextsOfClasses(self._frozen.of(keys, own), places, labels)

@@ -11,6 +11,9 @@ from app.llm.errors import BadConfig
 
 Precision = Literal["float32", "bfloat16"]
 """In what matrix products are taken while a network learns."""
+Batching = Literal["by_length", "by_chance"]
+"""Rows of about one length together, so that little is padding, or in an order by chance alone, as in the book."""
+Shard = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,14 @@ class TrainConfig(LoopConfig):
     `trainable` names which weights learn: all, or the last block with the final norm (the head too, where it is
     not tied to the embedding). `order` says whence chance comes: from the seed, for each step apart, or as in the book,
     where starting weights, an epoch's order, dropout and evaluations draw from one generator, one after the other.
+    `shard`: whether several devices divide the network and its optimizer among them; `auto`: if one is too small.
     """
 
     context_length: int | None = None  # tokens a window; None: the model's own, at most 256
     stride: int | None = None  # None: the window's length, so that no token is seen twice an epoch
     trainable: Literal["all", "last_block"] = "all"
     order: Literal["seeded", "book"] = "seeded"
+    shard: Shard = "auto"
     sample_tokens: int = 40
 
     def __post_init__(self) -> None:
@@ -133,6 +138,21 @@ class TrainConfig(LoopConfig):
             raise BadConfig("accumulate", "in the book's order a step has one batch")
         if not self.sample_prompt.strip():
             raise BadConfig("sample_prompt", "must hold some text")
+        if self.shard not in get_args(Shard):
+            raise BadConfig("shard", f"must be auto, always or never, not {self.shard!r}")
+        if self.shard == "always" and (why := self.why_whole) is not None:
+            raise BadConfig("shard", f"{why}; leave this out")
+
+    @property
+    def why_whole(self) -> str | None:
+        """Why several devices cannot divide the network among them; None where they can."""
+        if self.trainable == "last_block":
+            return "with `trainable` last_block the frozen blocks are run apart, by each device on its own"
+        if self.compile:
+            return "a network that is compiled is not divided among devices"
+        if self.order == "book":
+            return "the book's order is that of one device"
+        return None
 
 
 @dataclass(frozen=True)
@@ -142,6 +162,7 @@ class ClassifyConfig(LoopConfig):
     `trainable`: the class head alone, with it the last block and the final norm (the book's choice), or all weights.
     `reads`: the token whose state the classes are read off. `last_place` is the book's: the last one of texts that are
     all filled up to one length, `last_token` the last one that is the text's own, `first_token` exercise 6.3's.
+    `batching` is by chance where nothing is said: where length hangs together with the class, a batch would be of one.
     """
 
     default_epochs: ClassVar[int] = 5
@@ -157,6 +178,7 @@ class ClassifyConfig(LoopConfig):
     reads: Reads = "last_token"
     max_tokens: int | None = None  # what is longer is cut; None: the longest text to learn from, at most the context
     balanced: bool = False  # of each class as many texts as of the smallest
+    batching: Batching = "by_chance"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,6 +189,8 @@ class ClassifyConfig(LoopConfig):
             check_int("max_tokens", self.max_tokens, 1)
         if self.sample_prompt:
             raise BadConfig("sample_prompt", "a classifier writes no text; leave this out")
+        if self.batching == "by_length" and self.reads == "last_place":
+            raise BadConfig("batching", "where the last place is read all texts are filled up to one length")
 
 
 Template = Literal["alpaca", "phi3", "chat"]
@@ -205,14 +229,13 @@ class InstructConfig(AnswerConfig):
     """One run on instructions and their answers (chapter 7).
 
     With `mask_prompt` the answers alone are learnt; without it prompts as well, as in the book's main text.
-    `batching`: rows of about one length together, or in an order by chance alone, as in the book.
     """
 
     default_epochs: ClassVar[int] = 2
 
     learning_rate: float = 5e-5
     mask_prompt: bool = True
-    batching: Literal["by_length", "by_chance"] = "by_length"
+    batching: Batching = "by_length"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,14 +28,20 @@ def mean_loss_of(losses: Sequence[Tensor], step: int, batches: Sequence[int]) ->
     return math.fsum(values) / len(values)
 
 
-def clipped(weights: Mapping[str, nn.Parameter], limit: float | None, step: int, batches: Sequence[int]) -> float:
-    """The gradient's norm; the gradient is bounded to `limit` afterwards.
+def clipped(
+    weights: Mapping[str, nn.Parameter],
+    limit: float | None,
+    step: int,
+    batches: Sequence[int],
+    norm_of: Callable[[list[Tensor]], Tensor] = nn.utils.get_total_norm,
+) -> float:
+    """The gradient's norm, by `norm_of` all gradients; the gradient is bounded to `limit` afterwards.
 
     Raises:
         TrainingDiverged: it is no number, though the loss is one.
     """
     gradients = {name: weight.grad for name, weight in weights.items() if weight.grad is not None}
-    total = nn.utils.get_total_norm(list(gradients.values()))
+    total = norm_of(list(gradients.values()))
     norm = total.item()
     if not math.isfinite(norm):
         odd = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]

@@ -46,7 +46,8 @@ def footprint(network: NetworkConfig, train: LoopConfig, window: int) -> Footpri
     else:
         assert isinstance(network, ModelConfig), "an adapter alone is not trained"
         floats = _decoder(network, train, window, predicts=True)
-    networks = 2 if isinstance(train, PreferenceConfig) else 1  # the frozen reference beside the one that learns
+    # The frozen reference is a second network, but with adapters: they are set aside, and the base is the reference.
+    networks = 2 if isinstance(train, PreferenceConfig) and train.lora is None else 1
     weights = networks * FLOAT_BYTES * parameters(network)
     return Footprint(weights, learning, 2 * learning, round(SPLIT_UP * FLOAT_BYTES * floats))
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.llm.data.batches_by_length import BatchesByLength
 from app.llm.data.examples import IGNORED, ExampleBatches
 from app.llm.data.taught import TaughtIds
-from app.llm.data.taught_batches import BatchesByLength, join_taught
+from app.llm.data.taught_batches import join_taught
 from app.llm.model.transformer import Transformer
 from app.llm.train.config import InstructConfig
 from app.llm.train.frozen import FrozenStates

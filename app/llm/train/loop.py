@@ -188,14 +188,15 @@ class _Run:
         return step == self._total or (step > 0 and self._best.is_enough(self._config.patience))
 
     def state(self) -> TrainState:
-        tensors = optimizer_state(self._optimizer, self._learning)
+        tensors = self._ranks.whole(optimizer_state(self._optimizer, self._learning))
         own = {name: generator.get_state() for name, generator in self._task.generators.items()}
         generators = self._ranks.gathered(_rng_states(self._device) | own)
         return TrainState(self.report, tensors, generators, self._best)
 
     def save(self) -> None:
         state = self.state()
-        self._ranks.led(lambda: self._callbacks.on_checkpoint(state))
+        with self._ranks.with_weights():
+            self._ranks.led(lambda: self._callbacks.on_checkpoint(state))
 
     def restore(self, resume: TrainState) -> None:
         """Take over step, optimizer and generators of a checkpoint.
@@ -212,7 +213,7 @@ class _Run:
             generator.set_state(rng[name])
         if resume.report.step == 0:
             return  # the optimizer has nothing to remember yet
-        restore_optimizer(self._optimizer, self._learning, resume.optimizer)
+        restore_optimizer(self._optimizer, self._learning, resume.optimizer, self._ranks.part)
 
     def _update(self) -> None:
         """One step of the optimizer."""
@@ -230,7 +231,7 @@ class _Run:
         numbers = range(step * config.accumulate, (step + 1) * config.accumulate)
         losses, tokens = self._gradient(numbers)
         loss = mean_loss_of(losses, step + 1, numbers)
-        gradient_norm = clipped(self._learning, config.grad_clip, step + 1, numbers)
+        gradient_norm = clipped(self._learning, config.grad_clip, step + 1, numbers, self._ranks.norm)
         self._optimizer.step()
         lap = self._pace.lap()
         self.report = Report(
@@ -302,7 +303,7 @@ class _Run:
         if value is not None:
             check_validation(value, self._best, config.max_rise, step)
         if step > 0 and self._is_due(config.sample_every):
-            with self._pace.timing("sample"):
+            with self._pace.timing("sample"), self._ranks.with_weights():
                 self._ranks.led(self._sample)
         if step > 0 and self._is_due(config.checkpoint_every):
             with self._pace.timing("checkpoint"):
@@ -319,7 +320,8 @@ class _Run:
 
     def _evaluate(self) -> float | None:
         """Measure, and count what came out; it may be what ends the run."""
-        with self._pace.timing("evaluation"), _evaluating(self._task.model), self._autocast():
+        evaluating = _evaluating(self._task.model)
+        with self._pace.timing("evaluation"), evaluating, self._autocast(), self._ranks.with_weights():
             train_value = self._ranks.led(lambda: self._task.training_loss(self._callbacks.check))
             value = self._ranks.led(lambda: self._task.validation_loss(self._callbacks.check))
         self.report = replace(self.report, train_loss=train_value, figures=dict(self._task.figures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,12 @@ def optimizer_state(optimizer: torch.optim.Optimizer, learning: Mapping[str, nn.
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, learning: Mapping[str, nn.Parameter], state: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer,
+    learning: Mapping[str, nn.Parameter],
+    state: Mapping[str, Tensor],
+    part: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
-    """Have it remember what `optimizer_state` gave.
+    """Have it remember what `optimizer_state` gave, of each tensor what `part` takes of it for a weight.
 
     Raises:
         BadCheckpoint: the tensors are not those of the weights that learn.
@@ -45,4 +48,4 @@ def restore_optimizer(
         odd = sorted(name for name in shapes if shapes[name] != wanted.get(name))
         raise BadCheckpoint(f"the optimizer's state does not fit these weights: {', '.join(odd[:5])}")
     for name, parameter in learning.items():
-        optimizer.state[parameter] = {key: t.to(parameter.device) for key, t in found[name].items()}
+        optimizer.state[parameter] = {key: part(t, parameter) for key, t in found[name].items()}

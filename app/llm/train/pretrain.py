@@ -65,7 +65,6 @@ class Pretraining:
         self.config = config
         self._train, self._validation, self._write = train, validation, write
         self._device = model.token_embedding.weight.device
-        self._head = model.token_embedding.weight if model.config.tied else model.output.weight
         # Without dropout the frozen blocks give a window the same states in every epoch.
         remembers = config.trainable == "last_block" and model.config.drop_rate == 0.0
         self._frozen = FrozenStates(model) if remembers else None
@@ -117,4 +116,6 @@ class Pretraining:
     def _loss(self, batch: TextBatch, forward: Callable[[Tensor], Tensor]) -> Tensor:
         states = batch.inputs if self._frozen is None else self._frozen.of(batch.keys, batch.inputs)  # (B, T, E)
         hidden = forward(states)  # (B, T, E)
-        return next_token_loss(hidden, batch.targets, self._head)
+        # Asked for each time: where processes divide the weights, this one is whole only now and then.
+        head = self.model.token_embedding if self.model.config.tied else self.model.output
+        return next_token_loss(hidden, batch.targets, head.weight)

@@ -52,11 +52,24 @@ class Ranks(Protocol):
             TrainingStopped: `work` raised it, or anything else in the first process, which alone raises that.
         """
 
+    def with_weights(self) -> AbstractContextManager[Any]:
+        """In which the first process has all weights, to be read; all enter and leave it together."""
+
     def loss_of(self, learner: Learner) -> Callable[[Any], Loss]:
         """Its loss of this process's part of a batch, whose gradients will be the mean of all processes'."""
 
     def apart(self) -> AbstractContextManager[Any]:
-        """In which gradients add up in each process, and are no mean yet."""
+        """In which gradients add up, and need be no mean yet."""
+
+    def norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The norm of all gradients together, a scalar."""
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors that are divided as weights are, for the first process, where they go on living or are copies on the
+        CPU; what the others get is nothing to rely on."""
+
+    def part(self, whole: Tensor, like: Tensor) -> Tensor:
+        """What this process holds of a tensor that `whole` gave, as it holds the weight `like`, on its device."""
 
     def of_all(self, losses: Sequence[Tensor], tokens: int) -> tuple[list[Tensor], int]:
         """The means of the processes' losses, and their tokens together."""
@@ -85,11 +98,23 @@ class Alone:
     def led(self, work: Callable[[], float | None]) -> float | None:
         return work()
 
+    def with_weights(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def loss_of(self, learner: Learner) -> Callable[[Any], Loss]:
         return learner.loss
 
     def apart(self) -> AbstractContextManager[Any]:
         return nullcontext()
+
+    def norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        return nn.utils.get_total_norm(list(gradients))
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(tensors)
+
+    def part(self, whole: Tensor, like: Tensor) -> Tensor:
+        return whole.to(like.device)
 
     def of_all(self, losses: Sequence[Tensor], tokens: int) -> tuple[list[Tensor], int]:
         return list(losses), tokens
@@ -161,6 +186,9 @@ class Together:
             raise TrainingStopped(_REASONS[int(how)])
         return value if how == _A_NUMBER else None
 
+    def with_weights(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
     def loss_of(self, learner: Learner) -> Callable[[Any], Loss]:
         # Buckets of gradients that are put in a new order after the first step would be summed in another order
         # after a resume, with more than two processes; where parameters may be unused, they are left as they are.
@@ -170,6 +198,15 @@ class Together:
     def apart(self) -> AbstractContextManager[Any]:
         assert self._parallel is not None, "loss_of() comes first"
         return self._parallel.no_sync()
+
+    def norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        return nn.utils.get_total_norm(list(gradients))
+
+    def whole(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return dict(tensors)
+
+    def part(self, whole: Tensor, like: Tensor) -> Tensor:
+        return whole.to(like.device)
 
     def of_all(self, losses: Sequence[Tensor], tokens: int) -> tuple[list[Tensor], int]:
         values = torch.stack(list(losses)).double()

@@ -22,13 +22,14 @@ from torch import Tensor
 from app.llm.config import AdapterConfig, LoRAConfig, ModelConfig, adaptable
 from app.llm.errors import BadConfig, BadWeights
 from app.llm.model.adapter import Adapter
-from app.llm.model.shapes import Shape, weight_shapes
+from app.llm.model.shapes import Shape, adapter_shapes, weight_shapes
 from app.llm.weights import gpt2, llama
 from app.llm.weights.hf_config_writer import family_of
 from app.llm.weights.safetensors_file import SafetensorsFile, open_safetensors, write_safetensors
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+_NAME = re.compile(r"[\w.-]+")
 BASE_SHA256 = "base_sha256"  # in the metadata of files that were written here
 OTHER_MATHS = (  # what `peft` can do beside plain LoRA
     *("use_dora", "lora_bias", "modules_to_save", "layer_replication", "trainable_token_indices"),
@@ -113,28 +114,31 @@ def read_adapter(config: Mapping[str, Any], path: Path, base: ModelConfig, base_
     file = open_safetensors(path)
     if file.metadata.get(BASE_SHA256, base_sha256) != base_sha256:
         raise BadWeights("the adapter was made for other weights than this base's (their sha256 differs)")
-    found = {module: _pair(file, module) for module in _modules(base)}
-    _check_names(file, [module for module, pair in found.items() if pair is not None])
-    scales = [_scale(config, module, len(pair[0])) for module, pair in found.items() if pair is not None]
+    modules = list(_modules(base))
+    ranks = {module: rank for module in modules if (rank := _rank(file, module))}  # of the header alone
+    _check_names(file, list(ranks))
+    _check_blocks(config, modules, ranks)
+    scales = [_scale(config, module, rank) for module, rank in ranks.items()]
     common = scales[0] if scales and all(math.isclose(scale, scales[0]) for scale in scales) else None
+    found = {module: _pair(file, module) for module in ranks}
     parts = dict(_parts(config, found, common))
     used = {layer.rpartition(".")[2] for layer, (a, _) in parts.items() if len(a)}
     whole = {layer.rpartition(".")[2] for layer in parts}
     targets = tuple(name for name in adaptable(base) if name in (used or whole))
     if not targets:
         raise BadWeights("the adapter holds no layer of this network")
-    _check_blocks(config, found)
     rank = max(1, *(len(a) for a, _ in parts.values()))
     dropout = float(config.get("lora_dropout") or 0.0)
     lora = LoRAConfig(rank, rank * (1.0 if common is None else common), dropout, targets)
+    about = AdapterConfig(base, lora, base_sha256)
+    _check_filled(about, sum(math.prod(entry.shape) for entry in file.tensors.values()))
     shape = {weight.name.removesuffix(".weight"): weight.shape for weight in weight_shapes(base)}
     tensors: dict[str, Tensor] = {}
-    for block in range(base.n_layers):
-        for layer, its_shape in shape.items():
-            if layer.startswith(f"blocks.{block}.") and layer.rpartition(".")[2] in targets:
-                a, b = _filled(parts.get(layer), rank, its_shape)
-                tensors[f"{layer}.lora_a"], tensors[f"{layer}.lora_b"] = a, b
-    return Adapter(AdapterConfig(base, lora, base_sha256), tensors)
+    for layer, its_shape in shape.items():
+        if layer.startswith("blocks.") and layer.rpartition(".")[2] in targets:
+            a, b = _filled(parts.get(layer), rank, its_shape)
+            tensors[f"{layer}.lora_a"], tensors[f"{layer}.lora_b"] = a, b
+    return Adapter(about, tensors)
 
 
 def _modules(config: ModelConfig) -> Iterator[_Module]:
@@ -192,20 +196,28 @@ def _number(key: str, value: object) -> float:
     return float(value)
 
 
-def _pair(file: SafetensorsFile, module: _Module) -> tuple[Tensor, Tensor] | None:
-    """A (R, in) and B (out, R) of a module, their shapes seen to be those of the base; None where there is neither."""
-    a_name, b_name = (f"{PREFIX}{module.name}.lora_{letter}.weight" for letter in "AB")
+def _rank(file: SafetensorsFile, module: _Module) -> int:
+    """The rank of a module, the shapes of both its tensors seen to be those of the base; 0 where there is neither."""
+    a_name, b_name = _names(module)
     if a_name not in file.tensors and b_name not in file.tensors:
-        return None
+        return 0
     for name in (a_name, b_name):
         if name not in file.tensors:
             raise BadWeights(f"the tensor {name!r} is missing")
     a_shape, b_shape = file.tensors[a_name].shape, file.tensors[b_name].shape
-    rank = a_shape[0]
+    rank = a_shape[0] if len(a_shape) == 2 else 0
+    if rank == 0:
+        raise BadWeights(f"tensor {a_name!r} has the shape {a_shape}; (rank, {module.inputs}) is needed")
     for name, shape, wanted in ((a_name, a_shape, (rank, module.inputs)), (b_name, b_shape, _wide(module, rank))):
         if shape != wanted:
             told = f"tensor {name!r} has the shape {shape}, this base asks for {wanted}"
             raise BadWeights(f"the adapter was made for another network: {told}")
+    return rank
+
+
+def _pair(file: SafetensorsFile, module: _Module) -> tuple[Tensor, Tensor]:
+    """A (R, in) and B (out, R) of a module."""
+    a_name, b_name = _names(module)
     a, b = file.read(a_name), file.read(b_name)
     for name, tensor in ((a_name, a), (b_name, b)):
         if not bool(tensor.isfinite().all()):
@@ -213,42 +225,56 @@ def _pair(file: SafetensorsFile, module: _Module) -> tuple[Tensor, Tensor] | Non
     return a, b
 
 
+def _names(module: _Module) -> tuple[str, str]:
+    a_name, b_name = (f"{PREFIX}{module.name}.lora_{letter}.weight" for letter in "AB")
+    return a_name, b_name
+
+
 def _wide(module: _Module, rank: int) -> Shape:
     return (sum(module.outputs), rank)
 
 
 def _check_names(file: SafetensorsFile, modules: list[_Module]) -> None:
-    known = {f"{PREFIX}{module.name}.lora_{letter}.weight" for module in modules for letter in "AB"}
+    known = {name for module in modules for name in _names(module)}
     surplus = sorted(file.tensors.keys() - known)
     if surplus:
         shown = ", ".join(repr(name[:120]) for name in surplus[:3])
         raise BadWeights(f"the adapter was made for another network, which has layers that this base has not: {shown}")
 
 
-def _check_blocks(config: Mapping[str, Any], found: Mapping[_Module, tuple[Tensor, Tensor] | None]) -> None:
+def _check_blocks(config: Mapping[str, Any], modules: list[_Module], ranks: Mapping[_Module, int]) -> None:
     """See that what one block has, all have, unless the configuration names the blocks."""
     if config.get("layers_to_transform") is not None:
         return
-    kinds = {module.target for module, pair in found.items() if pair is not None}
-    for module, pair in found.items():
-        if pair is None and module.target in kinds:
-            raise BadWeights(f"the tensor {PREFIX + module.name + '.lora_A.weight'!r} is missing")
+    kinds = {module.target for module in ranks}
+    for module in modules:
+        if module not in ranks and module.target in kinds:
+            raise BadWeights(f"the tensor {_names(module)[0]!r} is missing")
+
+
+def _check_filled(about: AdapterConfig, in_file: int) -> None:
+    """Pass an adapter that does not become huge once each layer is filled up to the largest rank.
+
+    Raises:
+        BadWeights: it has more weights than its base then, few of which are in the file.
+    """
+    filled = sum(math.prod(weight.shape) for weight in adapter_shapes(about))
+    base = sum(math.prod(weight.shape) for weight in weight_shapes(about.body))
+    if filled > max(in_file, base):
+        told = f"one layer has the rank {about.lora.rank}; with it in all of them that the adapter stands beside"
+        raise BadWeights(f"{told} there were {filled:,} weights, more than the {base:,} of the base")
 
 
 def _parts(
-    config: Mapping[str, Any], found: Mapping[_Module, tuple[Tensor, Tensor] | None], common: float | None
+    config: Mapping[str, Any], found: Mapping[_Module, tuple[Tensor, Tensor]], common: float | None
 ) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
     """Our layers with A (r, in) and B (out, r); r is as small as it can be in joined layers.
 
     Args:
         common: the scale of all modules; None: each has its own, which goes into B.
     """
-    for module, pair in found.items():
-        if pair is None:
-            continue
-        a, b = pair
-        if common is None:
-            b = b * _scale(config, module, len(a))
+    for module, (a, stored) in found.items():
+        b = stored if common is not None else stored * _scale(config, module, len(a))
         row = 0
         for layer, outputs in zip(module.layers, module.outputs, strict=True):
             own = b[row : row + outputs]
@@ -271,12 +297,11 @@ def _scale(config: Mapping[str, Any], module: _Module, rank: int) -> float:
 
 
 def _of_pattern(config: Mapping[str, Any], key: str, module: _Module, otherwise: float) -> float:
+    """What a pattern, the end of a module's name, says of it. A stranger's expression could run for ever."""
     for pattern, value in (config.get(key) or {}).items():
-        try:
-            is_meant = re.match(rf"(.*\.)?({pattern})$", module.name) is not None
-        except re.error as error:
-            raise BadConfig(key, f"{pattern!r:.100} is no pattern: {error}") from error
-        if is_meant:
+        if not _NAME.fullmatch(pattern):
+            raise BadConfig(key, f"{pattern!r:.100} is no name of a layer, or the end of one; expressions are not read")
+        if f".{module.name}".endswith(f".{pattern}"):
             return _number(key, value)
     return float(otherwise)
 

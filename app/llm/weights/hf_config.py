@@ -6,6 +6,7 @@ A key that changes what a network computes is honoured or refused, by its name.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -57,7 +58,7 @@ def parse(raw: bytes, name: str) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            twice = next(key for key, _ in pairs if sum(other == key for other, _ in pairs) > 1)
+            twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
             raise BadConfig(name, f"the key {twice[:100]!r} stands there twice")
         return found
 

@@ -257,9 +257,12 @@ void Runner::run(const Step& step) {
     scores.of((size_t)threads.count() * HEADS_AT_ONCE * (last + 1 + BLOCK_TOKENS));
     if (step.adapters) lowered.of(tokens * step.most_rank);
     prepared.of<Float32>(step.tokens + Float32::MOST_ROWS, longest);  // all rooms are made before the threads begin
+    // A short step is waited for by whoever reads it, and waking up takes longer than its phases. In a longer one who waits
+    // for long waits for a thread that lost its core to the server, and does better to give its own away.
+    const auto awake = tokens < 4 ? Threads::BETWEEN_STEPS : std::chrono::microseconds(50);
     with_format(net.format, [&](auto format) {
         typedef decltype(format) F;
-        threads.run([&](int thread) {
+        threads.run(awake, [&](int thread) {
             if (net.is_kv_half) Pass<F, HalfKV>{*this, step, thread}.go();
             else Pass<F, FullKV>{*this, step, thread}.go();
         });

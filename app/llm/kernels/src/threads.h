@@ -30,15 +30,17 @@ class Threads {
 
     int count() const { return count_; }
 
-    // Have every thread run `job(number)`, the caller as number 0; back when all are done.
-    void run(const std::function<void(int)>& job) {
+    // Have every thread run `job(number)`, the caller as number 0; back when all are done. Whoever waits for another one
+    // meanwhile stays `awake` for so long.
+    void run(std::chrono::microseconds awake, const std::function<void(int)>& job) {
+        awake_ = awake;
         for (int i = 0; i < MOST_PHASES; i++) phases_[i].store(0, std::memory_order_relaxed);
         job_ = &job;
         done_.store(0, std::memory_order_relaxed);
         started_.fetch_add(1);
         started_.notify_all();
         job(0);
-        await([&] { return done_.load(std::memory_order_acquire) == count_ - 1; }, done_);
+        await([&] { return done_.load(std::memory_order_acquire) == count_ - 1; }, done_, awake_);
     }
 
     // All threads meet; the last to come runs `then` before any goes on.
@@ -52,7 +54,7 @@ class Threads {
             turn_.notify_all();
             return;
         }
-        await([&] { return turn_.load(std::memory_order_acquire) != turn; }, turn_);
+        await([&] { return turn_.load(std::memory_order_acquire) != turn; }, turn_, awake_);
     }
 
     void meet() {
@@ -67,12 +69,16 @@ class Threads {
             work(i, i + grain < count ? i + grain : count);
     }
 
+    // About what stands between two steps; whoever falls asleep there is woken too late for the next one, and the
+    // processor may have slowed down (docs/performance.md).
+    static constexpr std::chrono::microseconds BETWEEN_STEPS{500};
+
     static constexpr int MOST_PHASES = 20 << 9;  // 512 layers, as many as native.py lets in, have up to 18 phases each
 
   private:
     template <class Done, class T>
-    void await(Done done, std::atomic<T>& changes) {
-        const auto until = std::chrono::steady_clock::now() + AWAKE;
+    void await(Done done, std::atomic<T>& changes, std::chrono::microseconds awake) {
+        const auto until = std::chrono::steady_clock::now() + awake;
         do {
             for (int i = 0; i < 64; i++) {  // looking at the clock takes as long as some of these
                 if (done()) return;
@@ -88,7 +94,7 @@ class Threads {
 
     void work(int number) {
         for (int seen = 0;;) {
-            await([&] { return started_.load(std::memory_order_acquire) != seen; }, started_);
+            await([&] { return started_.load(std::memory_order_acquire) != seen; }, started_, BETWEEN_STEPS);
             seen++;
             if (job_ == nullptr) return;
             (*job_)(number);
@@ -97,13 +103,10 @@ class Threads {
         }
     }
 
-    // About what stands between two steps; whoever falls asleep there is woken too late for the next one, and the
-    // processor may have slowed down (docs/performance.md).
-    static constexpr std::chrono::microseconds AWAKE{500};
-
     const int count_;
     std::unique_ptr<std::atomic<int>[]> phases_;
     std::vector<std::thread> workers_;
+    std::chrono::microseconds awake_ = BETWEEN_STEPS;
     const std::function<void(int)>* job_ = nullptr;
     alignas(64) std::atomic<int> started_{0};
     alignas(64) std::atomic<int> done_{0};
