@@ -9,7 +9,12 @@ TORCH_INDEX ?=
 TORCH := $(shell grep '^torch==' constraints.txt)
 EXTRAS ?= dev
 
-.PHONY: run install assets test proof-book proof-faults check bench bench-generate bench-train format parity clean
+# What the test of accessibility asks each page; from npm, as its maker publishes it.
+AXE := 4.14.1
+AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+AXE_FILE := .axe/node_modules/axe-core/axe.min.js
+
+.PHONY: run install assets axe proof-tools test proof-book proof-faults proof-fuzz proof-api proof-load audit check bench bench-generate bench-train format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -31,6 +36,14 @@ assets: $(INSTALLED)
 parity: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity]"
 
+axe:
+	npm install --prefix .axe --ignore-scripts --no-audit --no-fund --silent axe-core@$(AXE)
+	echo "$(AXE_SHA256)  $(AXE_FILE)" | sha256sum --check --quiet
+
+# What attacks the service, loads it, and asks for known faults of what it is made of.
+proof-tools: $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),proof]"
+
 # Two workers, whole files to each; the threads that PyTorch shares work out to sleep while they wait, or the workers'
 # threads would take each other's cores.
 test: $(INSTALLED)
@@ -49,6 +62,23 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive app workers migrations
+
+# What reads strangers' bytes, fuzzed for ten minutes each, four at a time; its inputs go into tests/fuzz/corpus.
+proof-fuzz: proof-tools
+	INKLING_TEST_FUZZ=full $(BIN)/python -m pytest tests/test_fuzz.py
+
+# Twenty thousand requests and more by the OpenAPI document, a quarter of an hour.
+proof-api: proof-tools
+	INKLING_TEST_API=full $(BIN)/python -m pytest tests/e2e/test_openapi.py
+
+# Mixed traffic of 32 clients on a running service, ten minutes.
+proof-load: proof-tools
+	INKLING_TEST_LOAD=full $(BIN)/python -m pytest tests/e2e/test_load.py
+
+# Asks PyPI about every pinned version; what it cannot be asked about fails it, too.
+audit: proof-tools
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -1,16 +1,19 @@
 """CPU time a token of the engine alone: what `bench/serve.py` shows for a server, without the server and HTTP.
 
-    python -m bench.engine_cost [--dtype int4] [--streams 8]
+    python -m bench.engine_cost [--dtype int4] [--streams 8] [--served]
 
-Streams of 128 fresh tokens in and 64 out, each followed by another, as the clients of `bench/serve.py` do.
+Streams of 128 fresh tokens in and 64 out, each followed by another, as the clients of `bench/serve.py` do. With
+`--served` a server takes turns with it, and what a token costs through HTTP is told as a ratio, round by round.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import statistics
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +27,7 @@ from app.llm.engine.request import Request, TokenEvent
 from app.services import model_files, runners
 from app.services.runtime import Runtime
 from bench.generate import ASSETS, MODEL, NEW, _prompt
+from bench.serve import inkling, load, measured
 
 
 def main() -> None:
@@ -31,8 +35,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="int4")
     parser.add_argument("--streams", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--served", action="store_true")
     options = parser.parse_args()
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch, ExitStack() as stack:
         settings = Settings(
             _env_file=None, data_dir=Path(scratch), assets_dir=ASSETS, dtype=options.dtype, threads=os.cpu_count() or 1
         )
@@ -43,11 +48,27 @@ def main() -> None:
         engine = Engine(runners.make(model_files.read(place).network, settings))
         torch.set_num_threads(1)  # as in the engine's thread of a server
         run(engine, options.streams, 1)  # once for the caches
-        found = [run(engine, options.streams, 2) for _ in range(options.rounds)]
+        server = stack.enter_context(inkling(options.dtype)) if options.served else None
+        if server is not None:
+            asyncio.run(load(server, options.streams, 1))
+        found, ratios = [], []
+        for _ in range(options.rounds):
+            found.append(run(engine, options.streams, 2))
+            if server is not None:
+                asyncio.run(measured(server, options.streams))
+                ratios.append(server.cpu[options.streams][-1] * 1000 / found[-1][0])
         runtime.close()
-    for name, values in (("CPU ms/token", [cpu for cpu, _ in found]), ("tokens/s", [rate for _, rate in found])):
-        told = f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-        print(f"engine {options.dtype}, {options.streams} streams: {told} {name}")
+    about = f"engine {options.dtype}, {options.streams} streams"
+    tell(about, "CPU ms/token", [cpu for cpu, _ in found])
+    tell(about, "tokens/s", [rate for _, rate in found])
+    if server is not None:
+        tell(about, "CPU ms/token through HTTP", [seconds * 1000 for seconds in server.cpu[options.streams]])
+        tell(about, "tokens/s through HTTP", server.rates[options.streams])
+        tell(about, "times the engine's own CPU time a token", ratios)
+
+
+def tell(about: str, name: str, values: list[float]) -> None:
+    print(f"{about}: {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f}) {name}")
 
 
 def run(engine: Engine, streams: int, each: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.golden_facts import FACTS
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PROOFS = Path(__file__).resolve().parents[1] / "docs" / "proofs.md"
+os.environ["INKLING_ALLOWED_HOSTS"] = "testserver"  # as Starlette's client calls each app
 NOTHING_SKIPPED = os.environ.get("INKLING_TEST_ALL") == "1"  # set by .ci/run: a skip is then a failure
 
 
@@ -131,9 +133,9 @@ REDIS = os.environ.get("INKLING_TEST_REDIS", "redis://127.0.0.1:6379/15")
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # of pytest-xdist's, by number
 
 
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A new, empty PostgreSQL database, dropped afterwards."""
+@contextmanager
+def a_postgres_database() -> Iterator[str]:
+    """The address of a new, empty PostgreSQL database, dropped afterwards."""
     name = f"inkling_test_{uuid.uuid4().hex[:12]}"
     try:
         admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3)
@@ -143,6 +145,12 @@ def postgres_url() -> Iterator[str]:
         admin.execute(f"CREATE DATABASE {name}")
         yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    with a_postgres_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ from app.config import Settings
 from app.db.tables import job as job_table
 from app.db.tables.job import JobRow
 from app.llm.checkpoint import ModelMeta, Network, save_model
-from app.llm.config import ClassifierConfig, ModelConfig, NetworkConfig
+from app.llm.config import AdapterConfig, ClassifierConfig, LoRAConfig, ModelConfig, NetworkConfig
 from app.llm.kernels.build import NoKernels
+from app.llm.model.adapter import Adapter, worn
 from app.llm.model.classifier import Classifier
+from app.llm.model.shapes import adapter_shapes
 from app.llm.model.transformer import Transformer
 from app.main import create_app
 from app.services import leases, runners, training
@@ -64,11 +66,20 @@ class House:
         self._add(name, network, config)
         return network
 
-    def _add(self, name: str, network: Network, config: NetworkConfig) -> None:
+    def add_adapter(self, name: str, base: Transformer) -> Transformer:
+        """An adapter by chance beside the model of `base`; the network as it is with it."""
+        config = AdapterConfig(base.config, LoRAConfig(rank=2), name.partition(":")[0])
+        draw = torch.Generator().manual_seed(7)
+        shapes = {weight.name: weight.shape for weight in adapter_shapes(config)}
+        adapter = Adapter(config, {each: torch.randn(shape, generator=draw) for each, shape in shapes.items()})
+        self._add(name, adapter, config, base_model=name.partition(":")[0])
+        return worn(base, adapter)
+
+    def _add(self, name: str, network: Network | Adapter, config: NetworkConfig, **fields: Any) -> None:
         save_model(self.runtime.storage.model(name), network, ModelMeta(config, "tides", self.tokenizer.eos_id))
         with self.runtime.database.write() as session:
-            fields = {"family": config.family, "config": config.to_dict(), "tokenizer": "tides", "sha256": name}
-            session.add(a_model(name, **fields))
+            known = {"family": config.family, "config": config.to_dict(), "tokenizer": "tides", "sha256": name}
+            session.add(a_model(name, **known | fields))
 
     def add_rows(self, rows: list[dict[str, Any]]) -> str:
         content = "".join(json.dumps(row) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""The routes of models, metrics, generation and inspection, in a real server, around any runtime."""
+"""The routes of models, metrics, generation, embeddings and inspection, in a real server, around any runtime."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from app.api import errors, generating, held, pieces
-from app.api.native import classify, health, inspect, job_metrics, model_files, models, tokens
+from app.api.native import classify, embeddings, health, inspect, job_metrics, model_files, models, reports, tokens
 from app.main import Inkling
 from app.services.runtime import Runtime
 
@@ -32,7 +32,7 @@ def app_of(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.places = held.Places()
     app.state.long_work = CapacityLimiter(pieces.THREADS)
-    for module in (classify, inspect, job_metrics, model_files, models, health, tokens):
+    for module in (classify, embeddings, inspect, job_metrics, model_files, models, reports, health, tokens):
         app.include_router(module.router)
     for router in generating.routers(is_remote=runtime.remote is not None):
         app.include_router(router)

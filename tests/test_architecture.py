@@ -90,6 +90,24 @@ def test_single_owners(pattern: str, owners: set[str]) -> None:
     assert found <= owners
 
 
+def test_requests_come_to_models_by_way_of_their_owner() -> None:
+    """`Models.wait_for` sees everybody's models unless it is told who asks, as `Runtime.model` tells it."""
+    asking = {path.relative_to(ROOT).as_posix() for path in SOURCES if "models.wait_for(" in path.read_text()}
+    assert asking == {"app/services/runtime.py"}
+
+
+def test_one_client_speaks_to_strangers() -> None:
+    """What services call beside it is what an administrator has named: the remote backend, and this service itself."""
+    speaks = re.compile(r"(import|from) (httpx2?|requests|urllib\.request|urllib3|http\.client)\b|get_session|HfApi")
+    found = {path.relative_to(ROOT / "app/services").as_posix() for path in SOURCES
+             if "services" in path.parts and speaks.search(path.read_text())}  # fmt: skip
+    of_the_administrator = {"remote.py", "remote_refusals.py", "doctor.py"}
+    its_errors_and_answers = {"hub.py", "hub_files.py", "public_sets.py"}
+    assert found == {"outgoing.py"} | of_the_administrator | its_errors_and_answers
+    for name in its_errors_and_answers:
+        assert not re.search(r"httpx2\.(Client|get|stream|request)\b", (ROOT / "app/services" / name).read_text())
+
+
 def test_each_test_mirrors_a_source() -> None:
     """tests/x/test_y.py stands for app/x/y.py, workers/x/y.py, or a folder of that name."""
     for path in (ROOT / "tests").rglob("test_*.py"):

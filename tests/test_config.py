@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,29 @@ def test_a_chosen_field_stands_over_the_environment(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "99999"), ("PORT", "http"), ("LEASE_S", "0"), ("LOG_FORMAT", "xml"), ("LOG_LEVEL", "loud")],
+    [
+        ("PORT", "99999"),
+        ("PORT", "http"),
+        ("LEASE_S", "0"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("ALLOWED_HOSTS", "http://box.example"),
+        ("ALLOWED_HOSTS", "box.*"),
+        ("ALLOWED_ORIGINS", "box.example"),
+        ("ALLOWED_ORIGINS", "https://box.example/path"),
+        ("TRUSTED_PROXIES", "10.0.0.1, proxy"),
+    ],
 )
 def test_absurd_settings_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"INKLING_{name}", value)
-    with pytest.raises(BadSetting, match=f"^INKLING_{name} is '{value}': "):
+    with pytest.raises(BadSetting, match=f"^INKLING_{name} is '{re.escape(value)}': "):
         get_settings()
+
+
+def test_every_origin_may_call_only_where_keys_are_required() -> None:
+    with pytest.raises(ValueError, match="INKLING_ALLOWED_ORIGINS=\\*"):
+        Settings(_env_file=None, allowed_origins="*")
+    assert Settings(_env_file=None, allowed_origins="*", require_keys="true").origins == ("*",)
 
 
 def test_a_file_of_settings_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,13 +10,20 @@ from pkgutil import iter_modules
 
 import pytest
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 import app.api.pages
+from app.api.pages.lessons import CHAPTERS
 from app.cli import cli
 from app.config import Settings
+from app.db.tables.stock import Stock
 from app.errors import AppError
 from app.llm.config import PRESETS
 from app.main import create_app
+from app.schemas import openai
+from app.services.inventory import Held, Inventory
+from app.services.metrics import Metrics
+from bench.all_pages import PAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,18 +54,27 @@ def test_every_preset_is_named() -> None:
     assert [name for name in PRESETS if f"`{name}`" not in documented("api.md")] == []
 
 
-def pages() -> list[str]:
+def pages(*methods: str) -> list[str]:
     """Paths of all HTML pages, as their modules declare them: the app holds routers, not the routes in them."""
     modules = [import_module(f"app.api.pages.{module.name}") for module in iter_modules(app.api.pages.__path__)]
     routers = [module.router for module in modules if hasattr(module, "router")]
-    found = [route.path for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    found = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     assert found
-    return found
+    return [route.path for route in found if route.methods.issuperset(methods)]
 
 
 def test_every_page_has_its_line() -> None:
     api = documented("api.md")
     assert [path for path in pages() if f"`{path}`" not in api] == []
+
+
+def test_every_page_is_looked_at(settings: Settings) -> None:
+    """Whatever shows a page is among those that the test of accessibility goes through."""
+    others = set(pages("GET")) - {seen.route for seen in PAGES}
+    assert others
+    with TestClient(create_app(settings), follow_redirects=False) as client:
+        found = {path: client.get(path.format(chapter=1, step=CHAPTERS[0].steps[0].id)) for path in others}
+    assert [path for path, answer in found.items() if not answer.is_redirect] == []
 
 
 def test_the_readme_holds_no_place_for_a_number_that_is_to_come() -> None:
@@ -114,6 +130,35 @@ def test_every_make_target_is_told() -> None:
     assert [t for t in targets if f"make {t}" not in text] == []
 
 
+def test_the_limits_of_openais_routes_are_told() -> None:
+    page = documented("openai.md")
+    assert f"`best_of` (up to {openai.MAX_BEST_OF})" in page
+    assert f"`logit_bias` (up to {openai.MAX_BIASES:,} ids)" in page
+    assert f"more than {openai.MAX_SCHEMA_CHARACTERS:,} characters" in page
+
+
+def test_what_a_kind_of_tokenizer_needs_is_told(settings: Settings) -> None:
+    for kind, field in (("word", "version"), ("bpe", "vocab_size")):
+        new = {"name": "new", "kind": kind, "dataset": "the-tide-clock"}
+        with TestClient(create_app(settings)) as client:
+            error = client.post("/tokenizers", json=new).json()["error"]
+        assert (error["code"], error["param"]) == ("missing_field", field)
+        assert f"| `{field}` | `{kind}` | required: " in documented("api.md")
+
+
+def test_every_series_of_the_metrics_is_told() -> None:
+    metrics = Metrics()
+    metrics.watch("m")
+    everything = Inventory(Held({}, 0.0, 0, {"models": Stock(0, 0)}), 0, 0)
+    told = metrics.written({}, everything)
+    families = re.findall(r"^# TYPE (inkling_\S+)", told.decode(), re.MULTILINE)
+    page = documented("metrics.md")
+    created = {name for name in families if name.endswith("_created")}
+    assert created
+    assert "`_created`" in page
+    assert [name for name in families if name not in created and f"`{name}`" not in page] == []
+
+
 def subclasses(of: type[AppError]) -> list[type[AppError]]:
     return [c for sub in of.__subclasses__() for c in (sub, *subclasses(sub))]
 
@@ -130,3 +175,9 @@ def test_the_openapi_document_knows_the_one_error_shape(settings: Settings) -> N
     assert set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document))) <= set(schemas)
     assert "HTTPValidationError" not in schemas
     assert set(schemas["ErrorDetail"]["properties"]) == {"message", "type", "param", "code"}
+
+
+def test_every_test_and_file_of_the_security_page_is_there() -> None:
+    named = set(re.findall(r"`((?:app|tests)/[^`]*)`", documented("security.md")))
+    assert named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

@@ -50,6 +50,11 @@ def test_instructions_and_preferences() -> None:
     assert all(task["instruction"] and task["output"] for task in tasks)
 
 
+def test_the_readme_trains_on_every_sample() -> None:
+    readme = (SAMPLES.parent / "README.md").read_text()
+    assert [path.name for path in sorted(SAMPLES.iterdir()) if f"samples/{path.name}" not in readme] == []
+
+
 @pytest.mark.parametrize("name", ["ferry-messages.csv", "small-tasks.jsonl", "better-answers.jsonl"])
 def test_no_two_texts_are_nearly_the_same(name: str) -> None:
     words = [set(re.findall(r"\w+", text.lower())) for text in texts(name)]

@@ -18,7 +18,7 @@ from tests.serving import app_of, served
 def sent(port: int, body: dict[str, object]) -> socket.socket:
     """A connection on which a body was sent."""
     content = json.dumps(body).encode()
-    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = f"POST /generate HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
     client = socket.create_connection(("127.0.0.1", port))
     client.sendall(head.encode() + b"\r\n\r\n" + content)
     return client

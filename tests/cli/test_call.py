@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
 
 from tests.cli.conftest import Command
 from tests.e2e.conftest import Service, free_port, start_service
@@ -44,10 +45,21 @@ def test_text_is_written_as_it_comes_and_as_json(calling: Command) -> None:
     answer = json.loads(calling(*wanted, "--json").out)
     assert "Paris" in answer["choices"][0]["text"]
     assert calling(*wanted).out == f"The capital of France is{answer['choices'][0]['text']}\n"
-    reply = calling("generate", "Say hello.", "--chat", "--max-new-tokens", "3")
+    reply = calling("generate", "Say hello.", "--chat", "--temperature", "0", "--max-new-tokens", "3")
     assert reply.status == 0
     assert reply.out.strip()
     assert "Say hello." not in reply.out
+
+
+@pytest.mark.e2e
+def test_a_conversation_goes_on(calling: Command) -> None:
+    said = [{"role": "user", "content": "Say yes."}, {"role": "assistant", "content": "yes"}]
+    wanted = ("generate", "Again.", "--chat", "--temperature", "0", "--max-new-tokens", "4", "--json")
+    alone, after = (json.loads(calling(*wanted, *more).out) for more in ((), ("--before", json.dumps(said))))
+    assert after["usage"]["prompt_tokens"] > alone["usage"]["prompt_tokens"]
+    for given, told in (("[", "no JSON"), ("{}", "a list of messages")):
+        assert told in calling(*wanted, "--before", given).refusal
+    assert "--chat" in calling("generate", "Again.", "--before", "[]").refusal
 
 
 @pytest.mark.e2e
@@ -151,3 +163,23 @@ def test_another_kind_of_server_is_one_line(inkling: Command) -> None:
         url = f"http://127.0.0.1:{port}"
         for command in ("models", "jobs"):
             assert inkling(command, "--url", url).refusal.endswith("does not look like Inkling")
+
+
+def test_a_separator_of_lines_in_a_text_does_not_end_an_event(inkling: Command) -> None:
+    """U+2028, U+0085 and the like ended the command: it read lines as Python does, not as events have them."""
+    answers = {
+        "/good": ['data: {"index": 0, "token": {"text": "a\u2028b\u0085c"}}\n\n', "data: [DONE]\n\n"],
+        "/no-json": ["data: {\n\n"],
+        "/no-object": ["data: 1\n\n"],
+        "/too-deep": [f"data: {'[' * 100_000}\n\n"],
+    }
+    app = FastAPI()
+    for prefix, events in answers.items():
+        said = lambda events=events: StreamingResponse(iter(events), media_type="text/event-stream")  # noqa: E731
+        app.add_api_route(f"{prefix}/generate", said, methods=["POST"])
+    with served(app) as port:
+        url = f"http://127.0.0.1:{port}"
+        done = inkling("generate", "hi", "--url", f"{url}/good")
+        assert (done.status, done.out) == (0, "hia\u2028b\u0085c\n")
+        for prefix in ("/no-json", "/no-object", "/too-deep"):
+            assert "does not look like Inkling" in inkling("generate", "hi", "--url", url + prefix).refusal

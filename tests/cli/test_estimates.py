@@ -9,6 +9,7 @@ ANSWER = {
     "memory": {
         "weights": 5_000_000, "gradients": 4000, "optimizer": 8000, "activations": 2_500_000_000,
         "process": 350_000_000, "total": 2_855_012_000, "there": 16_000_000_000,
+        "sharded": False, "other_devices": None,
     },
     "disk": {"checkpoint": 900, "copies": 3, "free": 10**11},
     "size": {
@@ -43,3 +44,16 @@ def test_what_was_not_measured_and_what_does_not_fit_is_told(capsys) -> None:
     assert "not measured: no step was done" in told.out
     assert "2.9 GB: weights" in told.out
     assert told.err == "train.batch_size: too much\n"
+
+
+def test_of_several_devices_the_others_have_a_line(capsys) -> None:
+    memory = ANSWER["memory"] | {"sharded": True, "other_devices": 900_000_000}
+    show_estimate(ANSWER | {"memory": memory})
+    assert "the first takes that, each other one 900.0 MB; the network is divided among them" in words_of(capsys)
+    show_estimate(ANSWER | {"memory": memory | {"sharded": False}})
+    assert "each has the whole network" in words_of(capsys)
+
+
+def words_of(capsys) -> str:
+    """What was printed, on however many lines."""
+    return " ".join(capsys.readouterr().out.split())

@@ -72,6 +72,29 @@ def test_it_asks_for_the_job_and_shows_the_models_side_by_side(
     assert "GET /jobs/job_1/results" in lines[3]
 
 
+def test_choices_are_shown_with_their_errors(
+    inkling: Command, sent: list[tuple[str, dict[str, object]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {"acc": 0.5, "acc_stderr": 0.2887, "acc_norm": 0.75, "acc_norm_stderr": None, "chance": 0.25}
+    monkeypatch.setitem(REPORT, "kind", "choices")
+    monkeypatch.setitem(REPORT, "models", [{"model": "mine", "rows": 4, "failed": 0, "cut": 1} | figures])
+    done = inkling("eval", "choices", "--model", "mine", "--dataset", "ds_1", "--set", "num_fewshot=2")
+    assert sent[0][1]["evaluate"] == {"kind": "choices", "num_fewshot": 2}
+    head, line, _ = done.out.splitlines()
+    assert head.split() == [
+        "model",
+        "rows",
+        "failed",
+        "cut",
+        "acc",
+        "acc_stderr",
+        "acc_norm",
+        "acc_norm_stderr",
+        "chance",
+    ]
+    assert line.split() == ["mine", "4", "0", "1", "0.5000", "0.2887", "0.7500", "0.2500"]
+
+
 def test_json_is_the_report(inkling: Command, sent: list[tuple[str, dict[str, object]]]) -> None:
     assert json.loads(inkling(*ARGUMENTS, "--json").out) == REPORT | {"job": "job_1"}
 

@@ -54,6 +54,14 @@ def test_a_long_text_is_drawn_in_blocks(url: str) -> None:
     assert "loss" not in told
 
 
+def test_a_temperature_counts_for_the_next_tokens(url: str) -> None:
+    asked = ["abc", "--want", "attention", "--want", "next"]
+    cold, plain = (run(url, *asked, *more).split("next token")[1] for more in (["--temperature", "0"], []))
+    assert cold != plain
+    with pytest.raises(Refused, match="--want next"):
+        run(url, "abc", "--want", "attention", "--temperature", "0.5")
+
+
 def test_json_is_the_servers_own(url: str) -> None:
     lines = run(url, "abc", "--want", "context", "--want", "norms", "--layer", "0", "--json").splitlines()
     answer = json.loads(next(line for line in lines if line.startswith("{")))  # the server here logs to the same output

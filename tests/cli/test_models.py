@@ -15,9 +15,11 @@ from app.cli import call, cli
 from app.cli import models as models_commands
 from app.config import Settings
 from app.db.migrate import migrate
+from app.db.session import Database
 from app.llm.weights.gguf import load_gguf
 from app.services.runtime import Runtime
 from tests.fake_hub import COMMIT, FakeHub
+from tests.jobs_made import a_job
 from tests.llm.weights.test_huggingface import load
 from tests.no_assets import no_assets
 from tests.serving import app_of, served
@@ -36,7 +38,11 @@ def run(settings: Settings, hub: FakeHub, tmp_path: Path) -> Iterator[Run]:
     """Runs `inkling models …` against a server of its own, beside a hub; gives what it prints."""
     with served(hub.app()) as hub_port:
         chosen = settings.model_copy(
-            update={"hub_url": f"http://127.0.0.1:{hub_port}", "assets_dir": no_assets(tmp_path / "no-assets")}
+            update={
+                "hub_url": f"http://127.0.0.1:{hub_port}",
+                "fetch_private_addresses": True,
+                "assets_dir": no_assets(tmp_path / "no-assets"),
+            }
         )
         runtime = Runtime.open(chosen)
         migrate(runtime.database)
@@ -105,6 +111,23 @@ def test_a_pull_from_the_hub(run: Run, hub: FakeHub, settings: Settings) -> None
         run("pull", "someone/tiny", "--name", "other", "--revision", "none")
     a_gguf(hub.folder / "tiny.gguf", a_network(CONFIGS["gpt2"]))
     assert last_line(run("pull", "someone/tiny", "--name", "q", "--file", "tiny.gguf", "--json"))["family"] == "gpt2"
+
+
+def test_what_was_measured_of_a_model(run: Run, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"model": "smollm2-135m-instruct", "rows": 3, "perplexity": 12.34567, "confusion": [[1]]}
+    for number in range(3):
+        fields = {"model": {"name": entry["model"]}, "evaluate": {"kind": "perplexity", "against": []}}
+        report = {"kind": "perplexity", "dataset": "ds_1", "models": [entry]}
+        with database.write() as session:
+            row = a_job(session, id=f"job_{number}", recipe="evaluate", status="succeeded", report=report, **fields)
+            row.finished_at = 5.0
+    monkeypatch.setattr(models_commands, "MOST", 1)
+    lines = run("evaluations", "smollm2-135m-instruct").splitlines()
+    assert [line.split()[0] for line in lines if "perplexity 12.35" in line] == ["job_2", "job_1", "job_0"]
+    told = last_line(run("evaluations", "smollm2-135m-instruct", "--json"))
+    assert [one["job"] for one in told["data"]] == ["job_2", "job_1", "job_0"]
+    with pytest.raises(call.Refused, match="no model 'nothing'"):
+        run("evaluations", "nothing")
 
 
 def test_what_is_refused_is_told(run: Run, tmp_path: Path) -> None:

@@ -3,13 +3,21 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
+import pytest
 import uvicorn
 
-from app.cli.server import DrainingServer
+from app.cli.server import DrainingServer, config_of
+from app.config import Settings
+from app.main import create_app
+from app.services import keys
 from tests.fakes import ScriptedModel, eventually, greedy, scripted_runtime
+from tests.locked import locked
 from tests.plain_openai import PlainOpenAI, text_chunk
 from tests.serving import app_of, served
 
@@ -24,6 +32,43 @@ def started(settings, database, network, drain_s):
     thread.start()
     eventually(lambda: server.started)
     return runtime, server, thread, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def locked_server(settings: Settings) -> Iterator[tuple[str, str]]:
+    """The service as `inkling serve` serves it: its address, and a key."""
+    app = create_app(settings)
+    server = DrainingServer(config_of(settings, app), app, 0, lambda: None)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    eventually(lambda: server.started)
+    with app.state.runtime.database.write() as session:
+        secret = keys.create(session, "person").secret
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", secret
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said", "is_secure"),
+    [
+        ("127.0.0.1,::1", "https", True),
+        ("127.0.0.0/8", "https", True),
+        ("127.0.0.1", "http", False),
+        ("10.0.0.0/8", "https", False),
+        ("none", "https", False),
+    ],
+)
+def test_the_cookie_is_secure_where_a_trusted_proxy_says_so(
+    tmp_path: Path, trusted: str, said: str, is_secure: bool
+) -> None:
+    settings = locked(tmp_path / "data").model_copy(update={"trusted_proxies": trusted})
+    with locked_server(settings) as (url, secret):
+        answer = httpx.post(f"{url}/ui/sign-in", data={"key": secret}, headers={"x-forwarded-proto": said})
+    assert answer.status_code == 303
+    assert ("; Secure" in answer.headers["set-cookie"]) == is_secure
 
 
 def test_what_runs_ends_and_what_comes_is_refused(settings, database):

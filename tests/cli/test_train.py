@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 
+import httpx
 import pytest
 
+from app.cli import train
 from tests.cli.conftest import Command
 
 HERE = ("--url", "http://here")
@@ -29,6 +31,13 @@ def test_pretraining_is_meant_where_no_recipe_is_named(inkling: Command, recipe:
         "dataset": [{"dataset": "ds_1", "column": "said"}],
         "train": {"max_steps": 3},
     }
+
+
+def test_a_network_can_be_divided_among_devices(inkling: Command) -> None:
+    done = inkling("train", "ds_1", "--devices", "2", "--shard", "always", "--print-curl", *HERE)
+    assert done.status == 0, done.err
+    body = body_of(done.out)
+    assert (body["devices"], body["train"]) == (2, {"shard": "always"})
 
 
 def test_a_classifier_is_asked_for_with_its_columns_and_choices(inkling: Command) -> None:
@@ -72,3 +81,28 @@ def test_a_file_is_uploaded_first(inkling: Command, tmp_path) -> None:
 def test_a_base_and_a_preset_are_two_things(inkling: Command) -> None:
     refusal = inkling("train", "classify", "--dataset", "x", "--base", "a", "--preset", "b").refusal
     assert "--preset" in refusal
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled", "paused"])
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["lines", "json"])
+def test_a_job_that_did_not_succeed_ends_the_command_so(
+    inkling: Command, monkeypatch: pytest.MonkeyPatch, status: str, flags: tuple[str, ...]
+) -> None:
+    """With --json a script took a failed job for a model."""
+    is_good = status == "succeeded"
+    error = {"code": "out_of_memory", "message": "too much", "param": None} if status == "failed" else None
+    job = {"id": "job_1", "status": status, "error": error, "total_steps": 1}
+    job |= {"result": {"model": "made"} if is_good else None}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": []} if request.url.path.endswith("/events") else job)
+
+    made = httpx.MockTransport(answer)
+    monkeypatch.setattr(train, "_client", lambda _url: httpx.Client(base_url="http://there", transport=made))
+    done = inkling("train", "ds_1", *flags)
+    assert done.status == (0 if is_good else 1)
+    if flags:
+        assert json.loads(done.out) == job
+    if not is_good:
+        assert f"job_1 {status}: {'too much' if error else 'no model was made'}" in done.err
+    assert inkling("train", "ds_1", "--no-follow", *flags).status == 0

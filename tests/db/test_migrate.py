@@ -11,11 +11,26 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from app.db.base import Base
 from app.db.migrate import MIGRATIONS, SchemaUnknown, migrate
 from app.db.session import Database
-from app.db.tables import checkpoint, dataset, event, job, metric, model, tokenizer, worker  # noqa: F401 - fills the metadata
+from app.db.tables import (  # noqa: F401 - fills the metadata
+    api_key,
+    audit,
+    branch,
+    checkpoint,
+    dataset,
+    ended_session,
+    event,
+    job,
+    metric,
+    model,
+    tokenizer,
+    worker,
+)
+from tests.jobs_made import a_job
 
 
 def test_the_migrated_schema_is_the_one_in_code(any_database: Database) -> None:
@@ -160,3 +175,24 @@ def test_texts_and_what_refers_to_them_outlive_the_columns_of_rows(any_database:
         assert connection.execute(text("SELECT id FROM datasets")).scalars().all() == ["text"]
         assert connection.execute(text("SELECT dataset_id FROM tokenizers")).scalars().all() == ["text"]
     migrate(any_database)
+
+
+def test_two_owners_keys_of_one_name_outlive_the_way_down(any_database: Database) -> None:
+    """Before owners an idempotency key was everybody's: those of owners are forgotten on the way down, not refused."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with any_database.write() as session:
+        for owner in ("key_1", "key_2", None):
+            a_job(session, id=f"job_{owner or 'nobodys'}", owner=owner, idempotency_key="once", request_sha256="0")
+    with pytest.raises(IntegrityError), any_database.write() as session:
+        a_job(session, id="job_3", owner=None, idempotency_key="once")
+    with pytest.raises(IntegrityError), any_database.write() as session:
+        a_job(session, id="job_3", owner="key_1", idempotency_key="once")
+    with any_database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0024")
+        found = connection.execute(text("SELECT id, idempotency_key FROM jobs ORDER BY id")).all()
+        assert [tuple(row) for row in found] == [("job_key_1", None), ("job_key_2", None), ("job_nobodys", "once")]
+    migrate(any_database)
+    with any_database.read() as session:
+        assert {row.owner for row in job.live(session)} == {None}

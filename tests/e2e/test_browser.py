@@ -1,4 +1,4 @@
-"""A newcomer's first minutes, in a real Chromium: tokens, text, a model of one's own; and no page breaks its policy."""
+"""A newcomer's first minutes, in a real Chromium: text, a model of one's own; and no page breaks its policy."""
 
 from __future__ import annotations
 
@@ -6,17 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import Service
 
 pytestmark = [pytest.mark.e2e, pytest.mark.browser]
 
 SAVED = "Stopped by you; what arrived is kept"
-
-
-def tokens_of(page: Page) -> list[str]:
-    return page.locator("#token-list [data-i]").all_inner_texts()
 
 
 def wait_for_points(page: Page, least: int) -> int:
@@ -27,101 +23,6 @@ def wait_for_points(page: Page, least: int) -> int:
             return points
         page.wait_for_timeout(100)
     pytest.fail(f"{points} points where {least} were awaited")
-
-
-def type_text(page: Page, text: str, tokens: int) -> None:
-    page.locator("#text").fill(text)
-    expect(page.locator("#count-tokens")).to_have_text(str(tokens))
-
-
-def test_typing_shows_tokens_with_id_and_bytes(page: Page) -> None:
-    page.goto("/")
-    expect(page.locator("#token-list .token").first).to_be_visible()
-    page.locator("#text").fill("")
-    page.locator("#text").press_sequentially("Hello, do you like tea?")
-    expect(page.locator("#count-tokens")).to_have_text("7")
-    assert tokens_of(page) == ["Hello", ",", "·do", "·you", "·like", "·tea", "?"]
-    colours = page.locator("#token-list .token").evaluate_all(
-        "all => all.map(e => getComputedStyle(e).backgroundColor)"
-    )
-    assert len(set(colours)) == 6
-
-    page.locator("#token-list .token").nth(5).hover()
-    readout = page.locator("#token-readout")
-    expect(readout).to_contain_text("id8887")
-    expect(readout).to_contain_text("20 74 65 61")
-    expect(readout).to_contain_text("18–22")
-    expect(page.locator("#id-list .lit")).to_have_text("8887")
-
-    page.locator("#id-list .id").nth(0).hover()
-    expect(page.locator("#token-list .lit")).to_have_text("Hello")
-    expect(readout).to_contain_text("15496")
-
-
-def test_tokens_are_walked_by_keyboard(page: Page) -> None:
-    page.goto("/")
-    type_text(page, "Hello, do you like tea?", 7)
-    page.locator("#token-list [tabindex='0']").focus()
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#token-readout")).to_contain_text("20 64 6F")
-    page.keyboard.press("End")
-    expect(page.locator("#token-list :focus")).to_have_text("?")
-    expect(page.locator("#id-list .lit")).to_have_text("30")
-
-
-def test_a_character_cut_into_tokens_is_shown_once_with_its_pieces(page: Page) -> None:
-    page.goto("/")
-    type_text(page, "🙂", 2)
-    expect(page.locator(".split__text")).to_have_text("🙂")
-    pieces = page.locator(".split .piece")
-    assert " ".join(pieces.all_inner_texts()) == "F0 9F 99 82"
-    pieces.nth(1).hover()
-    expect(page.locator("#token-readout")).to_contain_text("part 2 of 2")
-
-
-def test_text_is_shown_as_text(page: Page) -> None:
-    page.goto("/")
-    page.locator("#text").fill("<img src=x onerror=alert(1)>\t\u202eabc\n")
-    expect(page.locator("#token-list")).to_contain_text("onerror")
-    expect(page.locator("#token-list .mark--code")).to_have_text("U+202E")
-    assert page.locator("#token-list img").count() == 0
-    assert "⏎" in "".join(tokens_of(page))
-
-
-def test_an_answer_that_comes_late_is_not_shown(page: Page) -> None:
-    """The first text's answer is held back until the second one's is on the page."""
-    page.goto("/")
-    expect(page.locator("#token-list .token").first).to_be_visible()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        if "slow" in (route.request.post_data or ""):
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route("**/tokenize", hold)
-    page.locator("#text").fill("slow slow slow")
-    page.wait_for_timeout(400)
-    type_text(page, "tea", 2)
-    for route in held:
-        route.continue_()
-    page.wait_for_timeout(400)
-    assert held
-    assert "".join(tokens_of(page)) == "tea"
-
-
-def test_a_tokenizer_without_its_data_cannot_be_chosen_and_says_why(page: Page) -> None:
-    page.goto("/")
-    missing = page.locator("#tokenizer option", has_text="cl100k_base")
-    expect(missing).to_have_attribute("disabled", "")
-    page.locator("#tokenizer-note summary").click()
-    expect(page.locator("#tokenizer-note")).to_contain_text("cl100k_base")
-    page.locator("#tokenizer").select_option("smollm2")
-    page.locator("#text").fill("Hello, do you like tea?")
-    expect(page.locator("#token-command")).to_contain_text('"tokenizer":"smollm2"')
-    expect(page.locator("#count-tokens")).to_have_text("7")
 
 
 def test_generation_streams_and_shows_probabilities(page: Page) -> None:
@@ -181,8 +82,8 @@ def test_a_refusal_is_told_in_words_at_its_field(page: Page) -> None:
 
 
 def test_a_model_is_trained_in_view_and_then_writes(page: Page) -> None:
-    page.goto("/ui/jobs")
-    expect(page.locator("#dataset option")).not_to_have_count(0)
+    page.goto("/ui/train")
+    page.locator("#dataset").select_option("the-tide-clock")
     page.locator("#preset").select_option("gpt-tiny")
     page.locator("#max-steps").fill("30")
     page.get_by_text("More settings").click()
@@ -219,7 +120,7 @@ def test_a_model_is_trained_in_view_and_then_writes(page: Page) -> None:
 def test_a_file_that_is_no_text_is_refused_at_the_field(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.txt"
     broken.write_bytes(b"good \xff\xfe bad")
-    page.goto("/ui/jobs")
+    page.goto("/ui/train")
     page.locator("#file").set_input_files(broken)
     expect(page.locator("#file")).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#file-note")).to_contain_text("5")  # the place of the first bad byte
@@ -234,23 +135,22 @@ def test_a_file_that_is_no_text_is_refused_at_the_field(page: Page, tmp_path: Pa
 def test_rows_are_uploaded_looked_at_and_learnt_from(page: Page, tmp_path: Path) -> None:
     rows = tmp_path / "reviews.csv"
     rows.write_text("title,text,label\n" + '"A good one","The sea was calm.",good\n' * 60 + "too short\n")
-    page.goto("/ui/jobs")
+    page.goto("/ui/train")
     page.locator("#file").set_input_files(rows)
     expect(page.locator("#file-note")).to_contain_text("60 rows of kind labelled; 1 row left out (line 62")
     expect(page.locator("#dataset option:checked")).to_contain_text("reviews.csv")
-    expect(page.locator("#column")).to_have_value("text")
-    expect(page.locator("#column option")).to_have_text(["title", "text", "label"])
+    expect(page.locator("#columns-text")).to_have_value("text")
+    expect(page.locator("#columns-text option")).to_have_text(["title", "text", "label"])
     expect(page.locator("#job-command")).to_contain_text('"column":"text"')
-    page.locator("#dataset-report summary").click()
     expect(page.locator("#dataset-report-text")).to_contain_text("59 duplicates")
     expect(page.locator("#dataset-report-text")).to_contain_text("good 60")
     page.locator("#dataset").select_option("the-tide-clock")
-    expect(page.locator("#column-field")).to_be_hidden()
+    expect(page.locator("#columns-text")).to_be_hidden()
     expect(page.locator("#dataset-report-text")).to_contain_text("paragraphs")
 
 
 def test_a_running_job_is_cancelled_from_its_page(page: Page) -> None:
-    page.goto("/ui/jobs")
+    page.goto("/ui/train")
     expect(page.locator("#dataset option")).not_to_have_count(0)
     page.locator("#dataset").select_option("the-tide-clock")
     page.locator("#max-steps").fill("5000")
@@ -263,7 +163,7 @@ def test_a_running_job_is_cancelled_from_its_page(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("address", ["/", "/ui/tokenizers", "/ui/jobs", "/ui/jobs/job_0", "/docs"])
+@pytest.mark.parametrize("address", ["/", "/ui/train", "/ui/jobs", "/ui/jobs/job_0", "/docs"])
 def test_no_page_is_wider_than_the_window(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(address)
@@ -280,7 +180,7 @@ def test_the_api_page_lists_the_routes_without_a_network(page: Page) -> None:
 def test_pages_say_what_they_are_without_script(chromium: Browser, service: Service) -> None:
     context = chromium.new_context(base_url=service.url, java_script_enabled=False)
     page = context.new_page()
-    for address in ("/", "/ui/tokenizers", "/ui/jobs", "/docs"):
+    for address in ("/", "/ui/tokens", "/ui/attention", "/ui/train", "/ui/jobs", "/docs"):
         page.goto(address)
         notice = page.locator("noscript p")  # Playwright reads no text of a noscript itself
         expect(notice).to_be_visible()

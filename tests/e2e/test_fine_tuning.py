@@ -64,7 +64,7 @@ def test_a_text_becomes_a_model(client: openai.OpenAI, started: Service) -> None
     sent = client.files.create(file=("story.txt", story), purpose="fine-tune")
     assert client.files.content(sent.id).content == story
     jobs = client.fine_tuning.jobs
-    settings = {"hyperparameters": {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": 4}}
+    settings = {"hyperparameters": {"n_epochs": 4, "batch_size": 4, "learning_rate_multiplier": 4}}
     asked: Any = {"type": "pretrain", "pretrain": settings}
     job = jobs.create(model="gpt-tiny", training_file=sent.id, method=asked, suffix="story", seed=7)
 
@@ -129,6 +129,20 @@ def test_dialogues_become_a_model_that_answers_by_them(client: openai.OpenAI, ba
         assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("The north sea.", "stop")
 
 
+def test_an_adapter_is_learnt_and_chatted_with(client: openai.OpenAI, base: str) -> None:
+    sent = rows_sent(client, [{"messages": [QUESTION, say("assistant", "The north sea.")]}] * 12)
+    settings: Any = {"n_epochs": 4, "batch_size": 4, "lora": {"rank": 4, "alpha": 8}}
+    asked: Any = {"type": "supervised", "supervised": {"hyperparameters": settings}}
+    job = client.fine_tuning.jobs.create(model=base, training_file=sent, method=asked, suffix="sea", seed=1)
+    events_until(client, job.id, "succeeded")
+    name = client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model
+    assert name == f"small:sea-{job.id[-6:]}"
+    answer = client.chat.completions.create(model=name, messages=[QUESTION], temperature=0, max_tokens=3)
+    assert answer.model == name
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens > 0
+
+
 def test_pairs_and_labels_become_models(client: openai.OpenAI, base: str, started: Service) -> None:
     pairs = [
         {
@@ -140,7 +154,7 @@ def test_pairs_and_labels_become_models(client: openai.OpenAI, base: str, starte
     labels = [{"text": "The tide comes.", "label": "tide"}, {"text": "The clock stops.", "label": "clock"}]
     made = {}
     for name, rows in (("dpo", pairs * 8), ("classification", labels * 8)):
-        asked: Any = {"type": name, name: {"hyperparameters": {"n_epochs": 2, "batch_size": 4}}}
+        asked: Any = {"type": name, name: {"hyperparameters": {"n_epochs": 4, "batch_size": 4}}}
         made[name] = client.fine_tuning.jobs.create(
             model=base, training_file=rows_sent(client, rows), method=asked, seed=1
         ).id

@@ -1,10 +1,11 @@
-"""`lm-eval` over HTTP, with no tokenizer of its own, beside its `hf` backend on the same weights."""
+"""`lm-eval` over HTTP with no tokenizer of its own, and in an evaluation, beside its `hf` backend on equal weights."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,34 @@ QUESTIONS = (
 )
 
 
+FORMS = {
+    "plain": {},
+    "question": {"doc_to_text": "Question: {{question}}\nAnswer:"},
+    "letters": {
+        "doc_to_text": "{{question}}\nA. {{choices[0]}}\nB. {{choices[1]}}\nC. {{choices[2]}}\nAnswer:",
+        "doc_to_choice": ["A", "B", "C"],
+    },
+}
+"""What a task says in place of `plain`'s text and choices."""
+SEED = 11
+
+
+def rows() -> bytes:
+    found = ({"question": text, "choices": choices, "answer": answer} for text, choices, answer in QUESTIONS)
+    return "".join(json.dumps(row) + "\n" for row in found).encode()
+
+
 @pytest.fixture
 def task(tmp_path: Path) -> dict[str, Any]:
     """A multiple-choice task on a file of this machine."""
     path = tmp_path / "questions.jsonl"
-    rows = ({"question": text, "choices": choices, "answer": answer} for text, choices, answer in QUESTIONS)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_bytes(rows())
     return {
         "task": "questions",
         "dataset_path": "json",
         "dataset_kwargs": {"data_files": {"test": str(path)}, "cache_dir": str(tmp_path / "cache")},
         "test_split": "test",
+        "fewshot_split": "test",
         "output_type": "multiple_choice",
         "doc_to_text": "{{question}}",
         "doc_to_choice": "{{choices}}",
@@ -94,3 +112,50 @@ def log_likelihoods(told: dict[str, Any]) -> list[float]:
     """Of every choice, question by question."""
     samples = sorted(told["samples"]["questions"], key=lambda sample: sample["doc_id"])
     return [float(choice[0]) for sample in samples for choice in sample["filtered_resps"]]
+
+
+def evaluated(service: Service, asked: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What a model's evaluation comes to, and its figures row by row."""
+    with httpx.Client(base_url=service.url, timeout=60) as client:
+        dataset = client.post("/datasets", files={"file": ("rows.jsonl", rows())}).raise_for_status().json()["id"]
+        body = {"recipe": "evaluate", "model": MODEL, "dataset": dataset, "evaluate": asked, "seed": SEED}
+        job = client.post("/jobs", json=body).raise_for_status().json()
+        deadline = time.monotonic() + 240
+        while (job := client.get(f"/jobs/{job['id']}").json())["status"] in ("queued", "running"):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert job["status"] == "succeeded", job
+        results = client.get(f"/jobs/{job['id']}/results").json()["data"]
+        (report,) = client.get(f"/jobs/{job['id']}/report").json()["models"]
+    return report, [row["models"][0]["figures"] for row in results]
+
+
+@pytest.mark.parity
+def test_an_evaluation_of_choices_has_the_scores_of_the_hf_backend(
+    service: Service, task: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    lm_eval = pytest.importorskip("lm_eval")
+    from lm_eval.models.huggingface import HFLM
+
+    beside = HFLM(pretrained=str(exported(service, tmp_path)), dtype="float32", device="cpu")
+    for form, shots in (("plain", 0), ("question", 2), ("letters", 3)):
+        report, figures = evaluated(service, {"kind": "choices", "form": form, "num_fewshot": shots})
+        theirs = lm_eval.simple_evaluate(
+            model=beside,
+            tasks=[task | FORMS[form]],
+            num_fewshot=shots,
+            fewshot_random_seed=SEED,
+            log_samples=True,
+        )
+        for name in ("acc", "acc_norm"):
+            told = theirs["results"]["questions"]
+            assert report[name] == told[f"{name},none"]
+            assert report[f"{name}_stderr"] == pytest.approx(told[f"{name}_stderr,none"], rel=1e-12)
+        ours = [choice["log_probability"] for row in figures for choice in row["choices"]]
+        assert ours == pytest.approx(log_likelihoods(theirs), abs=1e-3)
+        samples = sorted(theirs["samples"]["questions"], key=lambda sample: sample["doc_id"])
+        assert [(row["acc"], row["acc_norm"]) for row in figures] == [
+            (each["acc"], each["acc_norm"]) for each in samples
+        ]

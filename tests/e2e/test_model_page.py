@@ -53,6 +53,7 @@ def test_a_model_comes_in_writes_and_goes(page: Page, files: list[Path]) -> None
 
     model.get_by_role("link", name="Generate").click()
     expect(page.locator("#model")).to_have_value(NAME)
+    expect(page.locator("#shot-rows .shots__row")).to_have_count(3)  # the page's last part: before it the form is sent
     page.locator("#prompt").fill("hello sea")
     page.locator("#max-new-tokens").fill("5")
     page.locator("#go").click()

@@ -55,3 +55,27 @@ def test_the_playground_writes_with_it(front: Service, service: Service, chromiu
     assert "id" not in readout.locator("dt").all_inner_texts()
     assert watch.complaints == []
     context.close()
+
+
+def test_the_page_that_generates_says_what_another_server_does_not_do(front: Service, chromium: Browser) -> None:
+    context = chromium.new_context(base_url=front.url)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    watch = Watch(front.url)
+    watch.over(page)
+    page.goto("/ui/generate")
+    expect(page.locator("#draw")).to_contain_text("Another server writes here, and its answers tell no scores")
+    expect(page.locator("#shot-rows .shots__row")).to_have_count(3)
+    page.locator("#temperature").fill("0")
+    page.locator("#max-new-tokens").fill("6")
+    page.locator("#go").click()
+    expect(page.locator("#generate-status")).to_contain_text("new tokens")
+    page.locator("#output .out").first.hover()
+    expect(page.locator("#output-readout .alternatives li")).to_have_count(5)
+    expect(page.locator("#output-readout button")).to_have_count(0)  # it cannot go on from a token
+    expect(page.locator("#go-on")).to_be_hidden()
+    expect(page.locator("#ways-tree li")).to_have_count(1)
+    page.reload()
+    expect(page.locator("#output .out")).to_have_count(6)
+    assert watch.complaints == []
+    context.close()

@@ -22,7 +22,7 @@ def pieces(page: Page) -> list[str]:
 
 
 def train(page: Page, name: str, **fields: str) -> None:
-    page.goto("/ui/tokenizers")
+    page.goto("/ui/tokens")
     expect(page.locator("#dataset option")).not_to_have_count(0)
     page.locator("#dataset").select_option("the-tide-clock")
     page.locator("#name").fill(name)
@@ -32,7 +32,7 @@ def train(page: Page, name: str, **fields: str) -> None:
 
 
 def test_a_word_is_put_together_by_slider_buttons_and_keys(page: Page) -> None:
-    page.goto("/ui/tokenizers")
+    page.goto("/ui/tokens")
     page.locator("#merge-tokenizer").select_option("gpt2")
     page.locator("#merge-text").fill(" the")
     expect(page.locator("#merge-step")).to_have_attribute("max", "3")
@@ -53,12 +53,12 @@ def test_a_word_is_put_together_by_slider_buttons_and_keys(page: Page) -> None:
 
 
 def test_text_of_a_word_is_shown_as_text(page: Page) -> None:
-    page.goto("/ui/tokenizers")
+    page.goto("/ui/tokens")
     page.locator("#merge-text").fill("<img src=x onerror=alert(1)>")
-    page.locator("#compare-text").fill("<img src=x onerror=alert(1)> <b>")
+    page.locator("#text").fill("<img src=x onerror=alert(1)> <b>")
     expect(page.locator("#merge-pieces")).to_contain_text("<")
-    expect(page.locator("#compare-rows tr")).not_to_have_count(0)
-    assert page.locator("#merge-pieces img, #compare-rows img, #compare-rows b").count() == 0
+    expect(page.locator("#compare-cards .token").first).to_have_text("<")
+    assert page.locator("main img, main b").count() == 0
 
 
 def test_one_is_trained_compared_and_deleted(page: Page) -> None:
@@ -68,10 +68,11 @@ def test_one_is_trained_compared_and_deleted(page: Page) -> None:
     row = page.locator("#list tr", has_text="page-tide")
     expect(row).to_contain_text("byte pairs")
 
-    page.locator("#compare-text").fill("The tide clock.\nThe  unseen: 👩‍🚀")
-    compared = page.locator("#compare-rows tr", has_text="page-tide")
-    expect(compared).to_contain_text("none")
-    expect(page.locator("#compare-rows tr")).to_have_count(3)  # with gpt2 and smollm2
+    page.locator("#text").fill("The tide clock.\nThe  unseen: 👩‍🚀")
+    compared = page.locator("#compare-cards .card", has=page.get_by_role("heading", name="page-tide"))
+    expect(compared).to_contain_text("ids it has600")
+    expect(compared).to_contain_text("changednone")
+    expect(page.locator("#compare-cards .card")).to_have_count(3)  # with gpt2 and smollm2
 
     row.get_by_role("button").click()
     expect(row.get_by_role("button")).to_have_text("Really?")
@@ -80,7 +81,7 @@ def test_one_is_trained_compared_and_deleted(page: Page) -> None:
 
 
 def test_words_that_one_does_not_know_are_named(page: Page) -> None:
-    page.goto("/ui/tokenizers")
+    page.goto("/ui/tokens")
     page.get_by_text("Words", exact=True).click()
     expect(page.locator("#of-bpe")).to_be_hidden()
     page.locator("#name").fill("page-words")
@@ -89,27 +90,29 @@ def test_words_that_one_does_not_know_are_named(page: Page) -> None:
     page.locator("#dataset").select_option("the-tide-clock")
     page.locator("#train").click()
     expect(page.locator("#train-note")).to_contain_text("page-words has")
-    page.locator("#compare-text").fill("the unheardof")
-    row = page.locator("#compare-rows tr", has_text="page-words")
-    expect(row).to_contain_text("cannot")
-    expect(row).to_contain_text("1 (50.0 %)")
-    row.locator("summary").click()
-    expect(row.locator("details")).to_contain_text("unheardof")
+    page.locator("#text").fill("the unheardof")
+    card = page.locator("#compare-cards .card", has=page.get_by_role("heading", name="page-words"))
+    expect(card).to_contain_text("cannot")
+    expect(card).to_contain_text("1 (50.0 %): unheardof")
+    expect(card.locator(".tokens")).to_contain_text("does not know a word")
+    card.locator("summary").click()
+    expect(card.locator("details")).to_contain_text("unheardof")
     assert "page-words" not in page.locator("#merge-tokenizer").inner_text()  # it merges nothing
 
 
 def test_a_refusal_is_told_at_its_field(page: Page) -> None:
     train(page, "page-large", vocab_size="100000")
-    expect(page.locator("#train-error")).to_contain_text("ask for no more")
+    expect(page.locator("#vocab-size-refused")).to_contain_text("sk for no more")
     expect(page.locator("#vocab-size")).to_have_attribute("aria-invalid", "true")
     page.locator("#vocab-size").fill("300")
+    expect(page.locator(".refused")).to_have_count(0)
     page.locator("#special-tokens").fill("<|a|>\nthe")
     page.locator("#train").click()
     expect(page.locator("#special-tokens")).to_have_attribute("aria-invalid", "true")
     page.locator("#name").fill("gpt2")
     page.locator("#special-tokens").fill("")
     page.locator("#train").click()
-    expect(page.locator("#name")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#name-refused")).to_contain_text("gpt2")
 
 
 def test_a_model_is_trained_with_ones_own_tokenizer_and_writes(service: Service) -> None:

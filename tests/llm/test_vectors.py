@@ -1,4 +1,4 @@
-"""Nearest rows by cosine, and the plane of the first two principal components."""
+"""Nearest rows by cosine, sums of directions, and the first principal components."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from app.llm import vectors
-from app.llm.vectors import nearest, principal_plane
+from app.llm.vectors import nearest, nearest_to, principal_axes, signed_sum
 
 
 def test_the_nearest_are_those_of_a_full_sort(monkeypatch):
@@ -43,24 +43,42 @@ def test_a_table_of_one_row_has_no_neighbours():
     assert (found.shape, scores.shape) == ((1, 0), (1, 0))
 
 
-def test_the_plane_is_that_of_the_covariance():
+def test_several_rows_can_be_left_out():
+    table = torch.randn(30, 4, generator=torch.Generator().manual_seed(3))
+    found, scores = nearest_to(table, table[:2] + table[5], 40, torch.tensor([[0, 5], [1, 5]]))
+    assert (found.shape, scores.shape) == ((2, 28), (2, 28))
+    assert not {0, 5} & set(found[0].tolist())
+    expected = torch.nn.functional.cosine_similarity(table, table[1] + table[5], dim=-1)
+    torch.testing.assert_close(scores[1], expected[found[1]])
+
+
+def test_a_sum_is_of_directions():
+    """gensim's `most_similar`: unit vectors, added and taken away; a term of several tokens by the mean of them."""
+    table = torch.tensor([[3.0, 0.0], [0.0, 7.0], [1.0, 1.0], [0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    assert signed_sum(table, [([0], 1), ([1], 1)]).tolist() == [1.0, 1.0]
+    assert signed_sum(table, [([0], 1), ([1], -1), ([3], -1)]).tolist() == [1.0, -1.0]
+    torch.testing.assert_close(signed_sum(table, [([4, 5], 1)]), torch.full((2,), 0.5**0.5))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_the_axes_are_those_of_the_covariance(axes):
     points = torch.randn(40, 5, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 3.0, 1.0, 0.5, 0.1])
-    plane = principal_plane(points)
+    plane = principal_axes(points, axes)
     centred = (points - points.mean(0)).double().numpy()
-    values, axes = np.linalg.eigh(np.cov(centred.T))
-    expected = centred @ axes[:, ::-1][:, :2]
-    assert plane.explained.tolist() == pytest.approx((values[::-1] / values.sum())[:2].tolist())
-    for axis in range(2):
+    values, directions = np.linalg.eigh(np.cov(centred.T))
+    expected = centred @ directions[:, ::-1][:, :axes]
+    assert plane.explained.tolist() == pytest.approx((values[::-1] / values.sum())[:axes].tolist())
+    for axis in range(axes):
         ours, theirs = plane.points[:, axis].numpy(), expected[:, axis]
         assert np.allclose(ours, theirs) or np.allclose(ours, -theirs)
-    assert plane.points.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert plane.points.mean(0).tolist() == pytest.approx([0.0] * axes, abs=1e-9)
 
 
 def test_the_same_vectors_give_the_same_picture_whichever_way_they_come():
     points = torch.randn(12, 8, generator=torch.Generator().manual_seed(2))
-    plane, turned = principal_plane(points), principal_plane(points.flip(0))
+    plane, turned = principal_axes(points, 3), principal_axes(points.flip(0), 3)
     torch.testing.assert_close(plane.points, turned.points.flip(0))
-    line = principal_plane(torch.tensor([[0.0, 0.0], [1.0, 2.0]]))
+    line = principal_axes(torch.tensor([[0.0, 0.0], [1.0, 2.0]]), 2)
     assert line.points[1, 0] > 0  # the coordinate of largest size is positive along the axis
 
 
@@ -74,7 +92,7 @@ def test_the_same_vectors_give_the_same_picture_whichever_way_they_come():
     ],
 )
 def test_where_there_is_less_than_a_plane(points, explained):
-    plane = principal_plane(points)
-    assert plane.explained.tolist() == pytest.approx(explained)
-    assert plane.points.shape == (len(points), 2)
+    plane = principal_axes(points, 3)
+    assert plane.explained.tolist() == pytest.approx([*explained, 0.0])
+    assert plane.points.shape == (len(points), 3)
     assert plane.points.isfinite().all()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from jinja2 import TemplateSyntaxError
 
-from app.errors import InvalidRequest
+from app.errors import InvalidFile, InvalidRequest
 from app.llm.tokenizer import gguf_bpe
 from app.schemas.generate import Message
-from app.services.chat import ChatTemplate
+from app.services.chat import ChatTemplate, check_template
 from tests.fakes import CHATML, IM_END, IM_START, SPECIALS, ByteTokenizer
 
 CHAT = ChatTemplate(CHATML, ByteTokenizer())
@@ -34,6 +34,16 @@ def test_control_tokens_that_users_write_are_plain_text(content):
     assert bytes(ids[ids.index(IM_START) + 1 : ids.index(IM_END)]).decode() == f"user\n{content}"
 
 
+@pytest.mark.parametrize(
+    "said", [("<|im_", "end|>"), ("<", "|im_start", "|>"), ("a<|endoftext|", ">"), ("<|im_end  ", "|>")]
+)
+def test_messages_side_by_side_make_no_control_token(said):
+    """Each is plain text by itself; together they were one, where the template puts nothing between them."""
+    template = ChatTemplate("{% for m in messages %}{{ m.content | trim }}{% endfor %}<|im_end|>", ByteTokenizer())
+    *words, end = template.encode([user(content) for content in said])
+    assert (bytes(words).decode(), end) == ("".join(content.strip() for content in said), IM_END)
+
+
 def test_characters_of_private_use_stay_what_they_are():
     content = f"<|im_end|>{chr(0xF0000)}{chr(0xF0001)}"
     ids = CHAT.encode([user(content)])
@@ -43,6 +53,14 @@ def test_characters_of_private_use_stay_what_they_are():
 def test_jinja_in_a_message_is_plain_text():
     ids = CHAT.encode([user("{{ 7 * 7 }}{% for x in y %}")])
     assert b"{{ 7 * 7 }}{% for x in y %}" in bytes(token_id for token_id in ids if token_id < 256)
+
+
+@pytest.mark.parametrize("source", ["{{ " + "1" * 5000 + " }}", "{{ a" + "(" * 50_000, "{% for %}"])
+def test_what_is_no_template_is_told_before_it_is_kept(source):
+    """Python reads no number of more than 4,300 digits: that was no refusal, but something broken on our side."""
+    with pytest.raises(InvalidFile, match="it is no template") as refusal:
+        check_template(source, ByteTokenizer())
+    assert refusal.value.param == "chat_template"
 
 
 def test_a_template_may_refuse():

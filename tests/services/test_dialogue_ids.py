@@ -75,6 +75,33 @@ def test_a_template_that_rewrites_earlier_turns_is_refused():
         an_encoder(forgetful).ids(TALK)
 
 
+class Counted:
+    """A template's renderings, counted by the messages that were told to it and by those that it was to render."""
+
+    def __init__(self, encoder: DialogueEncoder) -> None:
+        self.told = self.rendered = 0
+        self._render, encoder.template._render = encoder.template._render, self
+
+    def __call__(self, source, context, parts):
+        self.told += len(context["messages"])
+        self.rendered += len(context["messages"]) + sum(count for count, _ in parts)
+        return self._render(source, context, parts)
+
+
+def test_a_long_dialogue_is_told_few_times_and_rendered_no_further_than_it_is_read():
+    """Each answer told all messages once more, and those behind the end that is read were rendered, too: with 1,000
+    turns and a template in a process of its own 15 seconds a row."""
+    turns = [Turn(role, "said", role == "assistant") for role in ("user", "assistant") * 200]
+    talk, (encoder, short) = Dialogue(tuple(turns), 1), (an_encoder(most=10**6), an_encoder(most=300))
+    every, few = Counted(encoder), Counted(short)
+    row = encoder.ids(talk)
+    assert row.answer_ids.count(IM_END) == 200
+    assert every.told < 20 * len(turns)
+    cut = short.ids(talk)
+    assert (cut.ids, cut.learnt) == (row.ids[:301], row.learnt[:301])
+    assert few.rendered < every.rendered / 10
+
+
 def test_what_a_template_refuses_is_told_with_the_line():
     with pytest.raises(BadField, match="line 5: the model's template refuses them: no system"):
         an_encoder("{{ raise_exception('no system') }}").ids(TALK)
@@ -89,6 +116,16 @@ def test_of_a_pair_the_prompt_is_the_same():
     pair = an_encoder().pair(pair_of({"prompt": "Hi?", "chosen": "Hi.", "rejected": "No!"}, 1, "\n"))
     assert pair.chosen.prompt_length == pair.rejected.prompt_length
     assert [written(row) for row in (pair.chosen, pair.rejected)] == ["Hi.<|im_end|>", "No!<|im_end|>"]
+
+
+def test_a_pair_that_is_the_same_once_it_is_cut_is_told_with_its_line():
+    """Nothing could be learnt from it, and nobody was told."""
+    pair = pair_of({"prompt": "Hi?", "chosen": "Hello there.", "rejected": "Hello you!"}, 7, "\n")
+    whole = an_encoder().pair(pair)
+    shared = whole.chosen.prompt_length + len("Hello ")
+    with pytest.raises(BadField, match=f"line 7: both answers are the same in the {shared - 1} tokens that are read"):
+        an_encoder(most=shared - 1).pair(pair)
+    assert an_encoder(most=shared).pair(pair).chosen.ids == whole.chosen.ids[: shared + 1]
 
 
 def test_the_books_set_gives_the_books_inputs_and_targets(shared_file: Callable[[str], Path], assets: Path):

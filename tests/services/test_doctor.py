@@ -79,6 +79,16 @@ def test_versions(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.check_python(settings).status == "problem"
 
 
+def test_what_is_installed_on_request(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.extras, "lm_eval_version", lambda: "0.4.13")
+    found = doctor.check_python(settings)
+    assert (found.told.endswith(", lm-eval 0.4.13"), found.mend) == (True, "")
+    monkeypatch.setattr(doctor.extras, "lm_eval_version", lambda: None)
+    found = doctor.check_python(settings)
+    assert (found.status, "no lm-eval" in found.told) == ("ok", True)
+    assert "'.[eval]'" in found.mend
+
+
 def test_the_others_are_told_though_torch_cannot_be_imported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 
@@ -162,10 +163,37 @@ def test_a_model_here_judges_too_and_its_prose_is_kept(house: House, tasks: str)
     assert all("context" in each["error"] for each in too_long)
 
 
+def judged(house: House, job_id: str) -> int:
+    """Rows of which a reply is recorded."""
+    return sum(bool(row["models"][0]["judgements"]) for row in house.results(job_id))
+
+
+def test_a_judge_that_is_silent_does_not_keep_a_job_from_ending(house: House, tasks: str) -> None:
+    """It was waited for until its time was over; only then it was seen that the job was to be paused."""
+    speaks, asked_at = threading.Event(), []
+
+    def reply(prompt: str) -> str:
+        if "tide" in prompt:
+            asked_at.append(time.monotonic())
+            speaks.wait(30)
+        return "50"
+
+    with answering(reply) as (server, url):
+        job_id = house.queued(judged_by(url, timeout_s=30), dataset=tasks)
+        stopped = house.run(lambda: "shutdown" if asked_at else None)
+        waited_s = time.monotonic() - asked_at[0]
+        speaks.set()
+        assert (stopped.status, judged(house, job_id)) == ("queued", 2)
+        assert waited_s < 10
+        assert house.run().status == "succeeded"
+    assert [len(asked_at), len(server.seen)] == [2, 4]  # the question that was left was asked again, and no other
+    assert house.report(job_id)[0]["scored"] == 3
+
+
 def test_what_was_judged_is_not_judged_again(house: House, tasks: str) -> None:
     with answering(lambda prompt: "50") as (server, url):
         job_id = house.queued(judged_by(url), dataset=tasks)
-        stopped = house.run(lambda: "shutdown" if len(server.seen) == 2 else None)
+        stopped = house.run(lambda: "shutdown" if judged(house, job_id) == 2 else None)
         assert stopped.status == "queued"
         assert house.run().status == "succeeded"
     assert len(server.seen) == 3

@@ -8,7 +8,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.evaluated import House, house_on, settings_in
+from app.llm.checkpoint import ModelMeta, save_model
+from app.llm.config import ModelConfig
+from app.llm.model.transformer import Transformer
+from app.services import evaluation_checks
+from tests.evaluated import SHAPE, House, house_on, settings_in
+from tests.jobs_made import a_model
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +42,19 @@ def test_rows_are_scored_each_by_itself(house: House) -> None:
     assert [row["models"][0]["figures"]["tokens"] for row in house.results(job_id)] == [6, 6, 0]
 
 
+def test_an_adapter_is_measured_beside_its_base(house: House) -> None:
+    """Which was refused with a 500: the context of an adapter is its base's."""
+    base = house.add_model("four", 4)
+    networks = [base, house.add_adapter("four:tuned", base)]
+    ids = torch.tensor(house.tokenizer.encode("The clock is on the wall."))
+    logits = [network(ids[None, :-1])[0].double().log_softmax(-1) for network in networks]
+    wanted = [-each.gather(1, ids[1:, None]).mean().item() for each in logits]
+    dataset = house.add_rows([{"text": "The clock is on the wall."}])
+    job_id = house.done({"kind": "perplexity", "against": ["four:tuned"]}, model="four", dataset=dataset)
+    assert [told["nats_per_token"] for told in house.report(job_id)] == pytest.approx(wanted, rel=1e-5)
+    assert wanted[0] != pytest.approx(wanted[1], rel=1e-4)
+
+
 def test_windows_of_a_text_with_several_models(house: House) -> None:
     asked = {"kind": "perplexity", "against": ["two"], "window": 16, "max_rows": 6}
     whole = house.report(house.done(asked))
@@ -62,3 +80,48 @@ def test_a_text_of_one_token_fails_with_words(house: House) -> None:
     row = house.run()
     assert row.status == "failed"
     assert row.error == {"code": "invalid_value", "param": "dataset", "message": row.error["message"]}
+
+
+@pytest.fixture
+def strict(house: House) -> str:
+    """A model whose tokenizer knows the story's words and has nothing for others."""
+    new = {"name": "strict", "kind": "word", "version": 1, "dataset": "the-tide-clock"}
+    if house.client.post("/tokenizers", json=new).status_code == 201:
+        with house.runtime.database.read() as session:
+            words = house.runtime.tokenizers.get(session, "strict")
+        config = ModelConfig(vocab_size=words.vocab_size, **SHAPE)
+        save_model(house.runtime.storage.model("strict"), Transformer(config), ModelMeta(config, "strict"))
+        with house.runtime.database.write() as session:
+            session.add(a_model("strict", config=config.to_dict(), tokenizer="strict"))
+    return "strict"
+
+
+KNOWN, UNKNOWN = "The clock is on the wall.", "The hovercraft is on the wall."
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_a_word_that_a_model_does_not_know_is_told_before_the_run(house: House, strict: str, is_text: bool) -> None:
+    """It ended the evaluation once the first model had read everything."""
+    if is_text:
+        file = ("a.txt", f"{KNOWN}\n\n{UNKNOWN}\n")
+        dataset = house.client.post("/datasets", files={"file": file}).json()["id"]
+    else:
+        dataset = house.add_rows([{"text": KNOWN}, {"text": KNOWN}, {"text": UNKNOWN}])
+    answer = house.ask({"kind": "perplexity", "against": [strict]}, dataset=dataset)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (422, "unknown_word", "dataset")
+    assert "line 3: " in error["message"]
+    assert "hovercraft" in error["message"]
+
+
+def test_of_a_large_dataset_it_is_told_before_the_first_result(
+    house: House, strict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_checks, "FROM_BYTES", 0)
+    monkeypatch.setattr(evaluation_checks, "LOOKED_AT_BYTES", 10)
+    dataset = house.add_rows([{"text": KNOWN}, {"text": KNOWN}, {"text": UNKNOWN}])
+    job_id = house.queued({"kind": "perplexity", "against": [strict]}, dataset=dataset)
+    row = house.run()
+    assert (row.status, row.error["code"]) == ("failed", "unknown_word")
+    assert "line 3: " in row.error["message"]
+    assert house.results(job_id) == []

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from app.config import Settings
 from app.db.tables.result import ResultRow
+from app.llm.model.classifier import Classifier
+from app.services import classifiers, model_files
 from tests.evaluated import TASKS, House, house_on
 
 ANSWERS = {"kind": "answers", "max_new_tokens": 5}
+EACH_BY_ITSELF: list[dict[str, Any]] = [
+    {"kind": "perplexity", "against": ["two"]},
+    ANSWERS | {"against": ["two"]},
+    {"kind": "judge", "against": ["two"], "max_new_tokens": 2, "judge": {"model": "two", "max_new_tokens": 2}},
+]
 
 
 @pytest.fixture
@@ -114,3 +124,37 @@ def test_models_at_work_are_not_deleted(house: House) -> None:
     house.queued(ANSWERS | {"against": ["two"]}, dataset=house.add_rows(TASKS))
     for name in ("one", "two"):
         assert house.client.delete(f"/models/{name}").status_code == 409
+
+
+@pytest.mark.parametrize("asked", EACH_BY_ITSELF, ids=lambda asked: asked["kind"])
+def test_one_model_at_a_time_is_in_memory(house: House, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]) -> None:
+    """The one before was let go of once the next one had been read: twice the memory that the larger one takes."""
+    read, known, together = model_files.read, [], []
+
+    def counted(*given: Any) -> model_files.Weights:
+        together.append(sum(network() is not None for network in known))
+        weights = read(*given)
+        known.append(weakref.ref(weights.network))
+        return weights
+
+    monkeypatch.setattr(model_files, "read", counted)
+    house.done(asked, dataset=house.add_rows([task | {"text": task["output"]} for task in TASKS]))
+    assert together == [0] * (4 if asked["kind"] == "judge" else 2)
+
+
+def test_one_classifier_at_a_time_is_in_memory(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, known, together = classifiers._read, [], []
+
+    def counted(place: model_files.Place) -> Classifier:
+        gc.collect()
+        together.append(sum(network() is not None for network in known))
+        network = read(place)
+        known.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(classifiers, "_read", counted)
+    for name in ("calm", "rough"):
+        house.add_classifier(name, ("yes", "no"))
+    dataset = house.add_rows([{"text": "The tide turns.", "label": "yes"}, {"text": "Mira came.", "label": "no"}])
+    house.done({"kind": "accuracy", "against": ["rough"]}, model="calm", dataset=dataset)
+    assert together == [0, 0]

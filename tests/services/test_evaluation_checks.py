@@ -39,7 +39,7 @@ def refused(house: House, evaluate: dict[str, Any] | None, **fields: Any) -> tup
     ("evaluate", "fields", "code", "param"),
     [
         (None, {}, "missing_field", "evaluate"),
-        ({"kind": "choices"}, {}, "invalid_value", "evaluate.kind"),
+        ({"kind": "guesses"}, {}, "invalid_value", "evaluate.kind"),
         (ANSWERS | {"max_rows": 0}, {}, "invalid_value", "evaluate.max_rows"),
         (ANSWERS, {"model": "nobody"}, "model_not_found", "model"),
         (ANSWERS | {"against": ["nobody"]}, {}, "model_not_found", "evaluate.against.0"),
@@ -64,6 +64,7 @@ def refused(house: House, evaluate: dict[str, Any] | None, **fields: Any) -> tup
         ({"kind": "judge", "judge": HERE, "pairwise": True}, {}, "invalid_value", "evaluate.against"),
         ({"kind": "judge", "judge": HERE | {"url": "http://10.0.0.1"}}, {}, "invalid_value", "evaluate.judge.url"),
         ({"kind": "judge", "judge": HERE | {"url": "nowhere"}}, {}, "invalid_value", "evaluate.judge.url"),
+        ({"kind": "judge", "judge": HERE | {"url": "https://8.8.8.8/v1?a"}}, {}, "invalid_value", "evaluate.judge.url"),
         ({"kind": "perplexity", "window": 65}, {"dataset": "the-tide-clock"}, "invalid_value", "evaluate.window"),
         ({"kind": "perplexity", "stride": 65}, {"dataset": "the-tide-clock"}, "invalid_value", "evaluate.stride"),
     ],

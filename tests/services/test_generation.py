@@ -11,6 +11,7 @@ from app.errors import (
     ModelNotFound,
     NoChatTemplate,
     QueueFull,
+    TokenOutOfRange,
     TooLarge,
     UnknownWord,
 )
@@ -327,3 +328,40 @@ def test_a_network_of_random_weights_writes_what_it_would_alone(make):
     written = [token.id for token in choice.tokens]
     assert written == ids[4 : 4 + len(written)]
     assert len(written) == 20 or written[-1] in (256, 257, 258)
+
+
+def test_it_goes_on_behind_tokens_that_were_written(make):
+    network = ScriptedModel("lo")
+    [choice], usage, _ = collect(make(network), begin=list(b"hel"))
+    assert choice.text == "lo"
+    assert network.prompts == [[*b"Once", *b"hel"]]
+    assert usage == Usage(prompt_tokens=7, completion_tokens=3)
+
+
+def test_an_answer_goes_on_behind_the_conversation(make):
+    network = ScriptedModel("lo")
+    runtime = make(network)
+    messages = [{"role": "user", "content": "Hi"}]
+    collect(runtime, messages=messages)
+    [choice], _, _ = collect(runtime, messages=messages, begin=list(b"hel"))
+    assert choice.text == "lo"
+    assert network.prompts[1] == network.prompts[0] + list(b"hel")
+
+
+def test_half_a_character_is_gone_on_with(make):
+    whole = "é".encode()
+    [choice], _, _ = collect(make(ScriptedModel(list(whole[1:]))), begin=[whole[0]])
+    assert choice.text == "é"
+
+
+def test_tokens_that_the_model_has_not_are_refused(make):
+    with pytest.raises(TokenOutOfRange) as refused:
+        collect(make(), begin=[104, ByteTokenizer.vocab_size])
+    assert refused.value.param == "begin.1"
+
+
+def test_what_was_written_needs_room_as_well(make):
+    with pytest.raises(ContextLengthExceeded) as refused:
+        collect(make(), begin=[104] * 500, max_new_tokens=10)
+    assert "504 tokens of prompt" in refused.value.message
+    assert refused.value.param == "max_new_tokens"

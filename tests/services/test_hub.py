@@ -23,8 +23,9 @@ from app.errors import (
 )
 from app.llm.weights.safetensors_file import write_safetensors
 from app.services import hub, hub_files
-from app.services.hub import HubSource, Pulled, choose, pull
+from app.services.hub import Hub, HubSource, Pulled, choose, pull
 from app.services.hub_files import Entry
+from app.services.outgoing import Way
 from app.services.storage import Storage
 from tests.e2e.conftest import free_port
 from tests.fake_hub import COMMIT, FakeHub
@@ -33,6 +34,7 @@ from tests.weight_files import CONFIGS, a_folder, a_network
 
 TINY = HubSource("someone/tiny")
 BIG = 1 << 40
+HERE = Way(private=True)
 
 
 @pytest.fixture
@@ -48,12 +50,12 @@ def fake(tmp_path: Path) -> FakeHub:
 
 
 @pytest.fixture
-def endpoint(fake: FakeHub) -> Iterator[str]:
+def endpoint(fake: FakeHub) -> Iterator[Hub]:
     with served(fake.app()) as port:
-        yield f"http://127.0.0.1:{port}"
+        yield Hub(f"http://127.0.0.1:{port}", HERE)
 
 
-def test_a_revision_is_fetched_and_checked(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+def test_a_revision_is_fetched_and_checked(storage: Storage, fake: FakeHub, endpoint: Hub) -> None:
     (fake.folder / "README.md").write_text("not needed")
     (fake.folder / "pytorch_model.bin").write_bytes(b"\x80\x02.")
     pulled = pull(storage, endpoint, TINY, BIG)
@@ -69,7 +71,7 @@ LARGE = 20_000_000
 
 
 @pytest.fixture
-def broken_off(storage: Storage, fake: FakeHub, endpoint: str) -> FakeHub:
+def broken_off(storage: Storage, fake: FakeHub, endpoint: Hub) -> FakeHub:
     """A hub that fell silent in the midst of a large file, and speaks again; the pull was refused."""
     write_safetensors(fake.folder / "large.safetensors", [("t", (LARGE // 4,))], [("t", torch.arange(LARGE / 4))])
     (fake.folder / "large.safetensors").replace(fake.folder / "model.safetensors")
@@ -82,7 +84,7 @@ def broken_off(storage: Storage, fake: FakeHub, endpoint: str) -> FakeHub:
     return fake
 
 
-def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, broken_off: FakeHub, endpoint: str) -> None:
+def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, broken_off: FakeHub, endpoint: Hub) -> None:
     pulled = pull(storage, endpoint, TINY, BIG)
     assert pulled.files["model.safetensors"].read_bytes() == (broken_off.folder / "model.safetensors").read_bytes()
     assert broken_off.asked == [0, 12_345_678]  # the rest alone
@@ -94,7 +96,7 @@ def test_a_pull_that_broke_off_goes_on_where_it_ended(storage: Storage, broken_o
 
 @pytest.mark.parametrize(("way", "asked"), [("ignored", [0, 12_345_678]), ("refused", [0, 12_345_678, 0])])
 def test_a_hub_without_ranges_sends_the_file_anew(
-    storage: Storage, broken_off: FakeHub, endpoint: str, way: str, asked: list[int]
+    storage: Storage, broken_off: FakeHub, endpoint: Hub, way: str, asked: list[int]
 ) -> None:
     broken_off.knows_ranges, broken_off.refuses_ranges = False, way == "refused"
     pulled = pull(storage, endpoint, TINY, BIG)
@@ -102,7 +104,7 @@ def test_a_hub_without_ranges_sends_the_file_anew(
     assert broken_off.asked == asked
 
 
-def test_a_part_of_other_bytes_is_not_kept(storage: Storage, broken_off: FakeHub, endpoint: str) -> None:
+def test_a_part_of_other_bytes_is_not_kept(storage: Storage, broken_off: FakeHub, endpoint: Hub) -> None:
     (part,) = storage.import_dir.rglob("*.part")
     part.write_bytes(bytes(1000))
     with pytest.raises(InvalidFile, match=r"model\.safetensors came with other bytes"):
@@ -113,7 +115,7 @@ def test_a_part_of_other_bytes_is_not_kept(storage: Storage, broken_off: FakeHub
     assert broken_off.asked == [0, 1000, 0]
 
 
-def test_the_weights_are_fetched_once_the_rest_was_judged(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+def test_the_weights_are_fetched_once_the_rest_was_judged(storage: Storage, fake: FakeHub, endpoint: Hub) -> None:
     def judge(beside: Pulled) -> None:
         assert {"config.json", "tokenizer.json"} <= beside.files.keys()
         assert (beside.licence, beside.commit) == ("mit", COMMIT)
@@ -125,7 +127,7 @@ def test_the_weights_are_fetched_once_the_rest_was_judged(storage: Storage, fake
     assert fake.asked == []
 
 
-def test_a_page_where_the_hub_should_be(storage: Storage, fake: FakeHub, endpoint: str) -> None:
+def test_a_page_where_the_hub_should_be(storage: Storage, fake: FakeHub, endpoint: Hub) -> None:
     fake.speaks_html = True
     with pytest.raises(HubUnreachable, match=r"what answered at .* is not the hub"):
         pull(storage, endpoint, TINY, BIG)
@@ -134,7 +136,7 @@ def test_a_page_where_the_hub_should_be(storage: Storage, fake: FakeHub, endpoin
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_other_bytes_than_the_hub_tells_of_are_refused(
-    storage: Storage, fake: FakeHub, endpoint: str, name: str
+    storage: Storage, fake: FakeHub, endpoint: Hub, name: str
 ) -> None:
     fake.lies_about = name
     with pytest.raises(InvalidFile, match=name):
@@ -142,7 +144,7 @@ def test_other_bytes_than_the_hub_tells_of_are_refused(
     assert not list(storage.import_dir.rglob(name))
 
 
-def test_what_is_not_there_is_told(storage: Storage, endpoint: str) -> None:
+def test_what_is_not_there_is_told(storage: Storage, endpoint: Hub) -> None:
     with pytest.raises(ModelNotFound) as refusal:
         pull(storage, endpoint, HubSource("someone/tiny", "no-such-branch"), BIG)
     assert refusal.value.param == "source.revision"
@@ -154,14 +156,14 @@ def test_what_is_not_there_is_told(storage: Storage, endpoint: str) -> None:
 def test_offline_is_told_at_once_with_a_way_by_hand(storage: Storage) -> None:
     started = time.monotonic()
     with pytest.raises(HubUnreachable, match="By hand") as refusal:
-        pull(storage, f"http://127.0.0.1:{free_port()}", TINY, BIG)
+        pull(storage, Hub(f"http://127.0.0.1:{free_port()}", HERE), TINY, BIG)
     assert time.monotonic() - started < hub.TIMEOUT_S
     assert refusal.value.retry_after_s
     assert "kept" not in refusal.value.message  # as nothing arrived
 
 
 def test_what_there_is_no_room_for_is_not_fetched(
-    storage: Storage, broken_off: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, broken_off: FakeHub, endpoint: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is missing counts, and something is left for the database and whatever else writes."""
     missing = sum(path.stat().st_size for path in broken_off.folder.iterdir()) - sum(
@@ -177,9 +179,9 @@ def test_what_there_is_no_room_for_is_not_fetched(
 
 
 def test_what_filled_the_disk_goes_again(
-    storage: Storage, broken_off: FakeHub, endpoint: str, monkeypatch: pytest.MonkeyPatch
+    storage: Storage, broken_off: FakeHub, endpoint: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fill(url: str, part: Path, size: int) -> None:
+    def fill(url: str, part: Path, size: int, way: Way) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(hub_files, "_complete", fill)

@@ -10,7 +10,7 @@ import pytest
 
 from app.config import Settings
 from app.db.session import Database
-from app.db.tables import job
+from app.db.tables import job, job_list
 from app.errors import IdempotencyKeyReused, InvalidRequest, NameTaken
 from app.llm.tokenizer.word import WordTokenizer
 from app.schemas.job import JobCreate
@@ -51,7 +51,7 @@ def test_simultaneous_requests_of_one_key_make_one_job(runtime: Runtime, fields:
     assert len({one.row.id for one in made}) == 1
     assert [one.is_new for one in made].count(True) == 1
     with runtime.database.read() as session:
-        assert len(job.newest_first(session, None, 100)) == 1
+        assert len(job_list.newest_first(session, None, 100)) == 1
 
 
 def test_the_same_request_later_gives_the_job_as_it_is_then(runtime: Runtime) -> None:

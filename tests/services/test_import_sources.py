@@ -38,7 +38,8 @@ def hub(tmp_path: Path) -> FakeHub:
 @pytest.fixture
 def runtime(settings: Settings, hub: FakeHub, tmp_path: Path) -> Iterator[Runtime]:
     with served(hub.app()) as port:
-        changes = {"hub_url": f"http://127.0.0.1:{port}", "assets_dir": no_assets(tmp_path / "no-assets")}
+        changes = {"hub_url": f"http://127.0.0.1:{port}", "fetch_private_addresses": True}
+        changes["assets_dir"] = no_assets(tmp_path / "no-assets")
         made = Runtime.open(settings.model_copy(update=changes))
         migrate(made.database)
         yield made

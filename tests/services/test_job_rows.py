@@ -63,8 +63,11 @@ def test_columns_that_are_not_there_and_texts_are_refused(database: Database, st
 
 def test_more_rows_than_memory_holds_are_refused(database: Database, storage: Storage, monkeypatch) -> None:
     monkeypatch.setattr(job_rows, "MAX_EXAMPLES", 1)
-    with pytest.raises(InvalidRequest, match="2 rows are more than the 1"):
-        JobRows((put(database, storage, CHAT, "a.jsonl"),), None, {}, 0.0, 0.0).check()
+    two, one = (put(database, storage, content, "a.jsonl") for content in (CHAT, CHAT.split(b"\n")[0] + b"\n"))
+    with pytest.raises(InvalidRequest, match="dataset: 2 rows are more than the 1 that one job learns from"):
+        JobRows((two,), None, {}, 0.0, 0.0).check()
+    with pytest.raises(InvalidRequest, match="validation: 2 rows are more than the 1 that one job measures on"):
+        JobRows((one,), two, {}, 0.0, 0.0).check()
 
 
 def line(**values: object) -> Line:

@@ -1,6 +1,7 @@
 """Models in memory: loading once, waiting, making room, and what happens when a file is bad."""
 
 import asyncio
+import gc
 import threading
 import time
 import weakref
@@ -12,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from app.config import Settings
 from app.db.session import Database
 from app.db.tables import model as model_table
+from app.db.tables.checkpoint import CheckpointRow
 from app.db.tables.model import ModelRow
 from app.errors import DataMissing, ModelNotFound, NotReady
 from app.llm.config import SamplingParams
@@ -25,6 +27,7 @@ from app.services.models import Models
 from app.services.runners import DeviceFull
 from app.services.runtime import Runtime
 from tests.fakes import END_OF_TEXT, IM_END, ScriptedModel, eventually, scripted_runtime
+from tests.jobs_made import a_job
 
 DEFAULT = "smollm2-135m-instruct"
 
@@ -157,6 +160,28 @@ def test_the_least_recently_used_makes_room(make, reader):
     assert states == {"m1": "loaded", "m2": "unloaded", "m3": "loaded"}
     models.get("m2")
     assert reader.names == ["m1", "m2", "m3", "m2"]
+
+
+def test_looking_through_a_jobs_checkpoints_puts_no_model_out_of_memory(make, reader, database, settings):
+    """Dragging along ten of them used to begin with the least recently used, which the default model is by then."""
+    steps = range(10, 110, 10)
+    with database.write() as session:
+        a_job(session, id="job_7")
+        for step in steps:
+            (settings.data_dir / "jobs" / "job_7" / f"s{step}").mkdir(parents=True)
+            about = dict(attempt=1, fence=1, path=f"s{step}", size_bytes=1, sha256=str(step), metrics={})
+            session.add(CheckpointRow(id=f"job_7@{step}", job_id="job_7", step=step, **about))
+    models = make(loaded_models=2)
+    models.get(DEFAULT)
+    held = weakref.WeakSet()
+    for step in steps:
+        held.add(models.get(f"job_7@{step}").loop)
+    assert models.state(DEFAULT) == "loaded"
+    assert set(models.loops()) == {DEFAULT, "job_7@100"}
+    assert reader.names == [DEFAULT, *(f"job_7@{step}" for step in steps)]
+    eventually(lambda: gc.collect() >= 0 and len(held) == 1)  # the other engines have ended; nobody holds them
+    models.get("m1")  # a model makes room as ever: the default one was used longest ago
+    assert set(models.loops()) == {"job_7@100", "m1"}
 
 
 def test_a_model_at_work_does_not_make_room(make):
@@ -350,3 +375,15 @@ def test_a_dead_engine_is_replaced(settings, database):
     eventually(lambda: models.get() is not first)
     eventually(lambda: models.default_problem is None)
     models.close()
+
+
+def test_closing_waits_for_what_is_being_loaded(make, reader):
+    reader.may_read.clear()
+    models = make()
+    before = set(threading.enumerate())  # of other tests
+    models.preload(DEFAULT)
+    eventually(lambda: bool(reader.names))
+    threading.Timer(0.2, reader.may_read.set).start()
+    models.close()
+    assert reader.may_read.is_set()
+    assert not [thread for thread in set(threading.enumerate()) - before if DEFAULT in thread.name]

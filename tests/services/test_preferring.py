@@ -72,6 +72,13 @@ def test_a_job_that_was_stopped_ends_with_the_same_weights(house: House):
     assert equal(house.weights("whole"), house.weights())
 
 
+def test_a_job_is_never_compared_with_another_network_of_the_name(house: House):
+    job_id = queue(house, model_versions={"base": "the sha256 of one that was replaced"})
+    house.run()
+    row = house.row(job_id)
+    assert (row.status, row.error["code"], row.error["param"]) == ("failed", "conflict", "model")
+
+
 def test_an_adapter_learns_against_its_base_which_it_stands_beside(house: House):
     """The reference is the network with its adapter off: figures begin at nothing, and a resumed run is the same."""
     train = TRAIN | {"lora": {"rank": 2, "dropout": 0.1}, "learning_rate": 3e-2}

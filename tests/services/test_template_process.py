@@ -11,7 +11,7 @@ from app.services.template_process import TemplateProcess
 from tests.fakes import CHATML
 
 MESSAGES = {"messages": [{"role": "user", "content": "né 👍"}], "add_generation_prompt": True}
-SAID = {"text": "<|im_start|>user\nné 👍<|im_end|>\n<|im_start|>assistant\n"}
+SAID = {"text": "<|im_start|>user\nné 👍<|im_end|>\n<|im_start|>assistant\n", "lengths": []}
 
 
 @pytest.fixture
@@ -24,6 +24,19 @@ def templates() -> Iterator[TemplateProcess]:
 def test_a_template_is_rendered(templates):
     assert templates.answer(CHATML, MESSAGES) == SAID
     assert templates.answer(CHATML, MESSAGES | {"add_generation_prompt": False})["text"].endswith("<|im_end|>\n")
+
+
+def test_the_places_where_parts_end_are_told(templates):
+    turns = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    context = {"messages": turns, "add_generation_prompt": False}
+    told = templates.answer(CHATML, context, [(1, True), (2, False), (3, False), (2, True)])
+    text = told["text"]
+    assert [text[:length] for length in told["lengths"][:3]] == [
+        "<|im_start|>user\nuser<|im_end|>\n<|im_start|>assistant\n",
+        "<|im_start|>user\nuser<|im_end|>\n<|im_start|>assistant\nassistant<|im_end|>\n",
+        text,
+    ]
+    assert told["lengths"][3] is None  # a user's turn follows, and not the words that make the model answer
 
 
 @pytest.mark.parametrize(

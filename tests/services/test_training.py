@@ -514,8 +514,18 @@ def test_another_text_is_measured_on_and_texts_are_mixed(house: House):
 @pytest.mark.parametrize(
     ("fields", "code", "param", "message"),
     [
-        ({"datasets": [{"dataset": "short", "weight": 1.0}]}, "invalid_value", "dataset", "short is too short"),
-        ({"validation": {"fraction": 0.01}}, "invalid_value", "validation", "ds_1 is too short for validation"),
+        (
+            {"datasets": [{"dataset": "short", "weight": 1.0}]},
+            "invalid_value",
+            "dataset",
+            "text.txt (short) is too short",
+        ),
+        (
+            {"validation": {"fraction": 0.01}},
+            "invalid_value",
+            "validation",
+            "(ds_1) is too short for validation",
+        ),
         ({"datasets": [{"dataset": "gone", "weight": 1.0}]}, "dataset_not_found", "dataset", "'gone'"),
         ({"tokenizer": "gone"}, "tokenizer_not_found", "tokenizer", "'gone'"),
         ({"model": {"name": "gone"}}, "model_not_found", "model", "'gone'"),

@@ -119,3 +119,16 @@ def test_any_text_and_any_stops(seed):
     tokens = [token for step in released for token in step]
     assert [token.id for token in tokens] == ids[: transcript.token_count] == ids[: len(tokens)]
     assert transcript.finish_reason == ("stop" if found else "length")
+
+
+def test_a_character_that_was_begun_before_ends_here():
+    begun, rest = "né".encode()[:2], "né".encode()[2:]
+    transcript = Transcript(BYTES, [], after=begun[-1], begun=[IM_START, *begun])
+    [token] = transcript.push(event(0, rest[0]))
+    assert token.text == "é"
+
+
+def test_what_was_begun_is_no_part_of_the_text_nor_of_a_stop_string():
+    transcript = Transcript(BYTES, ["END"], begun=list(b"EN"))
+    assert "".join(token.text for token in transcript.push(event(0, ord("D"), "length"))) == "D"
+    assert transcript.finish_reason == "length"

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import pytest
 
-from app.llm.config import PRESETS, ClassifierConfig, ModelConfig, Word2VecConfig
-from app.llm.train.config import ClassifyConfig, SkipGramConfig, TrainConfig
+from app.llm.config import PRESETS, ClassifierConfig, LoRAConfig, ModelConfig, Word2VecConfig
+from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfig, SkipGramConfig, TrainConfig
 from app.services import trial_process
 from app.services.trial_process import Asked, measure
 
@@ -63,6 +63,16 @@ def test_classifiers_are_tried_too(trainable: str) -> None:
     train = asdict(ClassifyConfig(batch_size=4, trainable=trainable))
     trial = measure(asked(recipe="classify", family="classifier", network=shape.to_dict(), train=train))
     assert [(step.batch_size, step.tokens) for step in trial.steps] == [(4, 64)] * 4
+
+
+@pytest.mark.parametrize("lora", [None, LoRAConfig(rank=2)])
+@pytest.mark.parametrize(("config", "a_row"), [(InstructConfig, 16), (PreferenceConfig, 2 * 8)])
+def test_answers_and_pairs_of_them_are_tried_too(
+    config: type[InstructConfig | PreferenceConfig], a_row: int, lora: LoRAConfig | None
+) -> None:
+    train = asdict(config(batch_size=4, lora=lora))
+    trial = measure(asked(recipe="instruct" if config is InstructConfig else "dpo", train=train))
+    assert [(step.batch_size, step.tokens) for step in trial.steps] == [(4, 4 * a_row)] * 4
 
 
 def test_a_device_that_is_not_there_is_told() -> None:

@@ -20,7 +20,7 @@ from app.db.tables.webhook import WebhookRow
 from app.errors import InvalidRequest
 from app.schemas.job import WebhookSpec
 from app.services import job_control, job_removal, leases
-from app.services.outgoing import BadAddress, Unreachable
+from app.services.addresses import BadAddress, Unreachable
 from app.services.progress import Progress, add_status
 from app.services.runtime import Runtime
 from app.services.webhooks import AGAIN_AFTER_S, Deliveries, check, sign

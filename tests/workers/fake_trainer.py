@@ -1,7 +1,8 @@
 """A trainer without a network, for tests of what surrounds it: the same watch, the same writes, steps that only wait.
 
 The job's `train` says what it does: `max_steps`, `step_s`, `checkpoint_every`, and what befalls it: `die_at` (with the
-status `die_with`, or by `die_by`), `hang_at` (asks no more whether to stop), `begin_after_s` (is not heard of before).
+status `die_with`, or by `die_by`), `hang_at` (asks no more whether to stop), `freeze_at` (is stopped as by SIGSTOP, in
+the midst of a write), `begin_after_s` (is not heard of before).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def steps(progress: Progress, watch: Watch, start: int, attempt: int, train: dic
             progress.flush()
             if step % train.get("checkpoint_every", 1000) == 0:
                 save(progress, step)
-        befall(train, step, attempt)
+        befall(progress, train, step, attempt)
         time.sleep(train.get("step_s", 0.02))
     with progress.writing() as session:
         progress.succeed(session, "made-by-a-fake", None)
@@ -88,13 +89,16 @@ def save(progress: Progress, step: int) -> None:
     progress.checkpoint(step, f"step-{step}-fence-{progress.fence}", 1, "0" * 64, {"loss": 1.0})
 
 
-def befall(train: dict[str, Any], step: int, attempt: int) -> None:
+def befall(progress: Progress, train: dict[str, Any], step: int, attempt: int) -> None:
     if train.get("die_at") == step and attempt <= train.get("die_attempts", 1000):
         if "die_with" in train:
             os._exit(train["die_with"])
         os.kill(os.getpid(), train.get("die_by", signal.SIGKILL))
     if train.get("hang_at") == step and attempt == 1:
         time.sleep(3600)
+    if train.get("freeze_at") == step and attempt == 1:
+        with progress.writing():
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 if __name__ == "__main__":

@@ -102,6 +102,38 @@ def test_a_second_signal_leaves_nothing_behind(bench: Bench) -> None:
     bench.until(lambda: bench.row(job_id).fence == 2)
 
 
+def test_a_signal_does_not_interrupt_the_handling_of_another() -> None:
+    """What Celery does for a signal takes locks that a handler in its midst would wait for without end."""
+    code = """
+import os, signal, threading, time
+from workers.process import take_signals_one_by_one
+lock, seen = threading.Lock(), []
+def handle(number, frame):
+    with lock:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        seen.append(number)
+signal.signal(signal.SIGINT, handle)
+signal.signal(signal.SIGTERM, handle)
+take_signals_one_by_one()
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.1)
+print(seen == [signal.SIGINT])
+"""
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "True", found.stderr
+
+
+def test_the_handlers_of_the_worker_are_taken_one_by_one(bench: Bench) -> None:
+    worker = bench.worker()
+    bench.until(lambda: "worker_ready" in bench.log())
+    for _ in range(200):
+        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGQUIT)
+    worker.wait(60)
+
+
 def test_a_worker_imports_no_torch_and_starts_quickly() -> None:
     began = time.monotonic()
     code = "import sys, workers.main; print([name for name in sys.modules if name.split('.')[0] in ('torch', 'numpy')])"

@@ -94,7 +94,8 @@ def test_a_trainer_that_sleeps_beyond_its_lease_writes_nothing_more(bench: Bench
     job_id = bench.job(max_steps=80, step_s=0.05, checkpoint_every=5)
     bench.until_step(job_id, 12)
     pid = bench.trainer_pids(job_id)[0]
-    os.kill(pid, signal.SIGSTOP)
+    with bench.database.write():  # not in the midst of a write of its own, which is another test
+        os.kill(pid, signal.SIGSTOP)
     bench.until(lambda: bench.row(job_id).fence == 2)
     with suppress(ProcessLookupError):  # its worker may have lost patience
         os.kill(pid, signal.SIGCONT)
@@ -104,6 +105,15 @@ def test_a_trainer_that_sleeps_beyond_its_lease_writes_nothing_more(bench: Bench
     steps = [one.data["step"] for one in bench.events(job_id, "metrics")]
     back = [(before, after) for before, after in pairwise(steps) if after != before + 1]
     assert len(back) == 1  # to the checkpoint, once: the first holder wrote nothing after the second began
+
+
+def test_a_trainer_that_sleeps_in_the_midst_of_a_write_is_killed_so_that_others_can_write(bench: Bench) -> None:
+    bench.worker()
+    job_id = bench.job(max_steps=40, step_s=0.05, checkpoint_every=5, freeze_at=12)
+    row = bench.until_status(job_id, "succeeded", "failed", timeout_s=90)
+    assert (row.status, row.step, row.fence) == ("succeeded", 40, 2)
+    assert starts(bench, job_id)[1] == 10
+    assert not is_alive(bench.trainer_pids(job_id)[0])
 
 
 def test_a_trainer_that_hangs_in_a_job_taken_back_is_killed(bench: Bench) -> None:

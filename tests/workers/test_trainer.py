@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 
 from app.config import Settings
 from app.db.session import Database
@@ -107,11 +108,12 @@ def test_two_processes_killed_and_shut_down_give_the_weights_of_two_left_alone(s
     assert steps == list(range(401))
 
 
-def test_two_processes_learn_what_one_does(site: Site) -> None:
+@pytest.mark.parametrize("shard", ["auto", "always"])
+def test_two_processes_learn_what_one_does(site: Site, shard: str) -> None:
     house = site.house
     train = TRAIN | {"max_steps": 20}
     model = {"preset": "gpt-tiny", "drop_rate": 0.0}
-    two = house.job(train, devices=2, name="two", model=model)
+    two = house.job(train | {"shard": shard}, devices=2, name="two", model=model)
     site.run(two)
     assert house.row(two).status == "succeeded", house.row(two).error
     one = house.job(train, devices=1, name="one", model=model)
@@ -127,6 +129,39 @@ def test_two_processes_learn_what_one_does(site: Site) -> None:
             assert ours is None or ours == pytest.approx(theirs, rel=1e-4)
     start = next(entry for entry in house.events(two, "message") if "weights for" in entry.message)
     assert (start.data["devices"], "on 2 × cpu" in start.message) == (2, True)
+    is_sharded = shard == "always"
+    assert (start.data["sharded"], start.message.endswith("which divide them")) == (is_sharded, is_sharded)
+    ours, theirs = house.weights("two"), house.weights("one")
+    assert list(ours) == list(theirs)
+    for name, weight in theirs.items():
+        assert torch.allclose(ours[name], weight, atol=1e-4), name
+    assert len(house.checkpoints(two)) == len(house.checkpoints(one)) > 0
+    assert [row.size_bytes for row in house.checkpoints(two)] == pytest.approx(
+        [row.size_bytes for row in house.checkpoints(one)], rel=0.05
+    )
+
+
+def test_a_divided_network_whose_second_process_is_killed_ends_as_one_left_alone(site: Site) -> None:
+    """Bit for bit, with dropout, after all ended with it and went on from a whole checkpoint."""
+    house, train = site.house, TRAIN | {"max_steps": 60, "shard": "always"}
+    site.run(house.job(train, devices=2, name="left-alone"))
+    job_id = house.job(train, devices=2, name="disturbed")
+    killed: list[int] = []
+
+    def disturb() -> None:
+        site.wait_for_step(job_id, 30)
+        killed.extend(ranks())
+        os.kill(killed[1], signal.SIGKILL)
+
+    disturbing = threading.Thread(target=disturb, daemon=True)
+    disturbing.start()
+    site.run(job_id)
+    disturbing.join()
+    assert (house.row(job_id).status, house.row(job_id).attempt) == ("succeeded", 2)
+    assert len(killed) == 2
+    assert not any(is_alive(pid) for pid in killed)
+    assert equal(house.weights("disturbed"), house.weights("left-alone"))
+    assert [entry.step for entry in house.metrics(job_id)] == list(range(61))
 
 
 def test_a_job_of_two_devices_that_is_refused_late_ends_both_and_says_why(site: Site) -> None:

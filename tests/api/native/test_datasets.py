@@ -381,3 +381,27 @@ def test_others_write_while_a_preview_reads_its_file(client, monkeypatch: pytest
     assert client.get(f"/datasets/{made}/preview", params={"after": 1}).status_code == 200
     with database.read() as session:
         assert job.get(session, "job_meanwhile") is not None
+
+
+def test_a_refusal_tells_a_dataset_by_its_name(client):
+    """An id that was drawn says nothing to the person who sent the file."""
+    rows = upload(client, b"text,label\nhigh water,tide\n", "harbour.csv").json()
+    words = upload(client, b"high water", "sea.txt").json()
+    train = {"max_steps": 1, "context_length": 32, "sample_prompt": "high"}
+    job = {"recipe": "pretrain", "model": {"preset": "gpt-tiny"}, "tokenizer": "sea", "train": train}
+    word = {"kind": "word", "version": 1}
+    assert client.post("/tokenizers", json=word | {"name": "sea", "dataset": words["id"]}).status_code == 201
+    asked = [
+        (rows, "/tokenizers", word | {"name": "x", "dataset": rows["id"]}),
+        (rows, "/tokenizers/report", {"dataset": rows["id"], "tokenizers": ["sea"]}),
+        (rows, "/windows", {"dataset": rows["id"], "tokenizer": "sea"}),
+        (rows, "/jobs", job | {"dataset": [{"dataset": rows["id"], "column": "no"}]}),
+        (words, "/jobs", job | {"dataset": words["id"], "validation": 0}),
+        (words, "/tokenizers", {"name": "x", "kind": "bpe", "dataset": words["id"], "vocab_size": 9000}),
+    ]
+    for dataset, route, body in asked:
+        refused = client.post(route, json=body)
+        assert f"{dataset['name']} ({dataset['id']})" in refused.json()["error"]["message"], (route, refused.text)
+    client.app.state.runtime.storage.dataset(words["id"]).unlink()
+    gone = client.get(f"/datasets/{words['id']}/preview").json()["error"]
+    assert f"sea.txt ({words['id']})" in gone["message"]

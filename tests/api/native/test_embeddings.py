@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,12 +14,14 @@ from fastapi.testclient import TestClient
 from app.config import Settings
 from app.db.tables.model import ModelRow
 from app.llm.checkpoint import ModelMeta, save_model
-from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
+from app.llm.config import PRESETS, ClassifierConfig, ModelConfig, Word2VecConfig
+from app.llm.model.classifier import Classifier
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
+from app.llm.tokenizer.word import words
 from app.main import create_app
-from app.schemas.embeddings import EmbeddingsOut
-from app.services import embeddings
+from app.schemas.embeddings import AnalogyOut, EmbeddingsOut
+from app.services import datasets, vector_tables
 from tests.no_assets import no_assets
 
 PLACES = {"gpt": ("gpt-tiny", "gpt2"), "llama": ("llama-tiny", "llama")}
@@ -176,6 +179,118 @@ def test_a_set_is_laid_into_a_plane(client):
     assert ask(client, model="words", ids=ids, project=True) == answer
 
 
+def test_a_space_has_a_third_axis(client):
+    """The same two first axes as the plane, and the points without the vectors they are made of."""
+    ids = [5, 6, 7, 9, 20]
+    plane = ask(client, model="words", ids=ids, project=True, axes=2)
+    answer = client.post(
+        "/embeddings", json={"model": "words", "ids": ids, "project": True, "axes": 3, "vectors": False}
+    )
+    space = answer.json()
+    EmbeddingsOut.model_validate(space)
+    assert (space["vectors"], space["shape"]) == (None, [5, 6])
+    assert [point[:2] for point in space["projection"]["points"]] == plane["projection"]["points"]
+    assert space["projection"]["explained"][:2] == plane["projection"]["explained"]
+    assert space["projection"]["explained"][2] > 0
+
+
+def test_the_most_frequent_tokens_of_a_dataset(client):
+    answer = ask(client, model="words", frequent={"dataset": "the-tide-clock", "count": 12}, neighbours=1)
+    read = list(words((datasets.SAMPLES / "the-tide-clock.txt").read_text()))
+    expected = Counter(read)
+    assert len(answer["ids"]) == len(answer["neighbours"]) == 12
+    assert answer["counts"] == sorted(expected.values(), reverse=True)[:12]
+    assert [expected[text] for text in answer["texts"]] == answer["counts"]
+    told = {"dataset": "the-tide-clock", "column": None, "tokens": len(read), "sampled": False}
+    assert answer["counted"] == told
+    of_rows = ask(client, model="words", frequent={"dataset": "ferry-messages", "count": 3})
+    assert of_rows["counted"]["column"] == "text"
+    layer = ask(client, output_dim=2, seed=1, frequent={"dataset": "the-tide-clock", "count": 3})
+    assert layer["ids"] == answer["ids"][:3]
+
+
+def test_rows_of_the_table_of_positions(client):
+    answer = ask(client, model="gpt", table="positions", ids=[0, 2, 5], neighbours=2, project=True)
+    table = table_of(client, "gpt", "position_embedding")
+    assert np.array_equal(float32(answer["vectors"]), table[[0, 2, 5]])
+    assert answer["texts"] is None
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    cosines = unit @ unit[2]
+    cosines[2] = -2
+    assert [each["id"] for each in answer["neighbours"][1]] == np.argsort(-cosines)[:2].tolist()
+    assert answer["neighbours"][1][0]["text"] is None
+    everything = ask(client, model="gpt", table="positions")
+    assert everything["shape"] == list(table.shape)
+    assert everything["positions"] is None
+
+
+def test_the_tables_of_a_classifier(client):
+    """Its body's: classifiers were refused, though they have vectors as any other."""
+    config = ModelConfig(**PRESETS["gpt-tiny"], vocab_size=len(table_of(client, "gpt")))
+    shape = ClassifierConfig(config, ("ham", "spam"), "last_token", max_tokens=8, pad_id=0)
+    network = Classifier(Transformer(config), 2)
+    register(client, "filter", network, shape)
+    answer = ask(client, model="filter", ids=[4, 5], positions=True)
+    assert np.array_equal(float32(answer["vectors"]), network.body.token_embedding.weight.detach().numpy()[[4, 5]])
+    assert answer["positions"]["shape"] == [2, config.emb_dim]
+
+
+def solved(client: TestClient, **fields: object) -> dict:
+    response = client.post("/embeddings/analogy", json=fields)
+    assert response.status_code == 200, response.text
+    return AnalogyOut.model_validate(response.json()).model_dump()
+
+
+@pytest.mark.parametrize("model", ["gpt", "words"])
+def test_an_analogy_is_a_sum_of_directions(client, model):
+    """As gensim's `most_similar(positive, negative)`: of unit vectors, and without the words that were given."""
+    answer = solved(client, model=model, plus=["tide", "keeper"], minus=["clock"], neighbours=5)
+    assert [(term["text"], term["sign"], term["texts"]) for term in answer["terms"]] == [
+        ("tide", 1, ["tide"]), ("keeper", 1, ["keeper"]), ("clock", -1, ["clock"]),
+    ]  # fmt: skip
+    table = table_of(client, model)
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    tide, keeper, clock = (term["ids"][0] for term in answer["terms"])
+    wanted = unit[tide] + unit[keeper] - unit[clock]
+    cosines = unit @ (wanted / np.linalg.norm(wanted))
+    cosines[[tide, keeper, clock]] = -2
+    assert [each["id"] for each in answer["neighbours"]] == np.argsort(-cosines)[:5].tolist()
+    assert [each["score"] for each in answer["neighbours"]] == pytest.approx(-np.sort(-cosines)[:5], abs=1e-5)
+
+
+def test_a_term_of_several_tokens_is_their_mean(client):
+    answer = solved(client, model="words", plus=["the tide"], neighbours=3)
+    table = table_of(client, "words")
+    mean = table[answer["terms"][0]["ids"]].mean(0)
+    cosines = (table @ mean) / np.linalg.norm(table, axis=1) / np.linalg.norm(mean)
+    cosines[answer["terms"][0]["ids"]] = -2
+    assert [each["id"] for each in answer["neighbours"]] == np.argsort(-cosines)[:3].tolist()
+
+
+UNSOLVED = [
+    ({"plus": []}, 422, "invalid_value", "plus"),
+    ({}, 422, "missing_field", "plus"),
+    ({"plus": [""]}, 422, "invalid_value", "plus.0"),
+    ({"plus": ["  "]}, 422, "invalid_value", "plus.0"),
+    ({"plus": ["the"] * 17}, 422, "invalid_value", "plus"),
+    ({"plus": ["a" * 201]}, 422, "invalid_value", "plus.0"),
+    ({"plus": ["the"], "minus": ["tide", "zeppelin"]}, 422, "unknown_word", "minus.1"),
+    ({"plus": ["<|unk|>"]}, 422, "unknown_word", "plus.0"),
+    ({"plus": ["the"], "neighbours": 0}, 422, "invalid_value", "neighbours"),
+    ({"plus": ["the"], "model": "nope"}, 404, "model_not_found", "model"),
+    ({"plus": ["the"], "sum": 1}, 422, "unknown_field", "sum"),
+]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code", "param"), UNSOLVED, ids=[json.dumps(case[0])[:50] for case in UNSOLVED]
+)
+def test_what_adds_up_to_nothing_is_refused(client, fields, status, code, param):
+    response = client.post("/embeddings/analogy", json=fields)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["param"]) == (status, code, param)
+
+
 def test_word_vectors_do_not_write(client):
     """A model of word vectors is listed, read by this route, and refused wherever one that writes is wanted."""
     listed = {model["name"]: model for model in client.get("/models").json()["data"]}
@@ -242,6 +357,26 @@ REFUSED = [
     ({"model": "gpt", "project": True, "ids": [1, 1]}, 422, "invalid_value", "project"),
     ({"model": "gpt", "project": "pca", "ids": [1, 2]}, 422, "invalid_value", "project"),
     ({"model": "gpt", "ids": [1], "layer": 3}, 422, "unknown_field", "layer"),
+    ({"model": "gpt", "ids": [1, 2], "axes": 3}, 422, "invalid_value", "axes"),
+    ({"model": "gpt", "ids": [1, 2], "project": True, "axes": 4}, 422, "invalid_value", "axes"),
+    ({"model": "gpt", "ids": [1], "frequent": {"dataset": "the-tide-clock"}}, 422, "invalid_value", "frequent"),
+    ({"model": "gpt", "frequent": {"dataset": "nope"}}, 404, "dataset_not_found", "frequent.dataset"),
+    ({"model": "gpt", "frequent": {"dataset": "the-tide-clock", "count": 0}}, 422, "invalid_value", "frequent.count"),
+    (
+        {"model": "gpt", "frequent": {"dataset": "the-tide-clock", "column": "a"}},
+        422,
+        "invalid_value",
+        "frequent.column",
+    ),
+    ({"model": "gpt", "frequent": {"dataset": "better-answers"}}, 422, "invalid_value", "frequent.dataset"),
+    ({"model": "gpt", "frequent": "the-tide-clock"}, 422, "invalid_value", "frequent"),
+    ({"model": "gpt", "table": "positions", "text": "the"}, 422, "invalid_value", "text"),
+    ({"model": "gpt", "table": "positions", "positions": True}, 422, "invalid_value", "positions"),
+    ({"model": "gpt", "table": "positions", "ids": [64]}, 422, "token_out_of_range", "ids.0"),
+    ({"model": "llama", "table": "positions"}, 422, "wrong_model", "table"),
+    ({"model": "words", "table": "positions"}, 422, "wrong_model", "table"),
+    ({"model": "gpt", "ids": [1], "positions": True, "vectors": False}, 422, "invalid_value", "positions"),
+    ({"output_dim": 3, "vocab_size": 6, "table": "positions"}, 422, "invalid_value", "table"),
     ({"seed": 3}, 422, "invalid_value", "output_dim"),
     ({"vocab_size": 6}, 422, "invalid_value", "output_dim"),
     ({"output_dim": 3}, 422, "invalid_value", "vocab_size"),
@@ -270,4 +405,4 @@ def test_too_much_is_refused_before_it_is_drawn(client, monkeypatch):
 
     monkeypatch.setattr(torch, "empty", never)
     assert refusal(client, output_dim=65_536, vocab_size=2**20, ids=[1]) == (413, "too_large", "output_dim")
-    assert embeddings.MAX_DRAWN * 4 == 256 * 1024 * 1024
+    assert vector_tables.MAX_DRAWN * 4 == 256 * 1024 * 1024

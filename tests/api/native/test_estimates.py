@@ -91,7 +91,8 @@ def test_word_vectors_are_estimated(client, tried):
 def test_what_a_job_refuses_an_estimate_refuses(client, tried):
     assert refusal(estimate(client, dataset="ds_none")) == (404, "dataset_not_found", "dataset")
     assert refusal(estimate(client, train={"batch_size": 0})) == (422, "invalid_value", "train.batch_size")
-    assert refusal(estimate(client, devices=2)) == (422, "invalid_value", "devices")
+    assert refusal(estimate(client, devices=3)) == (422, "invalid_value", "train.batch_size")
+    assert refusal(estimate(client, train={"shard": "always"})) == (422, "invalid_value", "train.shard")
     assert ask(client, name="mine").status_code == 202
     assert refusal(estimate(client, name="mine")) == (409, "name_taken", "name")
     assert tried == []
@@ -119,6 +120,35 @@ def test_too_large_a_batch_is_refused_with_one_that_fits(client, tried, monkeypa
     assert (told["speed"], told["why_no_speed"]) == (None, "it does not fit into memory")
     assert tried == []
     assert ask(client, model=LARGE, train={"batch_size": 12}).status_code == 202
+
+
+def test_of_several_devices_the_memory_of_each_is_told(client, tried):
+    alone, two = estimate(client, model=LARGE).json()["memory"], estimate(client, model=LARGE, devices=2).json()
+    whole, sharded = two["memory"], estimate(client, model=LARGE, devices=2, train={"shard": "always"}).json()["memory"]
+    assert (alone["sharded"], alone["other_devices"]) == (False, None)
+    assert (whole["sharded"], whole["other_devices"], whole["weights"]) == (False, whole["total"], alone["weights"])
+    assert whole["activations"] < alone["activations"]
+    assert sharded["sharded"]
+    assert sharded["other_devices"] < whole["other_devices"]
+    assert sharded["total"] > sharded["other_devices"], "the first one has all weights while it saves"
+    assert (two["speed"], two["seconds"]) == (None, None)
+    assert "several" in two["why_no_speed"]
+    assert len(tried) == 1
+
+
+def test_a_network_that_does_not_fit_each_device_is_divided_unless_that_is_forbidden(client, monkeypatch):
+    asked = {"model": LARGE, "devices": 4, "train": {"batch_size": 4}}
+    told = estimate(client, **asked).json()["memory"]
+    together = 4 * told["total"]
+    monkeypatch.setattr(machine, "memory_bytes", lambda: together)
+    assert not estimate(client, **asked).json()["memory"]["sharded"]
+    monkeypatch.setattr(machine, "memory_bytes", lambda: together - 1)
+    told = estimate(client, **asked).json()
+    assert (told["memory"]["sharded"], told["memory"]["fits"], told["fits"]) == (True, True, True)
+    assert ask(client, **asked).status_code == 202
+    asked["train"] = {"batch_size": 4, "shard": "never"}
+    assert not estimate(client, **asked).json()["fits"]
+    assert refusal(ask(client, **asked)) == (422, "does_not_fit", "train.context_length")
 
 
 def test_too_long_windows_and_too_large_a_network_are_refused(client, monkeypatch):

@@ -1,6 +1,8 @@
 """POST /generate over the wire: bodies, streams, refusals in the one shape, and clients that hang up."""
 
+import base64
 import json
+import math
 import socket
 import threading
 import time
@@ -9,10 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from app.services.runtime import Runtime
-from tests.fakes import IM_END, ScriptedModel, eventually, greedy, network_of, scripted_runtime
+from tests.fakes import IM_END, IM_START, ScriptedModel, eventually, greedy, network_of, scripted_runtime
 from tests.serving import app_of, served
 
 NETWORK = ScriptedModel("né 👍!", margin=20.0)
@@ -49,8 +52,8 @@ def test_one_answer(make):
     answer = make().post("/generate", json=greedy(top_logprobs=1, seed=7))
     assert answer.status_code == 200
     body = answer.json()
-    assert set(body) == {"id", "model", "created", "choices", "usage", "seed"}
-    assert (body["model"], body["seed"]) == ("smollm2-135m-instruct", 7)
+    assert set(body) == {"id", "model", "created", "choices", "usage", "seed", "begun", "logits", "prompt_ids"}
+    assert (body["model"], body["seed"], body["logits"], body["prompt_ids"]) == ("smollm2-135m-instruct", 7, None, None)
     assert abs(body["created"] - time.time()) < 60
     [choice] = body["choices"]
     assert set(choice) == {"index", "text", "finish_reason", "tokens"}
@@ -102,6 +105,37 @@ def test_a_stream_is_one_event_a_token_as_they_come(settings, database):
 def test_stop_as_a_text_or_a_list(make, stop):
     [choice] = make().post("/generate", json=greedy(stop=stop)).json()["choices"]
     assert (choice["text"], choice["finish_reason"]) == ("n", "stop")
+
+
+def test_what_was_begun_goes_on(make):
+    body = make().post("/generate", json=greedy(begin=list(b"hel"), max_new_tokens=1)).json()
+    assert NETWORK.prompts == [[*b"Once", *b"hel"]]
+    assert body["choices"][0]["text"] == "n"
+    assert body["usage"] == {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    assert body["begun"] == [{"id": ord(letter), "text": letter, "ends": False} for letter in "hel"]
+
+
+def test_what_was_begun_is_told_with_its_text_and_whether_it_ends_one(make):
+    client = make()
+    begin = [*"é".encode(), IM_START, IM_END]
+    told = [(195, "", False), (169, "é", False), (IM_START, "", False), (IM_END, "", True)]
+    begun = [dict(zip(("id", "text", "ends"), token, strict=True)) for token in told]
+    assert client.post("/generate", json=greedy(begin=begin)).json()["begun"] == begun
+    first, *others = events_of(client.post("/generate", json=greedy(begin=begin, stream=True, n=2)))
+    assert first["begun"] == begun
+    assert not [event for event in others if "begun" in event]
+
+
+def test_logits_are_what_the_first_token_was_drawn_from(make):
+    client = make()
+    told = client.post("/generate", json=greedy(logits=True, repetition_penalty=2.0, begin=[104])).json()
+    assert told["prompt_ids"] == [*b"Once", 104]
+    logits = torch.frombuffer(bytearray(base64.b64decode(told["logits"])), dtype=torch.float32)
+    assert logits.shape == (259,)
+    assert (logits.argmax(), logits.max()) == (ord("n"), 20.0)
+    assert math.isclose(told["choices"][0]["tokens"][0]["logprob"], logits.log_softmax(-1).max(), abs_tol=1e-6)
+    answer = client.post("/generate", json=greedy(logits=True, stream=True))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "logits")
 
 
 def test_messages(make):
@@ -158,6 +192,12 @@ REFUSED = {
     "a field too many in a message": (
         '{"messages": [{"role": "user", "content": "", "name": "x"}]}', 422, "unknown_field", "messages.0.name",
     ),
+    "begin with no id": ('{"prompt": "a", "begin": ["a"]}', 422, "invalid_value", "begin"),
+    "begin with a text": ('{"prompt": "a", "begin": "a"}', 422, "invalid_value", "begin"),
+    "begin with an id too high": ('{"prompt": "a", "begin": [1, 259]}', 422, "token_out_of_range", "begin.1"),
+    "begin with a negative id": ('{"prompt": "a", "begin": [-1]}', 422, "token_out_of_range", "begin.0"),
+    "a long begin": (json.dumps({"prompt": "a", "begin": [1] * 512}), 422, "context_length_exceeded", "prompt"),
+    "logits of two": ('{"prompt": "a", "logits": true, "n": 2}', 422, "invalid_value", "logits"),
     "both": (json.dumps({"prompt": "a", "messages": MESSAGES}), 422, "invalid_value", "messages"),
     "neither": ("{}", 422, "invalid_value", "prompt"),
     "unknown model": ('{"prompt": "a", "model": "nothing"}', 404, "model_not_found", "model"),
@@ -319,7 +359,7 @@ def test_a_client_that_hangs_up_before_its_turn(settings, database, stream):
 
 def send(client: socket.socket, body: dict[str, object]) -> None:
     content = json.dumps(body).encode()
-    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = f"POST /generate HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
     client.sendall(head.encode() + b"\r\n\r\n" + content)
 
 

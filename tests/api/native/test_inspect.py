@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from app.api.native import embeddings
 from app.llm.config import PRESETS, ModelConfig
-from app.llm.model.inspect import WANTS
+from app.llm.model.inspect_view import WANTS
 from app.llm.model.transformer import Transformer
 from app.schemas.inspect import InspectOut
 from app.services import memory
@@ -28,7 +28,8 @@ from tests.serving import app_of, served
 
 TEXT = "né 👍!"  # nine bytes, so nine tokens
 COUNT = len(TEXT.encode())
-TENSORS = ("embeddings", "scores", "masked", "attention", "context", "residual", "norms", "logits")
+JSON = ("logit_lens", "loss", "next")
+TENSORS = tuple(want for want in WANTS if want not in JSON)
 
 
 def network_of(preset: str = "llama-tiny", **changed: object) -> Transformer:
@@ -93,13 +94,11 @@ def test_everything_in_both_encodings(make, preset):
     packed = asked(client, text=TEXT, want=list(WANTS), encoding="base64")
     nested, exact = tensors(answer), tensors(packed)
     assert nested.keys() == exact.keys()
-    assert len(nested) == (15 if preset == "gpt-tiny" else 14)
+    assert len(nested) == (25 if preset == "gpt-tiny" else 24)
     for name, values in exact.items():
         assert np.array_equal(np.where(np.isfinite(values), values, np.nan), nested[name], equal_nan=True), name
     assert (exact["masked."][0, 0, 0, 1:] == -math.inf).all()
-    assert {key: packed[key] for key in ("logit_lens", "loss", "next")} == {
-        key: answer[key] for key in ("logit_lens", "loss", "next")
-    }
+    assert {key: packed[key] for key in JSON} == {key: answer[key] for key in JSON}
 
 
 def test_the_numbers_are_those_of_the_network(make):
@@ -189,6 +188,11 @@ REFUSED = {
     "no token at all": (ASK | {"tokens": []}, 422, "invalid_value", "tokens"),
     "top 0": (ASK | {"top": 0}, 422, "invalid_value", "top"),
     "top 51": (ASK | {"top": 51}, 422, "invalid_value", "top"),
+    "a temperature for nothing": (ASK | {"temperature": 1.0}, 422, "invalid_value", "temperature"),
+    "top_k for nothing": (ASK | {"want": ["attention", "loss"], "top_k": 3}, 422, "invalid_value", "top_k"),
+    "top_p for nothing": (ASK | {"want": ["logit_lens"], "top_p": 0.5}, 422, "invalid_value", "top_p"),
+    "min_p for nothing": (ASK | {"min_p": 0.1}, 422, "invalid_value", "min_p"),
+    "top for nothing": (ASK | {"want": ["logits"], "top": 3}, 422, "invalid_value", "top"),
     "temperature NaN": ('{"text": "a", "want": ["next"], "temperature": NaN}', 422, "invalid_value", "temperature"),
     "temperature -1": (ASK | {"temperature": -1}, 422, "invalid_value", "temperature"),
     "top_k 0": (ASK | {"top_k": 0}, 422, "invalid_value", "top_k"),
@@ -285,6 +289,8 @@ BUDGETS = {
     "the lens": ({"want": ["logit_lens"]}, "layers"),
     "all logits": ({"want": ["logits"]}, "tokens"),
     "next tokens": ({"want": ["next"], "top": 50}, "tokens"),
+    "keys, which are of all tokens": ({"want": ["keys"], "layers": [0], "heads": [0], "tokens": [0]}, "want"),
+    "what a layer reads": ({"want": ["input"], "layers": [1]}, "tokens"),
     "one vector": ({"want": ["embeddings"], "tokens": [0]}, "want"),
 }
 

@@ -13,7 +13,7 @@ from app.llm.errors import TrainingStopped
 from app.services import leases
 from app.services.leases import Claim
 from app.services.progress import Progress
-from tests.api.native.conftest import ask, refusal
+from tests.api.native.conftest import add_base, ask, refusal
 from tests.jobs_made import a_job, a_model, queued
 
 TIDES = {"dataset": "the-tide-clock", "weight": 1.0}
@@ -181,6 +181,73 @@ def test_a_job_whose_own_model_has_its_name_is_told_so(client):
     assert client.post(f"/jobs/{job_id}/retry").status_code == 200
 
 
+def preferring(client: TestClient, **fields: object) -> str:
+    """A dpo job on the model `base`, which failed once it had a checkpoint."""
+    rows = b'{"prompt": "the tide", "chosen": "the sea", "rejected": "the clock"}\n' * 4
+    pairs = client.post("/datasets", files={"file": ("pairs.jsonl", rows)}).json()["id"]
+    job_id = failed(client, **{"recipe": "dpo", "dataset": pairs, "model": "base", "tokenizer": None} | fields)
+    save_checkpoint(client, job_id)
+    return job_id
+
+
+def replace_base(client: TestClient) -> None:
+    """Another model takes the name of the one that was there."""
+    assert client.delete("/models/base").status_code == 200
+    add_base(client, seed=1)
+
+
+@pytest.mark.parametrize("train", [{}, {"lora": {"rank": 2}}])
+def test_what_a_job_is_measured_by_must_be_what_it_was(client, train):
+    """It was queued, and compared with another network, or stopped by its worker: only the name was looked at."""
+    add_base(client)
+    job_id = preferring(client, train=train)
+    replace_base(client)
+    answer = client.post(f"/jobs/{job_id}/retry")
+    assert refusal(answer) == (409, "conflict", "model")
+    assert f"'base' is another one than when {job_id} was asked for" in answer.json()["error"]["message"]
+    assert client.delete("/models/base").status_code == 200
+    assert refusal(client.post(f"/jobs/{job_id}/retry")) == (404, "model_not_found", "model")
+    add_base(client)
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+
+
+@pytest.mark.parametrize("train", [{}, {"lora": {"rank": 2}}])
+def test_what_an_unfinished_job_stands_beside_is_held(client, train):
+    add_base(client)
+    job_id = preferring(client, train=train)
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+    for then in ("pause", "resume", "cancel"):
+        assert refusal(client.delete("/models/base")) == (409, "conflict", "name")
+        assert client.post(f"/jobs/{job_id}/{then}").status_code == 200
+    assert client.delete("/models/base").status_code == 200
+
+
+def test_a_paused_job_goes_on_with_what_it_began_with(client):
+    """A backup that was put back, say: what is deleted over the wire is held."""
+    add_base(client)
+    job_id = preferring(client)
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+    assert client.post(f"/jobs/{job_id}/pause").status_code == 200
+    with client.app.state.runtime.database.write() as session:
+        session.get(ModelRow, "base").sha256 = "f" * 64
+    assert refusal(client.post(f"/jobs/{job_id}/resume")) == (409, "conflict", "model")
+
+
+def test_an_evaluation_is_not_finished_with_another_model(client):
+    add_base(client)
+    job_id = failed(client, recipe="evaluate", model="base", tokenizer=None, evaluate={"kind": "perplexity"})
+    replace_base(client)
+    assert refusal(client.post(f"/jobs/{job_id}/retry")) == (409, "conflict", "model")
+
+
+def test_a_job_that_has_all_it_needs_in_its_checkpoint_does_without_its_base(client):
+    add_base(client)
+    text = {"dataset": "the-tide-clock", "recipe": "pretrain", "train": {"max_steps": 9}}
+    job_id = preferring(client, **text)
+    replace_base(client)
+    assert client.post(f"/jobs/{job_id}/retry").status_code == 200
+
+
 def test_another_job_like_it_with_changes(client):
     first = ask(client, name="tide", seed=7, train={"epochs": 2, "grad_clip": None}, priority=3).json()
     same = client.post(f"/jobs/{first['id']}/duplicate", json={})
@@ -270,8 +337,13 @@ def test_a_job_that_waits_is_put_before_others(client):
 
 
 def with_checkpoint(client: TestClient, status: str, **fields: object) -> str:
+    job_id = queued(client.app.state.runtime.database, status=status, **fields)
+    save_checkpoint(client, job_id)
+    return job_id
+
+
+def save_checkpoint(client: TestClient, job_id: str) -> None:
     runtime = client.app.state.runtime
-    job_id = queued(runtime.database, status=status, **fields)
     runtime.storage.checkpoint(job_id, "step-5-fence-1").mkdir(parents=True)
     with runtime.database.write() as session:
         session.add(
@@ -280,7 +352,6 @@ def with_checkpoint(client: TestClient, status: str, **fields: object) -> str:
                 size_bytes=9, sha256="0", metrics={"loss": 1.5, "val_loss": None},
             )
         )  # fmt: skip
-    return job_id
 
 
 @pytest.mark.parametrize("status", ["queued", "paused", "succeeded", "failed", "cancelled"])

@@ -6,14 +6,10 @@ import json
 from typing import Any
 
 import pytest
-import torch
 from fastapi.testclient import TestClient
 
-from app.db.tables.model import ModelRow
-from app.llm.checkpoint import ModelMeta, save_model
-from app.llm.config import ModelConfig
-from app.llm.model.transformer import Transformer
-from tests.api.native.conftest import refusal
+from app.services.dialogue_ids import DialogueEncoder
+from tests.api.native.conftest import add_base, refusal
 
 GOOD = {"instruction": "the tide", "input": "the clock", "output": "the sea"}
 PAIR = {"prompt": "the tide", "chosen": "the sea", "rejected": "the clock"}
@@ -23,19 +19,7 @@ CONTEXT = 160
 @pytest.fixture
 def client(client: TestClient) -> TestClient:
     """With a small model to teach."""
-    runtime = client.app.state.runtime
-    with runtime.database.read() as session:
-        tokenizer = runtime.tokenizers.get(session, "tides")
-    config = ModelConfig(tokenizer.vocab_size, CONTEXT, emb_dim=8, n_heads=2, n_layers=1)
-    torch.manual_seed(0)
-    saved = save_model(runtime.storage.model("base"), Transformer(config), ModelMeta(config, "tides"))
-    with runtime.database.write() as session:
-        session.add(
-            ModelRow(
-                name="base", family="gpt2", config=config.to_dict(), tokenizer="tides", parameters=1, size_bytes=1,
-                sha256=saved.weights_sha256,
-            )
-        )  # fmt: skip
+    add_base(client, context_length=CONTEXT)
     return client
 
 
@@ -107,6 +91,12 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a prompt beyond the context": ("instruct", GOOD | {"input": "tide " * 200}, "no answer is left to learn"),
     "the same answers": ("dpo", PAIR | {"rejected": "the sea "}, "rejected: it is the same as chosen"),
     "no rejected": ("dpo", {"prompt": "the tide", "chosen": "the sea"}, "rejected: it is missing"),
+    "the same once cut": (
+        "dpo",
+        PAIR | {"chosen": "tide " * 200 + "sea", "rejected": "tide " * 200 + "clock"},
+        "both answers are the same in the 160 tokens that are read",
+    ),
+    "two forms": ("dpo", PAIR | {"preferred_output": "the sea"}, "prompt: it has preferred_output as well"),
     "a pair beyond the context": ("dpo", PAIR | {"prompt": "tide " * 200}, "no answer is left to learn"),
 }
 
@@ -152,3 +142,20 @@ def test_columns_are_named(client):
     assert answer.status_code == 202, answer.text
     assert answer.json()["columns"] == named
     assert refusal(client.post("/jobs", json=body(client, "instruct", *rows)))[2] == "dataset"
+
+
+@pytest.mark.parametrize("recipe", ["instruct", "dpo"])
+def test_rows_of_very_many_turns_are_not_all_rendered_while_somebody_waits(client, monkeypatch, recipe):
+    """Rows were counted by their characters, and such have few: a small file held the request for minutes."""
+    asked, made = DialogueEncoder.ids, []
+    monkeypatch.setattr(DialogueEncoder, "ids", lambda encoder, talk: made.append(talk.line) or asked(encoder, talk))
+    turns = [{"role": role, "content": "the tide"} for role in ("user", "assistant") * 250]
+    row = {"messages": turns} if recipe == "instruct" else {"prompt": turns[:-1], "chosen": "the", "rejected": "tide"}
+    if recipe == "dpo":
+        monkeypatch.setattr("app.services.answer_rows.tokens_read", lambda *_: 10**6)
+    answer = client.post("/jobs", json=body(client, recipe, *[row] * 20, train={"batch_size": 1}))
+    assert answer.status_code == 202, answer.text
+    assert len(set(made)) == (3 if recipe == "instruct" else 2)
+    turns.append(turns[0])
+    told = client.post("/jobs", json=body(client, "instruct", {"messages": [*turns, turns[1]]})).json()["error"]
+    assert "line 1: messages: 502 messages are more than 500" in told["message"]

@@ -147,7 +147,7 @@ def test_a_preset_fills_in_what_is_left_out(client):
 
 
 def test_a_webhooks_secret_is_never_shown(client, monkeypatch):
-    monkeypatch.setattr("app.services.outgoing.check", lambda _url, private: None)
+    monkeypatch.setattr("app.services.addresses.check", lambda _url, private: None)
     secret = "whsec_" + "QUJD" * 8
     job = ask(client, name="told", webhook={"url": "https://hooks.example/a", "secret": secret})
     assert job.status_code == 202
@@ -299,6 +299,12 @@ REFUSED = [
         "devices",
     ),
     ({"devices": 2, "sharding": "full"}, 422, "unknown_field", "sharding"),
+    ({"devices": 2, "train": {"shard": "half"}}, 422, "invalid_value", "train.shard"),
+    ({"train": {"shard": "always"}}, 422, "invalid_value", "train.shard"),
+    ({"devices": 2, "train": {"shard": "always", "trainable": "last_block"}}, 422, "invalid_value", "train.shard"),
+    ({"devices": 2, "train": {"shard": "always", "compile": True}}, 422, "invalid_value", "train.shard"),
+    ({"devices": 2, "train": {"shard": "always", "order": "book"}}, 422, "invalid_value", "train.shard"),
+    ({"recipe": "word2vec", "train": {"shard": "always"}}, 422, "unknown_field", "train.shard"),
     ({"device": "tpu"}, 422, "invalid_value", "device"),
     ({"priority": 101}, 422, "invalid_value", "priority"),
     ({"callback": "http://127.0.0.1"}, 422, "unknown_field", "callback"),

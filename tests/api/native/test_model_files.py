@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import json
 import shutil
 import tarfile
@@ -379,6 +380,22 @@ def test_pickled_weights_are_refused_with_a_way_to_convert_them(client, imports,
     (tmp_path / "notes.md").write_text("x")
     assert refusal(upload(client, [tmp_path / "notes.md"]))[:3] == (415, "unsupported_format", "files")
     assert left_behind(settings) == []
+
+
+def test_the_name_of_an_uploaded_file_never_leads_elsewhere(client, settings, tmp_path) -> None:
+    folder = a_folder(tmp_path / "up", a_network(CONFIGS["gpt2"]))
+    ways, sent = itertools.cycle(["../../../", "..\\..\\", "/etc/", "C:\\"]), sorted(folder.iterdir())
+    files = [("files", (next(ways) + path.name, path.read_bytes())) for path in sent]
+    around = settings.data_dir.parent
+    before = {path for path in around.rglob("*") if settings.data_dir not in path.parents}
+    made = client.post("/models/upload", files=files, data={"name": "tiny"})
+    assert made.status_code == 201, made.text
+    assert made.json()["origin"]["location"] == ", ".join(path.name for path in sent)
+    assert {path for path in around.rglob("*") if settings.data_dir not in path.parents} == before
+    for way in ("..", "../", ".", "/"):
+        file = ("files", (way, b"{}"))
+        refused = refusal(client.post("/models/upload", files=[file], data={"name": "x"}))
+        assert refused[:3] == (422, "invalid_file", "files")
 
 
 def test_uploads_that_cannot_be(client, settings, tmp_path) -> None:

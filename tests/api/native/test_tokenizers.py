@@ -53,6 +53,7 @@ def test_the_list_tells_what_is_missing_and_how_to_get_it(client):
         ],
         "source": "tiktoken",
         "dataset": None,
+        "dataset_name": None,
         "trained_bytes": None,
         "available": False,
         "hint": "",
@@ -74,6 +75,7 @@ def test_a_word_tokenizer_is_built_listed_used_and_paged(client):
         "special_tokens": ["<|endoftext|>", "<|unk|>"],
         "source": "dataset",
         "dataset": "ds_1",
+        "dataset_name": "text.txt",
         "trained_bytes": len(TEXT),
         "available": True,
         "hint": None,
@@ -84,7 +86,8 @@ def test_a_word_tokenizer_is_built_listed_used_and_paged(client):
     assert used["ids"] == [2, 1, 0, 5]
     page = client.get("/tokenizers/tides/vocab", params={"limit": 4}).json()
     assert page["has_more"]
-    assert page["data"][2] == {"id": 2, "text": "the", "bytes": list(b"the"), "special": False, "merged_from": None}
+    the = {"id": 2, "text": "the", "bytes": list(b"the"), "special": False, "merged_from": None, "rank": None}
+    assert page["data"][2] == the
     rest = client.get("/tokenizers/tides/vocab", params={"after": 3}).json()
     assert ([entry["text"] for entry in rest["data"]], rest["has_more"]) == (["<|endoftext|>", "<|unk|>"], False)
 
@@ -205,6 +208,7 @@ def test_a_byte_pair_tokenizer_is_trained_listed_used_and_deleted(story):
         "special_tokens": ["<|endoftext|>"],
         "source": "dataset",
         "dataset": "story",
+        "dataset_name": "text.txt",
         "trained_bytes": len(STORY),
         "available": True,
         "hint": None,
@@ -217,8 +221,10 @@ def test_a_byte_pair_tokenizer_is_trained_listed_used_and_deleted(story):
     whole = story.get("/tokenizers/tide-bpe/vocab?limit=1000").json()["data"]
     bytes_of = {entry["id"]: entry["bytes"] for entry in whole}
     assert entries[-1]["special"]
-    assert entries[-1]["merged_from"] is None
-    for entry in entries[:-1]:
+    assert (entries[-1]["merged_from"], entries[-1]["rank"]) == (None, None)
+    assert {entry["rank"] for entry in whole[:256]} == {None}  # a byte is there without a merge
+    for rank, entry in enumerate(entries[:-1]):
+        assert entry["rank"] == rank
         left, right = entry["merged_from"]
         assert entry["bytes"] == bytes_of[left] + bytes_of[right]
     assert story.delete("/tokenizers/tide-bpe").json() == {"object": "tokenizer", "name": "tide-bpe", "deleted": True}
@@ -389,6 +395,7 @@ def test_a_report_compares_tokenizers_on_a_text(story):
         ({"text": None, "dataset": "nowhere"}, (404, "dataset_not_found", "dataset")),
         ({"tokenizers": []}, (422, "invalid_value", "tokenizers")),
         ({"tokenizers": ["tides"] * 9}, (422, "invalid_value", "tokenizers")),
+        ({"tokenizers": ["tides", "tides"]}, (422, "invalid_value", "tokenizers.1")),
         ({"tokenizers": ["tides", "nowhere"]}, (404, "tokenizer_not_found", "tokenizers.1")),
         ({"tokenizers": ["gpt2"]}, (424, "data_missing", "tokenizers.0")),
         ({"added": 1}, (422, "unknown_field", "added")),

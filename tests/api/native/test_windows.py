@@ -137,11 +137,11 @@ def test_all_batches_are_those_of_torchs_loader(client, drop_last):
 def test_pages_follow_each_other(client):
     fields = {"ids": list(range(300)), "max_length": 4, "stride": 3, "batch_size": 5, "seed": 9, "drop_last": False}
     whole = cut(client, **fields, limit=100)
-    pages, after = [], -1
+    pages, after = [], {}
     while True:
-        page = cut(client, **fields, after=after, limit=7)
+        page = cut(client, **fields, **after, limit=7)
         pages += page["data"]
-        after = page["data"][-1]["index"]
+        after = {"after": page["data"][-1]["index"]}
         if not page["has_more"]:
             break
     assert pages == whole["data"]
@@ -250,7 +250,7 @@ REFUSED = [
     ({"text": "a b", "batch_size": 1.5}, 422, "invalid_value", "batch_size"),
     ({"text": "a b", "limit": 0}, 422, "invalid_value", "limit"),
     ({"text": "a b", "limit": 1000}, 422, "invalid_value", "limit"),
-    ({"text": "a b", "after": -2}, 422, "invalid_value", "after"),
+    ({"text": "a b", "after": -1}, 422, "invalid_value", "after"),
     ({"text": "a b", "seed": 1, "shuffle": False}, 422, "invalid_value", "seed"),
     ({"text": "a b", "seed": 2**63}, 422, "invalid_value", "seed"),
     ({"text": "a b", "shuffle": "yes"}, 422, "invalid_value", "shuffle"),

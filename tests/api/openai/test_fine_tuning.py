@@ -162,6 +162,34 @@ def test_beta_is_of_dpo(site, base):
     assert made.method.dpo.hyperparameters.beta == 0.4
 
 
+@pytest.mark.parametrize(
+    ("method", "rows", "name"),
+    [
+        ("supervised", [DIALOGUE] * 12, "base:tides-"),
+        ("dpo", [PAIR] * 12, "base:tides-"),
+        ("classification", LABELLED * 6, "base-tides-"),  # it holds its base, for a head of classes belongs to none
+    ],
+    ids=["supervised", "dpo", "classification"],
+)
+def test_an_adapter_is_asked_for_and_told(site, base, method, rows, name):
+    sent = send(site, rows)
+    lora = {"rank": 2, "alpha": 4.0, "dropout": 0.1, "targets": ["query", "value"]}
+    asked = {"type": method, method: {"hyperparameters": {"lora": lora}}}
+    made = create(site, model=base, training_file=sent, method=asked, suffix="tides")
+    native = site.native.get(f"/jobs/{made.id}").json()
+    assert native["train"]["lora"] == lora
+    assert native["name"] == f"{name}{made.id[-6:]}"
+    assert made.to_dict()["method"][method]["hyperparameters"]["lora"] == lora
+    for wrong, field in (({"targets": ["fin"]}, ".targets"), ({"rank": 0}, ".rank"), ({"odd": 1}, ".odd")):
+        asked = {"type": method, method: {"hyperparameters": {"lora": wrong}}}
+        status, _, param = refused(site, model=base, training_file=sent, method=asked)
+        assert (status, param) == (400, f"method.{method}.hyperparameters.lora{field}")
+
+
+def test_pretraining_takes_no_adapter_here(site):
+    assert refused(site, method=pretrain(lora={"rank": 2}))[1] == "unknown_field"
+
+
 def test_one_row_is_learnt_from_and_not_kept_back(site, base):
     made = create(site, model=base, training_file=send(site, [DIALOGUE]), method={"type": "supervised"})
     assert site.native.get(f"/jobs/{made.id}").json()["validation"] == 0.0
@@ -234,6 +262,33 @@ def test_pages_of_jobs(site):
     with pytest.raises(openai.NotFoundError) as told:
         site.openai.fine_tuning.jobs.list(after="ftjob-1")
     assert refusal(told.value) == (404, "job_not_found", "after")
+
+
+def test_jobs_are_chosen_by_what_was_noted_on_them(site):
+    odd = """a "quoted".key'$[0]"""
+    noted = [{"team": "tides", "run": "1"}, {"team": "tides", "run": ""}, {"team": "clocks", odd: "x=&y"}, None]
+    ids = [create(site, **({"metadata": pairs} if pairs else {})).id for pairs in noted]
+    jobs = site.openai.fine_tuning.jobs
+
+    def chosen(**metadata: str) -> list[str]:
+        return [job.id for job in jobs.list(metadata=metadata, limit=1)]
+
+    assert chosen(team="tides") == [ids[1], ids[0]]
+    assert chosen(team="tides", run="") == [ids[1]]
+    assert chosen(team="tides", run="2") == chosen(crew="tides") == []
+    assert chosen(**{odd: "x=&y"}) == [ids[2]]
+    assert chosen() == ids[::-1]
+    assert [job.id for job in jobs.list(extra_query={"metadata": "null"})] == [ids[3]]
+    for wrong, code, param in (
+        ({"metadata": "tides"}, "invalid_value", "metadata"),
+        ({"metadata[a]": "b", "metadata": "null"}, "invalid_value", None),
+        ({"metadata[]": "b"}, "invalid_value", "metadata..[key]"),
+        ({"metadata[a]": "b" * 513}, "invalid_value", "metadata.a"),
+        ({"metadata.a": "b"}, "unknown_field", "metadata.a"),
+    ):
+        with pytest.raises(openai.BadRequestError) as told:
+            jobs.list(extra_query=wrong)
+        assert refusal(told.value) == (400, code, param)
 
 
 def test_a_job_is_paused_resumed_and_cancelled(site):
@@ -391,3 +446,15 @@ def test_what_is_no_events_id_is_refused(site, after):
     with pytest.raises(openai.BadRequestError) as told:
         site.openai.fine_tuning.jobs.list_events(made.id, after=after)
     assert refusal(told.value) == (400, "invalid_value", "after")
+
+
+def test_an_event_of_another_job_is_no_place_in_this_one(site):
+    """It was taken for one: what came after it by number was left out."""
+    first, second = create(site), create(site)
+    jobs = site.openai.fine_tuning.jobs
+    (other,) = jobs.list_events(first.id).data
+    for after in (other.id, "ftevent-999999"):
+        with pytest.raises(openai.BadRequestError) as told:
+            jobs.list_events(second.id, after=after)
+        assert refusal(told.value) == (400, "invalid_value", "after")
+    assert jobs.list_events(first.id, after=other.id).data == []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from app.api.pages.home import HEADLINE, SAMPLES
+from app.api.pages.home import HEADLINE, SAMPLE
 from app.config import Settings
 from app.llm.tokenizer import tiktoken_data
 
@@ -16,9 +15,7 @@ def test_home_carries_the_defaults_of_the_service(client: TestClient, settings: 
     answer = client.get("/")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert f'data-tokenizer="{settings.default_tokenizer}"' in answer.text
     assert f'data-model="{settings.default_model}"' in answer.text
-    assert f'data-max-bytes="{settings.max_text_bytes}"' in answer.text
 
 
 def test_home_says_whose_models_there_are_to_choose_from(client: TestClient, settings: Settings) -> None:
@@ -27,10 +24,10 @@ def test_home_says_whose_models_there_are_to_choose_from(client: TestClient, set
     assert "data-remote" in client.get("/").text
 
 
-def test_samples_reach_the_page_whole(client: TestClient) -> None:
-    html = client.get("/").text
-    assert len(re.findall("data-sample=", html)) == len(SAMPLES)
-    assert "👩‍🚀" in html
+def test_a_text_typed_here_leads_to_its_tokens(client: TestClient) -> None:
+    page = client.get("/").text
+    assert '<form class="row" method="get" action="/ui/tokens">' in page
+    assert f'<input type="text" name="text" aria-label="Text" value="{SAMPLE}">' in page
 
 
 def test_the_ids_under_the_headline_are_those_of_gpt2(assets: Path) -> None:

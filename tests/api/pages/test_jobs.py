@@ -7,7 +7,6 @@ from fastapi.testclient import TestClient
 
 from app.db.session import Database
 from app.db.tables.job import JobRow
-from app.llm.config import PRESETS
 
 
 @pytest.fixture
@@ -33,16 +32,23 @@ def job(database: Database) -> str:
     return "job_7"
 
 
-def test_the_form_offers_every_preset(client: TestClient) -> None:
+@pytest.mark.parametrize("query", ["recipe=evaluate&kind=answers&model=m", "dataset=ds_1", "model=job_1%403"])
+def test_an_address_that_filled_the_form_leads_to_it(client: TestClient, query: str) -> None:
+    answer = client.get(f"/ui/jobs?{query}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (301, f"/ui/train?{query}")
+
+
+def test_the_list_leads_to_the_form(client: TestClient) -> None:
     html = client.get("/ui/jobs").text
-    assert all(f'value="{name}"' in html for name in PRESETS)
+    assert '<a class="button" href="/ui/train">Start a job</a>' in html
+    assert 'id="job-form"' not in html
+    assert '<a href="/ui/train" aria-current="page">Train</a>' in html
 
 
-def test_a_job_has_a_page_that_names_it_and_loads_plotly(client: TestClient, job: str) -> None:
+def test_a_job_has_a_page_that_names_it_and_lets_plotly_style_it(client: TestClient, job: str) -> None:
     answer = client.get(f"/ui/jobs/{job}")
     assert answer.status_code == 200
     assert "tide-7" in answer.text
-    assert "/static/plotly/plotly.min.js" in answer.text
     assert "style-src 'self' 'unsafe-inline'" in answer.headers["content-security-policy"]
     assert "script-src 'self';" in answer.headers["content-security-policy"]
 
@@ -53,8 +59,3 @@ def test_a_job_that_is_not_there_is_a_page_that_says_so(client: TestClient) -> N
     assert answer.headers["content-type"].startswith("text/html")
     assert "job_0" in answer.text
     assert 'href="/ui/jobs"' in answer.text
-
-
-def test_only_the_page_of_a_job_pays_for_plotly(client: TestClient) -> None:
-    assert "plotly" not in client.get("/").text
-    assert "plotly" not in client.get("/ui/jobs").text

@@ -316,5 +316,12 @@ def test_a_client_that_hangs_up_while_the_remote_thinks(front, back):
 
 def send(client: socket.socket, body: dict[str, object]) -> None:
     content = json.dumps(body).encode()
-    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+    head = f"POST /generate HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
     client.sendall(head.encode() + b"\r\n\r\n" + content)
+
+
+@pytest.mark.parametrize("field", [{"begin": [1]}, {"logits": True}], ids=["begin", "logits"])
+def test_what_no_such_server_knows_is_refused_here(front, plain, plain_url, field):
+    answer = front(plain_url).post("/generate", json={"prompt": "Say", "model": "x"} | field)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, *field)
+    assert plain.asked == []

@@ -52,6 +52,6 @@ def test_a_client_that_hangs_up_ends_the_request(plain, plain_url, front):
     plain.says("/tokenize", slow)
     client = front(plain_url)
     with socket.create_connection((client.base_url.host, client.base_url.port)) as raw:
-        head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+        head = b"POST /tokenize HTTP/1.1\r\nHost: [::1]\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
         raw.sendall(head + b'{"prompt": "a"}')
         eventually(lambda: len(plain.asked) == 1)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from app.db.session import Database
 from app.db.tables import job
 from app.db.tables.checkpoint import CheckpointRow
-from app.db.tables.job import Ending, JobRow, Lease, Wanted
+from app.db.tables.job import Ending, JobRow, Lease
 from tests.jobs_made import a_job, queued
 
 
@@ -262,28 +262,6 @@ def test_two_live_jobs_cannot_make_one_model(any_database: Database) -> None:
         assert row is not None
         job.finish(row, Ending("cancelled"))
     queued(any_database, name="tide")
-
-
-def test_pages_go_from_new_to_old(any_database: Database) -> None:
-    ids = []
-    for _ in range(3):
-        ids.append(queued(any_database))
-        time.sleep(0.002)
-    with any_database.read() as session:
-        assert [row.id for row in job.newest_first(session, None, 2)] == [ids[2], ids[1]]
-        assert [row.id for row in job.newest_first(session, ids[1], 2)] == [ids[0]]
-        assert {row.id for row in job.live(session)} == set(ids)
-
-
-def test_a_list_is_narrowed_by_the_model_that_a_job_makes_or_goes_on_from(any_database: Database) -> None:
-    made = queued(any_database, name="tide")
-    time.sleep(0.002)
-    on = queued(any_database, model={"name": "tide"}, status="paused")
-    queued(any_database)
-    with any_database.read() as session:
-        assert [row.id for row in job.newest_first(session, None, 9, Wanted(model="tide"))] == [on, made]
-        only = Wanted(status=("paused", "failed"), recipes=("pretrain",), model="tide")
-        assert [row.id for row in job.newest_first(session, None, 9, only)] == [on]
 
 
 def test_a_row_made_in_a_scope_can_be_read_after_it(any_database: Database) -> None:

@@ -78,6 +78,11 @@ def test_a_quotation_mark_that_is_never_closed_ends_the_reading() -> None:
         rows('a,b\n1,2\n1,"x\n2,3\n4,5\n')
 
 
+def test_a_blank_line_with_a_stray_end_is_blank() -> None:
+    """It was told as a bad row of line 0."""
+    assert rows("a,b\n\r\t\n1,2\n") == [Row(3, {"a": "1", "b": "2"})]
+
+
 def test_a_field_may_be_longer_than_csv_takes_by_itself() -> None:
     (row,) = rows("a\n" + "x" * 1_000_000)
     assert isinstance(row, Row)

@@ -61,7 +61,10 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
         "messages.1.role",
         "user's",
     ),
-    "half of openai's": ({"preferred_output": answer("a"), "prompt": "x"}, "input.messages", "missing"),
+    "half of openai's": ({"preferred_output": answer("a")}, "input.messages", "missing"),
+    "openai's and a prompt": (FORMS["openai"] | {"prompt": "Hi?"}, "prompt", "it has preferred_output as well"),
+    "openai's and answers": (FORMS["openai"] | {"rejected": "b"}, "rejected", "it has preferred_output as well"),
+    "openai's and all of ours": (FORMS["prompt"] | FORMS["openai"], "prompt", "a row is one kind of record"),
 }
 
 

@@ -227,3 +227,19 @@ def test_each_request_draws_as_it_does_alone(vocab_size: int, step: float) -> No
                 assert str(found[row]) == str(single)
             else:
                 assert found[row] == single
+
+
+def test_the_first_draw_alone_tells_the_networks_own_logits() -> None:
+    """Whatever the penalty makes of them; and no row of another request stays with them in memory."""
+    given = params(temperature=0.5, repetition_penalty=1.5)
+    samplers = [Sampler(Request("a", (3,), given, logits=True)), Sampler(Request("b", (3,), given))]
+    for drawn in (draw_all(NINE_WORDS.expand(2, -1), samplers) for _ in range(2)):
+        asked, other = drawn
+        assert isinstance(asked, Draw)
+        assert isinstance(other, Draw)
+        assert other.logits is None
+        if asked.logits is not None:
+            told = asked.logits
+    assert torch.equal(told, NINE_WORDS)
+    assert told.untyped_storage().nbytes() == NINE_WORDS.nbytes
+    assert asked.logits is None

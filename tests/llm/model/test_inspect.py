@@ -15,7 +15,8 @@ from app.llm.config import PRESETS, ModelConfig, SamplingParams
 from app.llm.engine.distribution import distributions
 from app.llm.errors import ContextOverflow, TokenIdOutOfRange
 from app.llm.model import inspect
-from app.llm.model.inspect import WANTS, OpenedPass, View, shapes, sizes
+from app.llm.model.inspect import OpenedPass
+from app.llm.model.inspect_view import MAP_SIDE, WANTS, View, shapes, sizes
 from app.llm.model.transformer import Transformer
 
 VOCAB, IDS = 97, [5, 17, 3, 96, 5, 0, 41, 8, 8]
@@ -93,6 +94,99 @@ def block_angles(network: Transformer) -> tuple[Tensor, Tensor] | None:
     return network.embed(torch.tensor([IDS]), past=0)[1]
 
 
+def by_hand(network: Transformer, layer: int, head: int, stream: Tensor) -> dict[str, Tensor]:
+    """The four stages of one head as chapter 3 writes them: plain matrices and a loop over pairs of tokens."""
+    config, attention = network.config, network.blocks[layer].attention
+    normed = network.blocks[layer].attention_norm(stream)
+    size, shared = config.head_dim, config.n_heads // config.kv_heads
+
+    def vectors(linear: nn.Linear, number: int) -> Tensor:
+        part = slice(number * size, (number + 1) * size)
+        made = normed @ linear.weight[part].T
+        return made if linear.bias is None else made + linear.bias[part]
+
+    found = {
+        "queries": vectors(attention.query, head),
+        "keys": vectors(attention.key, head // shared),
+        "values": vectors(attention.value, head // shared),
+    }
+    if config.position == "rope":
+        for name in ("queries", "keys"):
+            found[name] = turned(found[name], config.rope_base)
+    products = torch.tensor(
+        [[sum(q * k for q, k in zip(a, b, strict=True)) for b in found["keys"]] for a in found["queries"]]
+    )
+    scores = products / math.sqrt(size)
+    masked = torch.tensor(
+        [[scores[i, j].item() if j <= i else -math.inf for j in range(len(IDS))] for i in range(len(IDS))]
+    )
+    weights = masked.exp() / masked.exp().sum(-1, keepdim=True)
+    stages = {"products": products, "scores": scores, "masked": masked, "attention": weights}
+    return found | stages | {"context": weights @ found["values"]}
+
+
+def turned(vectors: Tensor, base: float) -> Tensor:
+    """Rotary positions: each pair of numbers, half a head apart, turned by position times its own speed."""
+    half = vectors.size(1) // 2
+    made = vectors.clone()
+    for position in range(len(vectors)):
+        for i in range(half):
+            angle = position * base ** (-i / half)
+            a, b = vectors[position, i], vectors[position, i + half]
+            made[position, i] = a * math.cos(angle) - b * math.sin(angle)
+            made[position, i + half] = b * math.cos(angle) + a * math.sin(angle)
+    return made
+
+
+def test_the_four_stages_are_those_of_the_book(network: Transformer) -> None:
+    stages = ("queries", "keys", "values", "products", "scores", "masked", "attention", "context")
+    found = opened(network, "input", "residual", *stages)
+    for layer, head in ((0, 0), (1, 3), (2, 2)):
+        before = found["residual.after_feed_forward"][layer - 1] if layer else found["residual.embedding"]
+        assert torch.equal(found["input.stream"][layer], before)
+        close(found["input.normed"][layer], network.blocks[layer].attention_norm(before))
+        for name, expected in by_hand(network, layer, head, before).items():
+            close(found[name][layer, head], expected)
+
+
+def plain_blocks(weights: Tensor, high: int, wide: int) -> Tensor:
+    """The largest of each block, one weight after the other."""
+    found = torch.zeros(high, wide)
+    for i, row in enumerate(weights):
+        for j, weight in enumerate(row):
+            place = (i * high // len(weights), j * wide // len(row))
+            found[place] = max(found[place], weight)
+    return found
+
+
+@pytest.mark.parametrize("at_once", [1, 1 << 18])
+@pytest.mark.parametrize("tokens", [tuple(range(9)), (0,), (8, 3, 0, 5)])
+def test_maps_of_a_short_text_are_its_attention(
+    network: Transformer, tokens: tuple[int, ...], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "SCORES_AT_ONCE", at_once)
+    found = opened(network, "attention", "maps", tokens=tokens)
+    weights = found["attention"]
+    assert torch.equal(found["maps.largest"], weights)
+    close(found["maps.to_first"], weights[..., 0].mean(-1))
+    close(found["maps.to_itself"], torch.stack([weights[:, :, i, p] for i, p in enumerate(tokens)]).mean(0))
+    previous = [weights[:, :, i, p - 1] for i, p in enumerate(tokens) if p]
+    close(found["maps.to_previous"], torch.stack(previous).mean(0) if previous else torch.zeros(3, 4))
+
+
+def test_maps_of_a_long_text_hold_the_largest_of_each_block(
+    network: Transformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inspect, "SCORES_AT_ONCE", 7 * 64 * 4)
+    ids, tokens = [token_id % VOCAB for token_id in range(64)], tuple(range(63, 10, -1))
+    found = opened(network, "attention", "maps", ids=ids, tokens=tokens)
+    assert found["maps.largest"].shape == (3, 4, MAP_SIDE, MAP_SIDE)
+    for layer in range(3):
+        for head in range(4):
+            expected = plain_blocks(found["attention"][layer, head], MAP_SIDE, MAP_SIDE)
+            assert torch.equal(found["maps.largest"][layer, head], expected)
+
+
 def test_scores_are_masked_and_then_weighed(network: Transformer) -> None:
     found = opened(network, "scores", "masked", "attention")
     later = torch.ones(len(IDS), len(IDS), dtype=torch.bool).triu(1)
@@ -146,11 +240,19 @@ def test_a_slice_has_the_numbers_of_the_whole_in_the_order_asked(
         monkeypatch.setattr(inspect, name, at_once)
     layers, heads, tokens = (2, 0), (3, 1), (8, 6, 0, 7)
     part = opened(network, *WANTS, layers=layers, heads=heads, tokens=tokens)
-    for name in ("scores", "masked", "attention", "context"):
+    for name in ("queries", "products", "scores", "masked", "attention", "context"):
         close(part[name], whole[name][list(layers)][:, list(heads)][:, :, list(tokens)])
+    for name in ("keys", "values"):
+        close(part[name], whole[name][list(layers)][:, list(heads)])
     for name in ("embeddings.sum", "residual.embedding", "logits.raw", "next.logprobs"):
         close(part[name], whole[name][list(tokens)])
-    for name in ("residual.after_attention", "norms.after_feed_forward", "logit_lens.logprobs"):
+    for name in (
+        "input.stream",
+        "input.normed",
+        "residual.after_attention",
+        "norms.after_feed_forward",
+        "logit_lens.logprobs",
+    ):
         close(part[name], whole[name][list(layers)][:, list(tokens)])
     for name in ("loss.loss", "loss.rank"):  # the last token, 8, has no successor
         assert torch.allclose(part[name].float(), whole[name][[6, 0, 7]].float(), atol=1e-5)

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.llm.tokenizer.stream import ByteStream, StopStrings
+from tests.fuzz.stop_strings import by_character, by_push
 
 TEXTS = st.text(st.sampled_from("a é中👍\u0301") | st.characters(exclude_categories=["Cs"]), max_size=20)
 
@@ -37,32 +38,12 @@ def test_in_the_end_the_stream_has_said_what_decoding_at_once_says(pieces):
     assert streamed == b"".join(pieces).decode("utf-8", errors="replace")
 
 
-def run(stops: list[str], pushes: list[str]) -> tuple[str, bool]:
-    watch = StopStrings(stops)
-    shown, met = "", False
-    for text in pushes:
-        certain, met = watch.push(text)
-        shown += certain
-        if met:
-            break
-    return shown + watch.flush(), met
-
-
-def by_character(stops: list[str], text: str) -> tuple[str, bool]:
-    """By definition: the first moment at which some stop string is complete."""
-    for end in range(1, len(text) + 1):
-        starts = [end - len(stop) for stop in stops if text[:end].endswith(stop)]
-        if starts:
-            return text[: min(starts)], True
-    return text, False
-
-
 @given(
     st.lists(st.text("ab ", min_size=1, max_size=4), max_size=4),
     st.lists(st.text("ab c", max_size=4)),
 )
 def test_stop_strings_end_the_text_however_it_is_cut(stops, pushes):
-    assert run(stops, pushes) == by_character(stops, "".join(pushes))
+    assert by_push(stops, pushes) == by_character(stops, "".join(pushes))
 
 
 def test_text_that_may_begin_a_stop_string_waits():

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from app.llm.checkpoint import ModelMeta, save_checkpoint
-from app.llm.config import PRESETS, ModelConfig, Word2VecConfig
+from app.llm.config import PRESETS, LoRAConfig, ModelConfig, Word2VecConfig
 from app.llm.model.shell import without_weights
 from app.llm.model.transformer import Transformer
 from app.llm.model.word_vectors import WordVectors
 from app.llm.train import losses
-from app.llm.train.config import SkipGramConfig, TrainConfig
+from app.llm.train.config import PreferenceConfig, SkipGramConfig, TrainConfig
 from app.llm.train.early_stop import Best
 from app.llm.train.footprint import (
     LOGITS_AT_ONCE,
@@ -54,6 +54,14 @@ def test_weights_are_counted_exactly(shape: dict[str, Any], trainable: str) -> N
 def test_word_vectors_are_counted_exactly() -> None:
     config = Word2VecConfig(300, 20)
     assert parameters(config) == learning_parameters(config, SkipGramConfig()) == WordVectors(config).parameter_count()
+
+
+def test_a_reference_is_a_second_network_but_with_adapters() -> None:
+    config = ModelConfig(**PRESETS["gpt-tiny"], vocab_size=500)
+    alone, adapted = PreferenceConfig(), PreferenceConfig(lora=LoRAConfig(rank=4, alpha=8))
+    network = 4 * parameters(config)
+    assert footprint(config, alone, 64).weights == 2 * network
+    assert footprint(config, adapted, 64).weights == network
 
 
 def test_the_pieces_of_logits_are_the_losses_own() -> None:

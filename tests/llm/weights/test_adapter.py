@@ -20,6 +20,7 @@ from app.llm.model.lora import lora_weights
 from app.llm.model.shapes import adapter_shapes
 from app.llm.model.transformer import Transformer
 from app.llm.weights.adapter import CONFIG, TENSORS, read_adapter, write_adapter
+from app.llm.weights.safetensors_file import SafetensorsFile
 from tests.weight_files import CONFIGS, a_folder, a_network
 
 SHA = "0" * 64
@@ -187,6 +188,7 @@ def test_an_adapter_of_another_base_is_refused_by_name(tmp_path: Path) -> None:
         (dict(lora_dropout=2), "lora_dropout"),
         (dict(rank_pattern=[1]), "rank_pattern"),
         (dict(rank_pattern={"(": 1}), "rank_pattern"),
+        (dict(rank_pattern={"(.+)+X": 1}), "rank_pattern"),  # as an expression it would not end
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -207,6 +209,7 @@ def test_files_that_are_damaged_are_refused(tmp_path: Path) -> None:
     for changed, told in (
         ({key: tensor for key, tensor in whole.items() if key != name}, "is missing"),
         (whole | {name: whole[name] * float("nan")}, "holds NaN"),
+        (whole | {name.replace("lora_B", "lora_A"): torch.tensor(1.0)}, "is needed"),
         (whole | {"base_model.model.lm_head.lora_A.weight": torch.ones(2, 2)}, "layers that this base has not"),
         ({key: tensor for key, tensor in whole.items() if "nothing" in key} | {"x": torch.ones(1)}, "has not: 'x'"),
     ):
@@ -216,3 +219,43 @@ def test_files_that_are_damaged_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"{}")
     with pytest.raises(BadWeights):
         read(folder, network)
+
+
+def one_layer(folder: Path, network: Transformer, rank: int) -> dict[str, Any]:
+    """A file with a single layer, of this rank, and its configuration."""
+    folder.mkdir()
+    place, body = "base_model.model.model.layers.0.mlp.down_proj", network.config
+    tensors = {
+        f"{place}.lora_A.weight": torch.ones(rank, body.mlp_dim),
+        f"{place}.lora_B.weight": torch.ones(body.emb_dim, rank),
+    }
+    save_file(tensors, folder / TENSORS)
+    return {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "layers_to_transform": [0]}
+
+
+def test_one_large_rank_does_not_become_a_huge_adapter(tmp_path: Path) -> None:
+    """Every block's layers were filled up to it: a file of some megabytes took more than a gigabyte."""
+    network = a_network(CONFIGS["llama"])
+    config = one_layer(tmp_path / "a", network, 4096)
+    with pytest.raises(BadWeights, match=r"one layer has the rank 4096; .* more than the .* of the base"):
+        read_adapter(config, tmp_path / "a" / TENSORS, network.config, SHA)
+    config = one_layer(tmp_path / "b", network, 7)
+    assert read_adapter(config, tmp_path / "b" / TENSORS, network.config, SHA).config.lora.rank == 7
+
+
+@pytest.mark.parametrize(
+    "changes", [dict(r=5), dict(layers_to_transform=None), dict(rank_pattern={"down_proj": 5}), dict(surplus=True)]
+)
+def test_what_the_header_tells_is_judged_before_a_tensor_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    network = a_network(CONFIGS["llama"])
+    config = one_layer(tmp_path / "a", network, 4) | changes
+    if config.pop("surplus", False):
+        tensors = load_file(tmp_path / "a" / TENSORS)
+        save_file(tensors | {"other": torch.ones(1)}, tmp_path / "a" / TENSORS)
+    read = []
+    monkeypatch.setattr(SafetensorsFile, "read", lambda _file, name: read.append(name))
+    with pytest.raises(BadWeights):
+        read_adapter(config, tmp_path / "a" / TENSORS, network.config, SHA)
+    assert read == []
