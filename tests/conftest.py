@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+import structlog
 from sqlalchemy import make_url
 
 from app.config import Settings
@@ -61,6 +63,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} would be skipped ({call.excinfo and call.excinfo.value}), and nothing may be"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets the log of it up; the next test has the log from before."""
+    root, kept = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**kept)
 
 
 @pytest.fixture

@@ -18,7 +18,9 @@ from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 READY = "ready"
-MOST_CHARACTERS = 16 * 1024 * 1024
+OWN_CHARACTERS = 256 * 1024
+"""What a template may write of its own, beside twice what it was given. Its text becomes tokens in the server, where a
+character takes up to 200 bytes of memory."""
 MEMORY_BYTES = 1024 * 1024 * 1024
 _OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError)
 """What the expressions of a template may raise."""
@@ -68,10 +70,11 @@ def answer(source: str, context: dict[str, Any] | None, parts: Sequence[Part] = 
 
 def _rendered(template: Template, context: dict[str, Any]) -> str:
     parts, size = [], 0
+    most = OWN_CHARACTERS + 2 * sum(len(each["content"]) for each in context["messages"])
     for part in template.generate(**context):
         size += len(part)
-        if size > MOST_CHARACTERS:
-            raise TemplateError(f"it writes more than {MOST_CHARACTERS:,} characters")
+        if size > most:
+            raise TemplateError(f"it writes more than {most:,} characters")
         parts.append(part)
     return "".join(parts)
 

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from tests.cli.conftest import Command
 
 PROMPT = "The capital of France is"
-
-
-@pytest.fixture
-def local_model(inkling: Command, assets: Path) -> Iterator[Command]:
-    """The command beside the assets; the log that it sets up is this process's no longer afterwards."""
-    root, kept = logging.getLogger(), structlog.get_config()
-    handlers, level = root.handlers[:], root.level
-    yield inkling
-    root.handlers[:], root.level = handlers, level
-    structlog.configure(**kept)
 
 
 def test_tokens_are_shown_without_a_server(inkling: Command, assets: Path) -> None:
@@ -44,13 +31,13 @@ def test_special_tokens_are_read_only_where_asked(inkling: Command, assets: Path
     assert "".join(token["text"] for token in plain["tokens"]) == text
 
 
-def test_text_is_written_without_a_server(local_model: Command) -> None:
+def test_text_is_written_without_a_server(inkling: Command, assets: Path) -> None:
     """The model is loaded once for the text and once for the answer: both say the same."""
     wanted = ("generate", PROMPT, "--local", "--max-new-tokens", "3", "--temperature", "0")
-    done = local_model(*wanted)
+    done = inkling(*wanted)
     assert done.status == 0, done.err
     assert done.out.startswith(f"{PROMPT} Paris")
-    answer = json.loads(local_model(*wanted, "--json").out)
+    answer = json.loads(inkling(*wanted, "--json").out)
     assert PROMPT + answer["choices"][0]["text"] + "\n" == done.out
     assert answer["usage"]["completion_tokens"] == len(answer["choices"][0]["tokens"]) == 3
 
@@ -65,8 +52,8 @@ def test_text_is_written_without_a_server(local_model: Command) -> None:
         (("generate", ""), "prompt"),
     ],
 )
-def test_a_refusal_is_one_line(local_model: Command, arguments: tuple[str, ...], told: str) -> None:
-    done = local_model(*arguments, "--local")
+def test_a_refusal_is_one_line(inkling: Command, assets: Path, arguments: tuple[str, ...], told: str) -> None:
+    done = inkling(*arguments, "--local")
     assert told in done.refusal
     assert done.out == ""
 

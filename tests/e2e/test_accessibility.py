@@ -17,6 +17,7 @@ AXE = ROOT / ".axe" / "node_modules" / "axe-core" / "axe.min.js"
 ALL = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 UNFOLD = "for (const one of document.querySelectorAll('details')) one.open = true"
+SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"  # a script follows colours
 RUN = """
 async (only) => {
   const { violations } = await axe.run(document, { runOnly: only, resultTypes: ["violations"] });
@@ -52,9 +53,11 @@ def test_nothing_is_in_anybodys_way(page: Page, axe: str, made: dict[str, str], 
     page.evaluate(axe)
     found = page.evaluate(RUN, ALL)
     page.emulate_media(color_scheme="dark")
+    page.evaluate(SETTLED)
     found += page.evaluate(RUN, COLOURS)
     page.set_viewport_size({"width": 390, "height": 844})
     found += page.evaluate(RUN, COLOURS)
     page.emulate_media(color_scheme="light")
+    page.evaluate(SETTLED)
     found += page.evaluate(RUN, ALL)
     assert not found, "\n".join(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
 
@@ -120,15 +119,9 @@ def test_the_key_is_in_no_log_and_no_message(plain, capsys):
             told += [refusal.value.message, str(refusal.value.param)]
         return told
 
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        configure_logging("debug")
-        with served(plain.app) as port:
-            told = asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+    configure_logging("debug")
+    with served(plain.app) as port:
+        told = asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))
     assert told[1] == "wrong key …"
     written = capsys.readouterr()
     assert "remote_refused" in written.err + written.out

@@ -57,6 +57,12 @@ def test_what_a_template_may_not_do(templates, source, told):
     assert templates.answer(CHATML, MESSAGES) == SAID
 
 
+def test_a_template_writes_twice_what_was_said_and_a_little_of_its_own(templates):
+    said = MESSAGES | {"messages": [{"role": "user", "content": "a" * 100_000}]}
+    assert len(templates.answer("{{ messages[0].content }}{{ 'b' * 300_000 }}", said)["text"]) == 400_000
+    assert "more than 462,144 characters" in templates.answer("{{ 'b' * 470_000 }}", said)["refused"]
+
+
 def test_memory_has_a_limit(templates):
     told = templates.answer("{{ ('x' * 2000000000) | length }}", MESSAGES)
     assert told.get("failed") == "MemoryError" or "refused" in told
