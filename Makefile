@@ -14,7 +14,7 @@ AXE := 4.14.1
 AXE_SHA256 := 29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
 AXE_FILE := .axe/node_modules/axe-core/axe.min.js
 
-.PHONY: run install assets axe proof-tools test proof-book proof-faults proof-fuzz proof-api proof-load audit check bench bench-generate bench-train format parity clean
+.PHONY: run install assets axe proof-tools test proof-book proof-faults proof-fuzz proof-api proof-load audit check bench bench-generate bench-train pictures format parity clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/inkling up
@@ -100,6 +100,10 @@ bench-train: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),parity]"
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .bench/peers -r bench/peers.txt
 	$(BIN)/python -m bench.train
+
+# Every page as it looks, into docs/images; needs chromium, four minutes.
+pictures: $(INSTALLED)
+	$(BIN)/python -m bench.pictures docs/images
 
 $(LLAMA)/llama-bench:
 	PYTHON=$(BIN)/python bash bench/build_llama.sh $(LLAMA)

@@ -102,7 +102,8 @@ def all_made(client: httpx.Client, model: str, steps: int) -> Iterator[dict[str,
     All of it is gone afterwards.
     """
     removing: list[str] = []
-    often = {"checkpoint_every": steps // 3, "sample_every": steps // 3, "sample_prompt": PROMPT, "sample_tokens": 24}
+    often = {"checkpoint_every": steps // 6, "keep_checkpoints": 6, "sample_every": steps // 3}
+    often |= {"sample_prompt": PROMPT, "sample_tokens": 24}
     learning = {"max_steps": steps, "batch_size": 8, "learning_rate": 0.003}
     new = {"model": {"preset": "gpt-tiny"}, "seed": 1}
     pretrain = new | {"recipe": "pretrain", "dataset": "the-tide-clock", "name": "tide", "train": learning | often}

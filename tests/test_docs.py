@@ -24,6 +24,7 @@ from app.schemas import openai
 from app.services.inventory import Held, Inventory
 from app.services.metrics import Metrics
 from bench.all_pages import PAGES
+from bench.pictures import SCHEMES, SIZES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -181,3 +182,9 @@ def test_every_test_and_file_of_the_security_page_is_there() -> None:
     named = set(re.findall(r"`((?:app|tests)/[^`]*)`", documented("security.md")))
     assert named
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_every_page_has_its_pictures() -> None:
+    """And no page that is gone has any: `make pictures` draws them anew."""
+    wanted = {f"{page.name}-{scheme}-{width}.webp" for page in PAGES for scheme in SCHEMES for width in SIZES}
+    assert {path.name for path in (ROOT / "docs" / "images").iterdir()} == wanted

@@ -10,7 +10,7 @@ export class DatasetReport {
   #shown = "";
 
   /** `asked` gives {dataset, and what else the report's query has}; `draw` makes nodes of a report. */
-  constructor(asked, draw = (report) => [h("ul", {}, ...lines(report).map((line) => h("li", {}, line)))]) {
+  constructor(asked, draw = (report) => [...wrong(report), h("ul", {}, ...lines(report).map((line) => h("li", {}, line)))]) {
     this.asked = asked;
     this.draw = draw;
     this.details = byId("dataset-report");
@@ -37,15 +37,20 @@ export class DatasetReport {
   }
 }
 
+/** What a job would refuse or leave out, before all else. */
+function wrong({ errors }) {
+  if (!errors.count) return [];
+  const found = errors.data.slice(0, SHOWN).map((error) => h("li", {}, `line ${error.line}: ${error.field ?? ""} ${error.reason}`));
+  return [h("div", { class: "notice notice--bad" }, h("p", {}, `${many(errors.count, "error")}${errors.count > found.length ? `; the first ${found.length}` : ""}:`), h("ul", {}, ...found))];
+}
+
 function lines(report) {
-  const { looked_at: looked, lengths, duplicates, errors, special_tokens: specials, classes } = report;
+  const { looked_at: looked, lengths, duplicates, special_tokens: specials, classes } = report;
   const sample = looked.sampled ? `, one in ${count(looked.one_in)} of all` : "";
-  const wrong = errors.data.slice(0, SHOWN).map((error) => `line ${error.line}: ${error.field ?? ""} ${error.reason}`);
   const found = [
     `${many(looked.count, looked.unit)}${sample}, ${count(lengths.tokens)} tokens with ${lengths.tokenizer}; the longest has ${count(lengths.longest)}`,
     `${count(lengths.too_long)} longer than ${count(lengths.context_length)} tokens (${percent(lengths.too_long_share)})`,
     `${many(duplicates.count, "duplicate")} (${percent(duplicates.share)})`,
-    `${many(errors.count, "error")}${wrong.length ? `: ${wrong.join("; ")}` : ""}`,
   ];
   for (const special of specials.slice(0, SHOWN)) {
     found.push(`${special.token} stands in it ${many(special.count, "time")}, first in line ${special.line}`);

@@ -102,8 +102,18 @@ function confusion(path, report) {
   return new Confusion(report, rowsOf, { caption: report.model }).node;
 }
 
+/** The question stands above the answers where all models read the same; each has a template of its own otherwise. */
 function row({ row: number, reference, models }) {
-  return h("li", {}, h("p", { class: "note" }, `Row ${count(number)}`), reference === null ? null : h("p", {}, `Reference: ${reference}`), h("div", { class: "results__models" }, ...models.map((one) => ofModel(one, reference))));
+  const asked = models[0].prompt;
+  const isShared = asked !== null && models.every((one) => one.prompt === asked);
+  return h(
+    "li",
+    {},
+    h("p", { class: "note" }, `Row ${count(number)}`),
+    isShared ? folded(models.length > 1 ? "What they read" : "What it read", asked, true) : null,
+    reference === null ? null : h("p", {}, `Reference: ${reference}`),
+    h("div", { class: "results__models" }, ...models.map((one) => ofModel(isShared ? { ...one, prompt: null } : one, reference))),
+  );
 }
 
 function ofModel({ model, prompt, answer, score, verdict, figures, judgements, error }, reference) {
@@ -112,11 +122,11 @@ function ofModel({ model, prompt, answer, score, verdict, figures, judgements, e
     "div",
     { role: "group", "aria-label": model },
     h("h3", {}, model),
+    prompt === null ? null : folded("What it read", prompt, true),
     answer === null ? null : h("blockquote", {}, answer),
     error ? h("p", { class: "level-error" }, error) : null,
     vitals([["score", score === null ? null : figure("score", score)], ["verdict", verdict], ...told.map(([name, value]) => [inWordsOf(name), figure(name, value)])]),
     figures.choices ? choicesTable(figures.choices, answer, reference) : null,
-    prompt === null ? null : folded("What it read", prompt),
     ...judgements.map((one, place) => folded(`Judge, question ${place + 1}`, [one.prompt, `→ ${one.reply ?? one.error}`].filter(Boolean).join("\n\n"))),
   );
 }
@@ -135,8 +145,8 @@ function vitals(pairs) {
   return list;
 }
 
-function folded(title, text) {
-  return h("details", {}, h("summary", {}, title), h("pre", {}, text));
+function folded(title, text, isOpen = false) {
+  return h("details", { open: isOpen }, h("summary", {}, title), h("pre", {}, text));
 }
 
 function inWordsOf(name) {

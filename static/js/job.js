@@ -6,7 +6,6 @@ import { drawReport } from "./class_report.js";
 import { curl } from "./command.js";
 import { installCopyButtons } from "./copying.js";
 import { byId, debounce, say } from "./dom.js";
-import { EvaluationView } from "./evaluation.js";
 import { JobControls } from "./job_controls.js";
 import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
@@ -26,7 +25,7 @@ class JobPage {
     this.chart = new LossChart();
     this.accuracy = new AccuracyChart();
     this.preference = new PreferenceChart();
-    this.evaluation = document.getElementById("evaluation") && new EvaluationView(this.path);
+    this.evaluation = null; // its script comes where there is one
     this.newest = null;
     this.problem = "";
     this.saved = new Set(); // steps of checkpoints, those that are gone among them
@@ -51,6 +50,7 @@ class JobPage {
     }, 1000);
     try {
       await this.refresh();
+      if (document.getElementById("evaluation")) this.evaluation = new (await import("./evaluation.js")).EvaluationView(this.path);
       const [since] = await Promise.all([this.#past(), this.#setup(), this.checkpoints()]);
       this.job = await follow(this.id, since, (event) => this.take(event), (error) => this.#lost(error));
       sayNothingCame();

@@ -60,6 +60,6 @@ export class LessonAsk extends LessonForm {
     verdict.className = `verdict${applies ? (off ? " verdict--off" : " verdict--same") : ""}`;
     if (!applies) verdict.textContent = otherwise ?? "Other values than the book's: its numbers say nothing about these.";
     else if (off) verdict.textContent = `✗ Differs from the book in ${off} of ${many(total, "value")}. Another version of torch, or another kind of processor, may draw or round otherwise.`;
-    else verdict.textContent = `✓ The same as the book: all of ${many(total, "value")}.`;
+    else verdict.textContent = `✓ The same as the book: ${total} of ${many(total, "value")}.`;
   }
 }

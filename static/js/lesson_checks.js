@@ -3,11 +3,15 @@
 import { h } from "./dom.js";
 import { visible } from "./glyphs.js";
 
-/** What stands at `path` of an answer; `*` goes through a list. Undefined where nothing does. */
+/** What stands at `path` of an answer; `*` goes through a list, `label=ham` takes what has that label. Undefined where nothing does. */
 export function at(value, path) {
   const [name, ...rest] = path === "" ? [] : path.split(".");
   if (name === undefined) return value;
   if (name === "*") return Array.isArray(value) ? value.map((each) => at(each, rest.join("."))) : undefined;
+  if (Array.isArray(value) && name.includes("=")) {
+    const [key, wanted] = name.split("=");
+    return at(value.find((each) => each[key] === wanted), rest.join("."));
+  }
   return value === null || value === undefined ? undefined : at(value[name], rest.join("."));
 }
 

@@ -97,7 +97,7 @@ def whole(settings: Settings, tmp_path: Path) -> Iterator[TestClient]:
 def test_a_form_without_script_brings_the_page_back_with_the_books_numbers_beside(whole: TestClient) -> None:
     answer = whole.post("/ui/learn/3/causal", data={"seed": "789", "d_out": "2"})
     assert answer.status_code == 200
-    assert "✓ The same as the book: all of 72 values." in answer.text
+    assert "✓ The same as the book: 72 of 72 values." in answer.text
     assert answer.text.count("✓ same") == 2
     other = whole.post("/ui/learn/3/causal", data={"seed": "7"})
     assert "Other values than the book&#39;s" in other.text

@@ -23,13 +23,19 @@ NOTHING = "nothing"
 
 
 def at(value: Any, path: str) -> Any:
-    """What stands at `path` of an answer; `*` goes through a list. `NOTHING` where nothing does."""
+    """What stands at `path` of an answer; `*` goes through a list, `label=ham` takes what has that label.
+
+    `NOTHING` where nothing does.
+    """
     name, _, rest = path.partition(".")
     if not name:
         return value
     if isinstance(value, list):
         if name == "*":
             return [at(each, rest) for each in value]
+        if "=" in name:
+            key, _, wanted = name.partition("=")
+            return at(next((each for each in value if each[key] == wanted), NOTHING), rest)
         return at(value[int(name)], rest) if name.isdecimal() and int(name) < len(value) else NOTHING
     return at(value[name], rest) if isinstance(value, dict) and name in value else NOTHING
 

@@ -37,7 +37,7 @@ CHAPTER = Chapter(
                     ("Weights of the second word", "weights.0.1", "ch03.simple.weights2.softmax"),
                     ("Context vectors", "context", "ch03.simple.context"),
                 ),
-                f"Nothing is drawn here: it is arithmetic. {FOUR_DECIMALS}",
+                f"No chance is in this, it is arithmetic. {FOUR_DECIMALS}",
                 "weights",
             ),
         ),

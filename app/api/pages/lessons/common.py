@@ -8,6 +8,6 @@ MODEL = Field("model", "Model", "", "model", none="`make assets` brings one; the
 STORY = Field("dataset", "Text", "", "dataset", of="text", prefers="the-verdict")
 TASKS = Field("dataset", "Tasks", "", "dataset", of="instructions", prefers="instructions")
 NOT_THE_VERDICT = "The book's numbers are of The Verdict, and this is another text: they say nothing about it."
-EXACT = "Nothing is drawn here: each number must be the same."
+EXACT = "No chance is in this: each number must be the same."
 FOUR_DECIMALS = "The book prints four decimals, so 0.0001 is let pass."
 DRAWN = f"Weights are drawn by torch's generator on the CPU; the same seed draws the same. {FOUR_DECIMALS}"

@@ -93,4 +93,4 @@ def _verdict(compared: tuple[Compared, ...]) -> str:
     values = f"{total} value{'' if total == 1 else 's'}"
     if off:
         return f"✗ Differs from the book in {off} of {values}. {DIFFERS}"
-    return f"✓ The same as the book: all of {values}."
+    return f"✓ The same as the book: {total} of {values}."

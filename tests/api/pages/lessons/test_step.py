@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from app.api.pages.lessons import CHAPTERS
 from app.api.pages.lessons.ask import Ask, Request
-from app.api.pages.lessons.book import BOOK, Check
+from app.api.pages.lessons.book import BOOK, Check, at
 from app.api.pages.lessons.step import Step
 from app.api.pages.lessons.train import Train
 from app.config import Settings
@@ -64,15 +64,6 @@ def asked(client: TestClient, request: Request) -> Any:
 def book_texts(step: Step, sets: dict[str, str]) -> dict[str, str]:
     """What stands in the fields for datasets where the book's are on the machine."""
     return {field.name: sets[field.prefers] for field in step.does.fields if field.prefers}
-
-
-def at(value: Any, path: str) -> Any:
-    name, _, rest = path.partition(".")
-    if name == "":
-        return value
-    if name == "*":
-        return [at(each, rest) for each in value]
-    return at(value[int(name) if isinstance(value, list) else name], rest)
 
 
 def assert_agrees(found: Any, check: Check, expected: Any) -> None:
