@@ -13,6 +13,8 @@ from app.schemas.evaluation import ResultQuery
 from app.services import evaluations, reports, results
 
 ROWS_AT_ONCE = 20
+OWN = "training"
+"""In addresses: the report of the job that made a classifier, in the place of an evaluation's."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Matrix:
     may_move: bool
     found: list[CellRow] = field(default_factory=list)
     has_more: bool = False
+
+    @property
+    def report(self) -> str:
+        """As an address names what it is read from."""
+        return self.asked.evaluation or OWN
 
 
 def matrix(session: Session, model: str, asked: Asked) -> Matrix:

@@ -52,11 +52,11 @@ class JobList {
 function row(job) {
   const bar = h("progress", { max: "1", "aria-label": `Steps of ${job.name}` });
   bar.value = job.total_steps ? job.step / job.total_steps : 0;
-  const from = typeof job.model === "string" ? `${job.recipe === "evaluate" ? "measures" : "continues"} ${job.model}` : (job.model.preset ?? (job.recipe === "word2vec" ? "word vectors" : "own shape"));
+  const from = typeof job.model === "string" ? `${job.recipe === "evaluate" ? "" : "continues "}${job.model}` : (job.model.preset ?? (job.recipe === "word2vec" ? "word vectors" : "own shape"));
   return h(
     "tr",
     {},
-    h("td", {}, h("a", { href: `/ui/jobs/${encodeURIComponent(job.id)}` }, job.name), h("span", { class: "note" }, from)),
+    h("td", {}, h("a", { href: `/ui/jobs/${encodeURIComponent(job.id)}` }, job.name), h("span", { class: "note" }, `${job.recipe}: ${from}`)),
     h("td", {}, badge(job.status)),
     h("td", { class: "steps" }, h("span", { class: "note" }, steps(job)), isFinal(job) ? null : bar),
     h("td", { class: "when" }, h("span", { class: "note" }, moment(job.created_at))),

@@ -16,7 +16,8 @@ from app.api.pages import model_facts
 from app.api.pages.render import render
 from app.db.session import Session
 from app.errors import AppError
-from app.services import evaluations, family_tree, model_history
+from app.services import class_matrix, evaluations, family_tree, model_history
+from app.services.class_matrix import Asked, Matrix
 from app.services.evaluations import Measured
 from app.services.family_tree import Kin
 from app.services.model_history import Made
@@ -81,6 +82,8 @@ class Both:
     a: Measured
     b: Measured
     figures: list[Line]
+    matrices: tuple[Matrix, Matrix] | None = None
+    """Of classifiers, what each mistakes for what."""
 
 
 @dataclass(frozen=True)
@@ -93,33 +96,20 @@ class ComparePage:
     a: str
     b: str
     sides: tuple[Side, Side] | None = None
+    both: Sequence[Both] = ()
     refusal: str = ""
 
     @property
     def about(self) -> list[Line]:
-        return self._lines([side.facts for side in self.sides or ()])
+        return _lines([side.facts for side in self.sides or ()])
 
     @property
     def config(self) -> list[Line]:
-        return self._lines([model_facts.config(side.model) for side in self.sides or ()])
+        return _lines([model_facts.config(side.model) for side in self.sides or ()])
 
     @property
     def most_bytes(self) -> int:
         return max(max(side.model.bytes_by_part.values()) for side in self.sides or ())
-
-    @property
-    def both(self) -> list[Both]:
-        """What measured both, newest first: the newest of each where there are several alike."""
-        if self.sides is None:
-            return []
-        of_b: dict[str, Measured] = {}
-        for one in self.sides[1].measured:
-            of_b.setdefault(one.key, one)
-        of_a: dict[str, Measured] = {}
-        for one in self.sides[0].measured:
-            of_a.setdefault(one.key, one)
-        found = [(one, of_b[key]) for key, one in of_a.items() if key in of_b]
-        return [Both(a, b, self._lines([_figures(a), _figures(b)])) for a, b in found]
 
     @property
     def generate_address(self) -> str:
@@ -128,11 +118,6 @@ class ComparePage:
     @property
     def may_generate(self) -> bool:
         return all(side.model.writes and side.model.available for side in self.sides or ())
-
-    def _lines(self, sides: list[dict[str, str]]) -> list[Line]:
-        return [
-            Line(name, *(side.get(name, "–") for side in sides)) for name in dict.fromkeys(n for s in sides for n in s)
-        ]
 
 
 @router.get("")
@@ -145,13 +130,41 @@ def compare(runtime: RuntimeDep, session: ReadSession, a: str = "", b: str = "")
         sides = (_side(session, runtime, a), _side(session, runtime, b))
     except AppError as error:
         return render(ComparePage(names, a, b, refusal=error.message), status=error.status)
-    return render(ComparePage(names, a, b, sides))
+    return render(ComparePage(names, a, b, sides, _both(session, sides)))
 
 
 def _side(session: Session, runtime: Runtime, name: str) -> Side:
     model = runtime.catalogue.info(session, name)
     measured, _ = evaluations.page(session, model, None, MAX_EVALUATIONS)
     return Side(model, family_tree.tree(session, model), model_history.made(session, model), measured)
+
+
+def _both(session: Session, sides: tuple[Side, Side]) -> list[Both]:
+    """What measured both, newest first: the newest of each where there are several alike."""
+    one, other = (_newest(side.measured) for side in sides)
+    pairs = [(each, other[key]) for key, each in one.items() if key in other]
+    return [Both(a, b, _lines([_figures(a), _figures(b)]), _matrices(session, sides, a, b)) for a, b in pairs]
+
+
+def _newest(measured: Sequence[Measured]) -> dict[str, Measured]:
+    found: dict[str, Measured] = {}
+    for each in measured:
+        found.setdefault(each.key, each)
+    return found
+
+
+def _matrices(session: Session, sides: tuple[Side, Side], a: Measured, b: Measured) -> tuple[Matrix, Matrix] | None:
+    if a.kind != "accuracy":
+        return None
+    one, other = (
+        class_matrix.matrix(session, side.model.name, Asked(measured.job))
+        for side, measured in zip(sides, (a, b), strict=True)
+    )
+    return one, other
+
+
+def _lines(sides: list[dict[str, str]]) -> list[Line]:
+    return [Line(name, *(side.get(name, "–") for side in sides)) for name in dict.fromkeys(n for s in sides for n in s)]
 
 
 def _figures(measured: Measured) -> dict[str, str]:

@@ -20,7 +20,7 @@ from app.db.session import Session
 from app.db.tables.job import JobRow
 from app.errors import AppError, CheckpointNotFound, InvalidRequest, ModelNotFound
 from app.services import class_matrix, evaluations, family_tree, model_history, registry
-from app.services.class_matrix import Asked, Matrix
+from app.services.class_matrix import OWN, Asked, Matrix
 from app.services.evaluations import Measured
 from app.services.family_tree import Kin
 from app.services.model_history import Made
@@ -30,8 +30,6 @@ from app.services.runtime import Runtime
 router = APIRouter(prefix="/ui/models", include_in_schema=False)
 
 MAX_EVALUATIONS = 50
-OWN = "training"
-"""In the address: the report of the job that made a classifier, in the place of an evaluation's."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,6 @@ class ModelPage:
 
     def moment(self, seconds: float) -> str:
         return moment(seconds)
-
-    @property
-    def matrix_of(self) -> str:
-        """As the address names the report whose matrix is shown."""
-        return (self.matrix and self.matrix.asked.evaluation) or OWN
 
 
 def moment(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,20 @@ def test_two_models_stand_side_by_side(house: House) -> None:
     other = house.client.get("/ui/compare", params={"a": "one", "b": "smollm2-135m-instruct"}).text
     assert '<tr class="compare__differs"><th scope="row">emb_dim' in other
     assert "Nothing yet" in other
+
+
+def test_what_two_classifiers_mistake_stands_side_by_side(house: House) -> None:
+    house.add_classifier("strict", ("ham", MARKUP))
+    house.add_classifier("lenient", ("ham", MARKUP), 0.5)
+    rows = house.add_rows([{"text": "ab", "label": "ham"}, {"text": "ba", "label": MARKUP}])
+    job_id = house.done({"kind": "accuracy", "against": ["lenient"]}, model="strict", dataset=rows)
+    page = house.client.get("/ui/compare", params={"a": "strict", "b": "lenient"}).text
+    for report in house.report(job_id):
+        of = page.split(f'aria-label="Confusion matrix of {report["model"]} in {job_id}"')[1].split("</table>")[0]
+        numbers = [int(each) for each in re.findall(r">(\d+)</a>", of)]
+        assert numbers == [number for row in report["confusion"] for number in row]
+        assert f"/ui/models/{report['model']}?evaluation={job_id}&amp;is=1&amp;told=0" in of
+    assert "<script>alert" not in page
 
 
 def test_what_can_be_compared_is_chosen_in_a_form(house: House) -> None:

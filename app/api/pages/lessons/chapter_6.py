@@ -61,8 +61,8 @@ CHAPTER = Chapter(
                     ("For the test", "test.rows", "ch06.sms.split", "test"),
                     ("Spam to learn from", "train.labels.label=spam.rows", "ch06.sms.split", "spam_in/train"),
                 ),
-                "What is left out, and in which order the rest comes, is up to chance, but to that of pandas with this seed: each "
-                "number must be the same.",
+                "What is left out, and in which order the rest comes, is up to chance, but to that of pandas with this "
+                "seed: each number must be the same.",
                 "parts_of_rows",
                 only=_SPAM,
             ),
