@@ -20,7 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 READY = "ready"
 OWN_CHARACTERS = 256 * 1024
 """What a template may write of its own, beside twice what it was given. Its text becomes tokens in the server, where a
-character takes up to 200 bytes of memory."""
+character takes up to 40 bytes of memory."""
 MEMORY_BYTES = 1024 * 1024 * 1024
 _OF_TEMPLATES = (ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError, MemoryError)
 """What the expressions of a template may raise."""
