@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """Tokens a minute, of prompts and of what is written."""
     limit_streams: Limit = "auto"
     """Answers that may be written at once."""
+    limit_wrong_keys: Limit = "auto"
+    """Wrong keys a minute from one address, before none of it is looked at that was not right before. 0: any number."""
     limit_jobs: Limit = "auto"
     """Jobs of one key that may run or wait at a time."""
     limit_stored_bytes: Limit = "auto"

@@ -128,6 +128,10 @@ class Keys:
         """As `recall`, of the key with this id."""
         return self._recalled(key_id)
 
+    def was_right(self, key: str) -> bool:
+        """Whether it was somebody's when this process saw it last, among the latest it saw. Waits for nothing."""
+        return _digest(key) in self._remembered
+
     def _recalled(self, name: bytes | str) -> Caller | None:
         until, caller = self._remembered.get(name, (0.0, None))
         return caller if time.monotonic() < until else None
