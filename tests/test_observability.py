@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from app.db.tables.stock import Stock
+from app.services.gpus import Gpu, Gpus
 from app.services.inventory import Held, Inventory
 from app.services.metrics import Metrics
 
@@ -29,7 +30,8 @@ def series() -> set[str]:
     metrics.watch("m")
     metrics.answered("GET", "/", 200, 0.1)
     everything = Inventory(Held({}, 0.0, 0, {"models": Stock(0, 0)}), 0, 0)
-    return set(re.findall(r"^(inkling_\w+)", metrics.written({}, everything).decode(), re.MULTILINE)) | {
+    gpu = Gpus((Gpu("cuda:0", "one", 1, 1, 0.5),))
+    return set(re.findall(r"^(inkling_\w+)", metrics.written({}, everything, gpu).decode(), re.MULTILINE)) | {
         "inkling_requests_running",
         "inkling_requests_waiting",
         "inkling_kv_cache_usage_ratio",
