@@ -27,7 +27,7 @@ from app.services.storage import NAME
 
 log = get_logger(__name__)
 
-Scope = Literal["read", "generate", "train", "admin"]
+Scope = Literal["read", "generate", "train", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 USUAL_SCOPES: tuple[Scope, ...] = ("read", "generate", "train")
 FIRST = "first-admin"

@@ -13,7 +13,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=Response)
 def read_metrics(runtime: RuntimeDep) -> Response:
-    """Answers; the engines' requests, tokens, times and memory; jobs, data, room and GPUs; in Prometheus' text format."""
+    """Answers; engines' requests, tokens, times, memory; jobs, data, room and GPUs; in Prometheus' text format."""
     held = inventory.read(runtime.database, runtime.storage, runtime.settings.lease_s)
     told = runtime.models.metrics.written(runtime.models.loops(), held, gpus.read())
     return Response(told, media_type=CONTENT_TYPE)
