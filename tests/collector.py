@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,14 +40,6 @@ class Collector:
 
     def named(self, name: str) -> list[SpanSent]:
         return [span for span in self.spans if span.name == name]
-
-    def wait_for(self, is_there: Callable[[list[SpanSent]], object], within_s: float = 60.0) -> list[SpanSent]:
-        """All spans, once they are what is waited for: those that wait are sent every five seconds."""
-        deadline = time.monotonic() + within_s
-        while not is_there(self.spans):
-            assert time.monotonic() < deadline, sorted((span.service, span.name) for span in self.spans)
-            time.sleep(0.1)
-        return self.spans
 
 
 @contextmanager
@@ -97,5 +88,5 @@ def _read(body: bytes) -> Iterator[SpanSent]:
                 )
 
 
-def _values(pairs: Iterator[KeyValue] | object) -> dict[str, str | int | float | bool]:
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in pairs}  # type: ignore[attr-defined]
+def _values(pairs: Iterable[KeyValue]) -> dict[str, str | int | float | bool]:
+    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in pairs}

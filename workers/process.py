@@ -55,7 +55,7 @@ def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
     sweeper = Sweeper(settings, database, storage, Nudger(celery), lambda: supervisor.is_busy, presence)
     beside: dict[str, Beside] = {
         "sweep": sweeper.run,
-        "validate": Validation(settings, database, supervisor.worker_id).run,
+        "validate": Validation(settings, database, supervisor.worker_id, tracing=tracing).run,
         "webhooks": Deliveries(settings, database).run,
     }
     celery.steps["worker"].add(_life(database, supervisor, beside))
