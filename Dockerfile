@@ -30,7 +30,7 @@ RUN pip install --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$(grep '^t
 # The packages are named in pyproject.toml but not copied yet: empty ones stand in, the checkout comes over them below.
 COPY pyproject.toml ./
 RUN mkdir app workers && touch README.md app/__init__.py workers/__init__.py \
-    && pip install --constraint constraints.txt --editable .
+    && pip install --constraint constraints.txt --editable '.[gpu,traces]'
 
 # The default model and GPT-2's vocabulary, pinned by hash; the kernels for this processor.
 COPY app/__init__.py app/assets.py app/config.py app/

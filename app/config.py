@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """Tokens a minute, of prompts and of what is written."""
     limit_streams: Limit = "auto"
     """Answers that may be written at once."""
+    limit_wrong_keys: Limit = "auto"
+    """Wrong keys a minute from one address, before none of it is looked at that was not right before. 0: any number."""
     limit_jobs: Limit = "auto"
     """Jobs of one key that may run or wait at a time."""
     limit_stored_bytes: Limit = "auto"
@@ -152,6 +154,9 @@ class Settings(BaseSettings):
     judge_private_addresses: bool = False
     """Whether the judges of evaluations may be servers of private networks and of this machine."""
 
+    otlp_endpoint: Annotated[str, AfterValidator(setting_forms.collector)] = ""
+    """Where traces are sent by OTLP over HTTP, `http://collector:4318`. Empty: none are made."""
+
     log_level: str = Field("info", pattern="(?i)^(debug|info|warning|error)$")
     log_format: str = Field("console", pattern="^(console|json)$")
 
@@ -200,6 +205,14 @@ class Settings(BaseSettings):
             return None
         address = self.generation_backend.rstrip("/")
         return address if urlsplit(address).path else f"{address}/v1"
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where spans are posted; None: nowhere."""
+        if not self.otlp_endpoint:
+            return None
+        address = self.otlp_endpoint.rstrip("/")
+        return address if address.endswith("/v1/traces") else f"{address}/v1/traces"
 
     @property
     def effective_database_url(self) -> str:

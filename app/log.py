@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one line an event, request id and job id on each."""
+"""Structured logs on standard error: one line an event, request id, job id and trace id on each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from opentelemetry import trace
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars, merge_contextvars
 
 __all__ = ["bind_contextvars", "bound", "clear_contextvars", "configure_logging", "get_logger"]
@@ -15,6 +16,7 @@ def configure_logging(level: str = "info", log_format: str = "console") -> None:
     """Send structlog's and the standard library's records through one renderer."""
     shared: list[structlog.types.Processor] = [
         merge_contextvars,
+        _add_trace_id,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -43,6 +45,14 @@ def configure_logging(level: str = "info", log_format: str = "console") -> None:
     logging.getLogger("alembic.runtime.migration").setLevel(max(root.level, logging.WARNING))  # chatty
     for client in ("httpx", "httpcore"):  # they tell of each request and its headers
         logging.getLogger(client).setLevel(max(root.level, logging.WARNING))
+
+
+def _add_trace_id(_logger: object, _method: str, line: structlog.types.EventDict) -> structlog.types.EventDict:
+    """By which a line is found beside the trace of its request or job; none where no trace is made."""
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line.setdefault("trace_id", trace.format_trace_id(context.trace_id))
+    return line
 
 
 def bound(name: str) -> str | None:

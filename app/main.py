@@ -36,12 +36,14 @@ from app.api.native import model_files, routers
 from app.api.own_hosts import OwnHosts
 from app.api.plain_bodies import PlainBodies
 from app.api.request_log import RequestLog
+from app.api.request_spans import spans_of_requests
 from app.api.safe_headers import SafeHeaders
 from app.config import Settings, get_settings
 from app.db.migrate import migrate_once_there
 from app.services import datasets, keys
 from app.services.limits import is_any_rate_limited
 from app.services.runtime import Runtime
+from app.services.tracing import open_tracing
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 JSON_OVERHEAD_BYTES = 1024 * 1024  # escapes and the fields beside the text
@@ -100,6 +102,14 @@ def _collect_garbage_less() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+async def _close(runtime: Runtime) -> None:
+    if runtime.remote is not None:
+        await runtime.remote.close()
+    await runtime.limits.close()
+    runtime.close()
+    await to_thread.run_sync(runtime.tracing.end)
+
+
 def _guard(app: FastAPI, settings: Settings) -> None:
     """Whose request it is, and then how much they have asked for already. What is added last is outermost."""
     if is_any_rate_limited(settings):
@@ -111,10 +121,11 @@ def _guard(app: FastAPI, settings: Settings) -> None:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service, ready to be served by uvicorn. Settings are read from the environment unless given."""
     settings = settings or get_settings()
+    tracing = open_tracing(settings, "inkling-web")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        runtime = Runtime.open(settings)
+        runtime = Runtime.open(settings, tracing)
         await to_thread.run_sync(migrate_once_there, runtime.database)
         with runtime.database.write() as session:
             datasets.register_builtin(session, runtime.storage)
@@ -126,10 +137,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         with _uploads_spooled_in(runtime.storage.spool):
             _collect_garbage_less()
             yield
-        if runtime.remote is not None:
-            await runtime.remote.close()
-        await runtime.limits.close()
-        runtime.close()
+        await _close(runtime)
 
     app = Inkling(
         title="Inkling",
@@ -140,6 +148,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         door=_door(settings),
         docs_url=None,
         redoc_url=None,
+        telemetry=spans_of_requests(tracing),
         max_body_size=6 * settings.max_text_bytes + JSON_OVERHEAD_BYTES,
     )
     app.state.long_work = CapacityLimiter(pieces.THREADS)

@@ -23,6 +23,15 @@ def backend(value: str) -> str:
     return value
 
 
+def collector(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("it must be the http:// or https:// address of an OpenTelemetry collector")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address with a password would stand in logs; use OTEL_EXPORTER_OTLP_HEADERS")
+    return value
+
+
 def lowered(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 

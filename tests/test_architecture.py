@@ -101,7 +101,7 @@ def test_one_client_speaks_to_strangers() -> None:
     speaks = re.compile(r"(import|from) (httpx2?|requests|urllib\.request|urllib3|http\.client)\b|get_session|HfApi")
     found = {path.relative_to(ROOT / "app/services").as_posix() for path in SOURCES
              if "services" in path.parts and speaks.search(path.read_text())}  # fmt: skip
-    of_the_administrator = {"remote.py", "remote_refusals.py", "doctor.py"}
+    of_the_administrator = {"remote.py", "remote_refusals.py", "doctor.py", "tracing_check.py"}
     its_errors_and_answers = {"hub.py", "hub_files.py", "public_sets.py"}
     assert found == {"outgoing.py"} | of_the_administrator | its_errors_and_answers
     for name in its_errors_and_answers:

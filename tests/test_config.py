@@ -99,6 +99,27 @@ def test_a_backend_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("", None),
+        ("http://collector:4318", "http://collector:4318/v1/traces"),
+        ("https://collector/otlp/", "https://collector/otlp/v1/traces"),
+        ("http://collector:4318/v1/traces", "http://collector:4318/v1/traces"),
+    ],
+)
+def test_where_traces_are_sent(endpoint: str, url: str | None) -> None:
+    assert Settings(_env_file=None, otlp_endpoint=endpoint).traces_url == url
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "grpc://collector:4317", "http://", "http://me:hush@collector"])
+def test_a_collector_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setenv("INKLING_OTLP_ENDPOINT", endpoint)
+    with pytest.raises(BadSetting, match=r"^INKLING_OTLP_ENDPOINT is ") as refusal:
+        get_settings()
+    assert "hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
     ("name", "value"), [("API_KEY", "hush hush"), ("API_KEY", "hush\n"), ("BACKEND", "http://me:hush@gpu:8000")]
 )
 def test_no_message_shows_a_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

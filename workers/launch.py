@@ -18,13 +18,14 @@ SHUTDOWN_GRACE_S = 45.0  # for a last checkpoint; `inkling up` gives the worker 
 TORCHRUN_S = 5.0  # of that, for torchrun itself
 
 
-def start(command: Sequence[str], claim: Claim) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], claim: Claim, traceparent: str | None = None) -> subprocess.Popen[bytes]:
     """The trainer of a claimed job, in a session of its own.
 
     Its input is a pipe whose other end is ours alone: it ends when we do, whichever way that is.
 
     Args:
         command: runs Python; the job's id and the fence are appended.
+        traceparent: the span under which it tells what it does; None: no trace is made.
     """
     python, *rest = command
     if claim.devices > 1:
@@ -32,8 +33,9 @@ def start(command: Sequence[str], claim: Claim) -> subprocess.Popen[bytes]:
         count = claim.devices if claim.hosts is None else claim.hosts.share(claim.devices)
         meeting = ("--standalone",) if claim.hosts is None else _meeting(claim, claim.hosts)
         rest = [*TORCHRUN, *meeting, "--nproc-per-node", str(count), "--shutdown-timeout", grace, *rest]
+    traced = () if traceparent is None else ("--traceparent", traceparent)
     return subprocess.Popen(
-        [python, *rest, claim.job_id, str(claim.fence)], stdin=subprocess.PIPE, start_new_session=True
+        [python, *rest, claim.job_id, str(claim.fence), *traced], stdin=subprocess.PIPE, start_new_session=True
     )
 
 

@@ -23,6 +23,7 @@ from app.services.presence import Presence
 from app.services.queue import Nudger, make_celery
 from app.services.storage import Storage
 from app.services.sweep import Sweeper
+from app.services.tracing import open_tracing
 from app.services.webhooks import Deliveries
 from workers.supervise import TRAINER, Supervisor
 from workers.tasks import add_tasks
@@ -47,13 +48,14 @@ def make_worker(settings: Settings, trainer: Sequence[str] = TRAINER) -> Celery:
         worker_redirect_stdouts=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
-    supervisor = Supervisor(settings, database, trainer)
+    tracing = open_tracing(settings, "inkling-worker")  # what waits to be sent is sent when the process ends
+    supervisor = Supervisor(settings, database, trainer, tracing)
     add_tasks(celery, supervisor)
     presence = Presence(database, supervisor.worker_id, socket.gethostname(), lambda: supervisor.devices)
     sweeper = Sweeper(settings, database, storage, Nudger(celery), lambda: supervisor.is_busy, presence)
     beside: dict[str, Beside] = {
         "sweep": sweeper.run,
-        "validate": Validation(settings, database, supervisor.worker_id).run,
+        "validate": Validation(settings, database, supervisor.worker_id, tracing=tracing).run,
         "webhooks": Deliveries(settings, database).run,
     }
     celery.steps["worker"].add(_life(database, supervisor, beside))

@@ -11,17 +11,20 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 
+from opentelemetry.trace import Span, SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.db.session import Database
 from app.log import get_logger
-from app.services import devices, leases
+from app.services import devices, leases, tracing
 from app.services.devices import Devices
 from app.services.hosts import are_there, forget_companions, hosts_of, together
 from app.services.leases import Beside, Claim
+from app.services.tracing import OFF, Tracing
 from workers import launch
 from workers.ending import loss
 from workers.waiting import Waiting
@@ -34,12 +37,14 @@ TRAINER = (sys.executable, "-m", "workers.trainer")
 class Supervisor:
     """One slot: claims the best queued job, starts its trainer, waits for it, and so on until nothing is due."""
 
-    def __init__(self, settings: Settings, database: Database, command: Sequence[str] = TRAINER) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, command: Sequence[str] = TRAINER, tracing: Tracing = OFF
+    ) -> None:
         """Supervise trainers started by `command` with the job's id and the fence appended."""
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._settings = settings
         self._database = database
-        self._command = tuple(command)
+        self._command, self._tracing = tuple(command), tracing
         self._hosts = hosts_of(settings)
         self._stopping = threading.Event()
         self._running = False
@@ -74,11 +79,17 @@ class Supervisor:
             claim = leases.claim(self._database, self.worker_id, self._settings.lease_s, self.devices, beside)
             if claim is None:
                 return
-            self._run(claim)
+            with self._span(claim):
+                self._run(claim)
+
+    def _span(self, claim: Claim) -> AbstractContextManager[Span]:
+        named = {"job_id": claim.job_id, "worker_id": self.worker_id}
+        numbers = {"attempt": claim.attempt, "fence": claim.fence, "devices": claim.devices}
+        return self._tracing.span("attempt", kind=SpanKind.CONSUMER, parent=claim.traceparent, **named, **numbers)
 
     def _run(self, claim: Claim) -> None:
         log.info("job_claimed", job_id=claim.job_id, fence=claim.fence, attempt=claim.attempt)
-        trainer = launch.start(self._command, claim)
+        trainer = launch.start(self._command, claim, tracing.traceparent())
         self._running = True
         try:
             status = Waiting(self, claim, trainer).until_it_ended()
@@ -98,6 +109,7 @@ class Supervisor:
         self._doubt_companions(claim)
         taken = leases.give_up(self._database, claim, self._settings.job_attempts, loss(status))
         if taken is not None:
+            tracing.fail(taken.reason)
             log.warning("trainer_lost", job_id=claim.job_id, exit_status=status, job_status=taken.status)
 
     def _doubt_companions(self, claim: Claim) -> None:

@@ -6,11 +6,13 @@ Its standard input is a pipe from the worker; it ends when that does.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from app.config import Rank, rank_of_torchrun
 from app.db.session import Database
 from app.log import get_logger
+from app.services.tracing import OFF, Tracing, open_tracing
 from workers import watch
 from workers.attempt import Attempt, begin
 from workers.ending import FORCED_EXIT
@@ -29,6 +31,16 @@ def main() -> int:
 
 
 def _lead(attempt: Attempt, rank: Rank | None) -> int:
+    """Train under a span of the worker's; what was told of it is sent before the process ends."""
+    tracing = open_tracing(attempt.settings, "inkling-trainer") if attempt.traceparent else OFF
+    try:
+        with tracing.span("trainer", parent=attempt.traceparent, job_id=attempt.job_id, pid=os.getpid()):
+            return _train(attempt, rank, tracing)
+    finally:
+        tracing.end()
+
+
+def _train(attempt: Attempt, rank: Rank | None, tracing: Tracing) -> int:
     settings, job_id, fence = attempt.settings, attempt.job_id, attempt.fence
     database = Database(settings.effective_database_url)
     held = Watch(database, job_id, fence, settings.lease_s)
@@ -41,7 +53,7 @@ def _lead(attempt: Attempt, rank: Rank | None) -> int:
     from app.services.runtime import Runtime
 
     memory.keep_freed()
-    runtime = Runtime.open(settings)
+    runtime = Runtime.open(settings, tracing)
     ranks = ALONE if rank is None else Together.joined(f"{job_id}-{fence}", rank.here)
     try:
         training.run(runtime, job_id, fence, should_stop=held.should_stop, ranks=ranks)

@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Sequence
 
+from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
 from app.db.session import Database
 from app.log import get_logger
-from app.services import validation_leases
+from app.services import tracing, validation_leases
 from app.services.leases import Claim
+from app.services.tracing import OFF, Tracing
 
 log = get_logger(__name__)
 
@@ -30,13 +32,18 @@ class Validation:
     """One reader: takes the next job whose texts are to be read, has them read, and so on."""
 
     def __init__(
-        self, settings: Settings, database: Database, worker_id: str, command: Sequence[str] = COMMAND
+        self,
+        settings: Settings,
+        database: Database,
+        worker_id: str,
+        command: Sequence[str] = COMMAND,
+        tracing: Tracing = OFF,
     ) -> None:
         """Read for `worker_id`, by processes of `command` with the job's id and the fence appended."""
         self._settings = settings
         self._database = database
         self._worker_id = worker_id
-        self._command = tuple(command)
+        self._command, self._tracing = tuple(command), tracing
 
     def run(self, stopping: threading.Event) -> None:
         """Look for jobs until `stopping` is set. A database that is away for a while is waited for."""
@@ -54,6 +61,11 @@ class Validation:
         held = validation_leases.claim(self._database, self._worker_id, self._settings.lease_s)
         if held is None:
             return False
+        with self._tracing.span("texts", kind=SpanKind.CONSUMER, parent=held.traceparent, job_id=held.job_id):
+            self._read(held, stopping)
+        return True
+
+    def _read(self, held: Claim, stopping: threading.Event) -> None:
         log.info("texts_to_be_read", job_id=held.job_id, fence=held.fence)
         child = subprocess.Popen(
             [*self._command, held.job_id, str(held.fence)], stdin=subprocess.PIPE, start_new_session=True
@@ -68,8 +80,8 @@ class Validation:
         if stopping.is_set():
             validation_leases.release(self._database, held)
         elif child.returncode != 0:
+            tracing.fail("texts_not_read")
             log.warning("texts_not_read", job_id=held.job_id, exit_status=child.returncode)
-        return True
 
     def _wait(self, child: subprocess.Popen[bytes], held: Claim, stopping: threading.Event) -> None:
         """Until it ended, is to end, or works for a job that is not ours any more: cancelled, deleted, another's."""

@@ -14,6 +14,7 @@ from app.api.credentials import bearer, check_csrf, session_cookie
 from app.api.errors import app_error_body, database_away
 from app.api.pages.render import csrf
 from app.api.scopes import needed
+from app.api.wrong_keys import holder
 from app.db.session import UNAVAILABLE
 from app.errors import AppError, InvalidApiKey, MissingScope
 from app.services.keys import Caller
@@ -55,14 +56,14 @@ async def _caller(request: Request) -> tuple[Caller, str]:
 
     Raises:
         InvalidApiKey: nobody's that we know.
+        RateLimited: too many of this address were nobody's.
         ForeignRequest: a session's, and it does not come from a page.
     """
     runtime: Runtime = request.app.state.runtime
     keys = runtime.keys
     sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if sent:
-        key = bearer(sent)
-        caller = keys.recall(key) or await to_thread.run_sync(keys.look_up, key)
+        caller = await holder(request, bearer(sent))
         if caller is None:
             raise InvalidApiKey("the key is unknown, or revoked")
         return caller, ""

@@ -67,10 +67,9 @@ SCOPES: dict[Scope, tuple[str, ...]] = {
         "POST /ui/datasets/{dataset_id}",
         "POST /ui/models/{name}",
     ),
-    "admin": (
-        "GET /audit",
-        "GET /metrics",  # names everybody's models
-    ),
+    # Names everybody's models, so that `read` is not enough; whatever scrapes it should be able to do nothing else.
+    "metrics": ("GET /metrics",),
+    "admin": ("GET /audit",),
 }
 
 _TABLE = RouteTable((line, scope) for scope, lines in SCOPES.items() for line in lines)

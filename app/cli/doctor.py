@@ -12,14 +12,15 @@ from app.cli.call import Json
 from app.config import BadSetting, get_settings
 
 if TYPE_CHECKING:
-    from app.services.doctor import Check
+    from app.services.check import Check
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def doctor(as_json: Json = False) -> None:
     """Look for what is missing. Exit status 1 if anything keeps the service from its work."""
-    from app.services.doctor import Check, examine  # late: other commands start without what it asks
+    from app.services.check import Check
+    from app.services.doctor import examine  # late: other commands start without what it asks
 
     try:
         checks = examine(get_settings())

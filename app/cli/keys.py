@@ -24,7 +24,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what will use it.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="read, generate, train or admin; repeatable. Without any: the first three."),
+        typer.Option(help="read, generate, train, metrics or admin; repeatable. Without any: the first three."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -138,8 +138,11 @@ def _end_undisturbed() -> None:
 
 def _settings(host: str | None, port: int | None, data_dir: Path | None) -> Settings:
     """The environment's settings with the command's options over them, handed on to the processes started."""
+    from app.services.tracing import need_installed  # late: other commands start without it
+
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
     settings = get_settings(**{name: value for name, value in given.items() if value is not None})
+    need_installed(settings)  # before a worker is started that could not be either
     export(settings)
     return settings
 

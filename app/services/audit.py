@@ -25,6 +25,7 @@ Outcome = Literal["done", "refused", "failed"]
 TOLD_AGAIN_AFTER_S = 60.0
 MOST_TOLD = 1000
 """Of those that are refused, whose refusals are counted apart; others are counted as one."""
+TOO_MANY = 429
 SHOWN = 200  # characters of what a client may have made up
 
 
@@ -54,7 +55,9 @@ class Refusals:
     def times(self, deed: Deed) -> int:
         """For how many alike this one is to be told; 0: not now."""
         now = self._clock()
-        alike: tuple[Any, ...] = (deed.key_id, deed.address, deed.action, deed.status, deed.code)
+        # An address that has had its share is refused for that, whatever it was that it tried.
+        action = None if deed.key_id is None and deed.status == TOO_MANY else deed.action
+        alike: tuple[Any, ...] = (deed.key_id, deed.address, action, deed.status, deed.code)
         with self._lock:
             if len(self._told) >= MOST_TOLD and alike not in self._told:
                 self._told = {key: held for key, held in self._told.items() if now < held[0] + TOLD_AGAIN_AFTER_S}

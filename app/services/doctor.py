@@ -12,10 +12,8 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
 
 import httpx
 from kombu.exceptions import OperationalError as BrokerAway
@@ -28,10 +26,10 @@ from app.db.session import Database
 from app.errors import NotReady
 from app.llm.model.shapes import FLOAT_BYTES
 from app.services import extras, machine, memory
+from app.services.check import Check, Status
 from app.services.model_files import BUILT_IN
 from app.services.queue import Nudger, make_celery
-
-Status = Literal["ok", "warning", "problem"]
+from app.services.tracing_check import check_traces
 
 OLDEST_TORCH = (2, 11)
 LITTLE_DISK_BYTES = 2048 * MIB
@@ -39,16 +37,6 @@ NO_DISK_BYTES = 128 * MIB
 ANSWER_S = 3.0
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimd", "asimddp", "i8mm", "bf16")
 """Those that decide how fast a network is, as Linux names them."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one look found. `mend` is empty where nothing is to be done; a problem keeps the service from its work."""
-
-    name: str
-    status: Status
-    told: str
-    mend: str = ""
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -296,6 +284,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     check_database,
     check_broker,
     check_backend,
+    check_traces,
     check_threads,
     check_memory,
     check_port,

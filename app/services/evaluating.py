@@ -59,9 +59,11 @@ def run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | No
     assert job.evaluate is not None, "and said that it is one"
     work = Work(runtime, job, progress, should_stop)
     work.check()
-    kind = KINDS[job.evaluate["kind"]]
-    kind.run(work)
-    report = {"kind": job.evaluate["kind"], "dataset": work.rows.dataset.id, "models": kind.report(work)}
+    kind, span = KINDS[job.evaluate["kind"]], runtime.tracing.span
+    with span("measure", kind_of_evaluation=job.evaluate["kind"], models=len(work.models)):
+        kind.run(work)
+    with span("report"):
+        report = {"kind": job.evaluate["kind"], "dataset": work.rows.dataset.id, "models": kind.report(work)}
     with progress.writing() as session:
         row = job_table.hold(session, job.id, progress.fence)
         assert row is not None, "writing() holds it"

@@ -32,6 +32,7 @@ from app.services import (
     job_validation,
     quotas,
     tokenizer_making,
+    tracing,
     train_presets,
     webhooks,
 )
@@ -111,7 +112,7 @@ def _create(runtime: Runtime, body: JobCreate, key: Key | None, beside: Beside) 
         row, hold = _evaluation(runtime, body, job_id)
     else:
         row, hold = _training(runtime, body, job_id, beside.suffix)
-    row.client_metadata = beside.metadata
+    row.client_metadata, row.traceparent = beside.metadata, tracing.traceparent()
     if key is not None:
         row.idempotency_key, row.request_sha256 = key.text, key.request_sha256
     try:

@@ -27,7 +27,7 @@ from app.services.storage import NAME
 
 log = get_logger(__name__)
 
-Scope = Literal["read", "generate", "train", "admin"]
+Scope = Literal["read", "generate", "train", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 USUAL_SCOPES: tuple[Scope, ...] = ("read", "generate", "train")
 FIRST = "first-admin"
@@ -127,6 +127,10 @@ class Keys:
     def recall_id(self, key_id: str) -> Caller | None:
         """As `recall`, of the key with this id."""
         return self._recalled(key_id)
+
+    def was_right(self, key: str) -> bool:
+        """Whether it was somebody's when this process saw it last, among the latest it saw. Waits for nothing."""
+        return _digest(key) in self._remembered
 
     def _recalled(self, name: bytes | str) -> Caller | None:
         until, caller = self._remembered.get(name, (0.0, None))

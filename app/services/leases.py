@@ -31,6 +31,8 @@ class Claim:
     devices: int = 1
     hosts: Hosts | None = None
     """The machines that train it together; None: this one does alone."""
+    traceparent: str | None = None
+    """Where its trace began; None: it has none yet."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def claim(
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
         add_status(session, row, f"running{again}", data={"attempt": row.attempt, "worker": worker_id})
         assert row.lease_until is not None, "a claim comes with a lease"
-        return Claim(row.id, row.fence, row.attempt, row.lease_until, row.devices, hosts)
+        return Claim(row.id, row.fence, row.attempt, row.lease_until, row.devices, hosts, row.traceparent)
 
 
 def to_follow(database: Database, hosts: Hosts) -> Claim | None:

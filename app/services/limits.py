@@ -22,15 +22,16 @@ from app.services.limit_store import PREFIX, LimitStore
 from app.services.metrics import Metrics
 from app.services.stream_slots import StreamSlots
 
-Rate = Literal["requests", "tokens"]
-Limit = Literal["requests", "tokens", "streams", "jobs", "stored_bytes"]
+Rate = Literal["requests", "tokens", "wrong_keys"]
+Limit = Literal["requests", "tokens", "streams", "wrong_keys", "jobs", "stored_bytes"]
 RATED: tuple[Limit, ...] = ("requests", "tokens", "streams")
-"""What each request is looked at for; the others are of what is kept, see `quotas`."""
+"""What each request is looked at for; the others: see `quotas`, and `wrong_keys` at the door."""
 WINDOW_S = 60
 USUAL: dict[Limit, int] = {
     "requests": 1200,
     "tokens": 300_000,
     "streams": 32,
+    "wrong_keys": 20,
     "jobs": 16,
     "stored_bytes": 64 * 1024**3,
 }

@@ -19,6 +19,7 @@ from app.services.float_network import FloatNetwork
 from app.services.gate import ComputeGate
 from app.services.metrics import Metrics
 from app.services.model_files import BUILT_IN, Place, Weights, read_adapter, stamp
+from app.services.request_spans import watch_of
 from app.services.runners import choose_device
 from app.services.tokenizers import Tokenizers
 
@@ -122,6 +123,7 @@ class Loader:
         eos_id = tokenizer.eos_id if weights.eos_id is None else weights.eos_id
         ends = {tokenizer.special_tokens.get(name) for name in END_NAMES} | {eos_id}
         runner = self.make_runner(weights.network, self.settings, tell)
+        engine = Engine(runner)
         stays = whole(weights.network) if weights.is_mapped else runner.network
         return LoadedModel(
             name=place.name,
@@ -131,11 +133,11 @@ class Loader:
             chat_template=chat_template(weights.chat_template, tokenizer, is_ours=place.name in BUILT_IN),
             stop_ids=frozenset(token_id for token_id in ends if token_id is not None),
             loop=EngineLoop(
-                Engine(runner),
+                engine,
                 self.gate,
                 self.settings.max_queued_requests,
                 name=place.name,
-                watch=self.metrics.watch(place.name),
+                watch=watch_of(self.metrics, place.name, engine),
                 on_start=one_for_this_thread if runner.has_threads else None,
                 on_death=on_death,
             ),

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from app.llm.engine.request import Event, PromptScored, Request, RequestFailed
+from app.services.tracing import OFF, Tracing
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 TO_FIRST_TOKEN_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -39,7 +40,8 @@ class Gauges(Protocol):
 class Metrics:
     """One process's figures."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing = OFF) -> None:
+        self.tracing = tracing  # of what the figures sum up, one by one
         self.registry = registry = CollectorRegistry()
 
         def counter(name: str, told: str, *labels: str) -> Counter:

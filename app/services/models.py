@@ -57,15 +57,17 @@ class Models:
         tokenizers: Tokenizers,
         read: Callable[[Place, Tell], Weights] = model_files.read,
         make_runner: Callable[[Transformer | StoredNetwork, Settings, Tell], Runner] = runners.make,
+        metrics: Metrics | None = None,
     ) -> None:
         """Know the models of `database` and `storage`. Nothing is loaded yet.
 
         Args:
             read: how a place becomes a network; tests read from nowhere.
             make_runner: what runs a network.
+            metrics: what the engines are counted by; None: by figures of its own.
         """
         self._settings, self._database, self._storage = settings, database, storage
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self._loader = Loader(settings, database, tokenizers, read, make_runner, self.metrics)
         self._lock = threading.Lock()  # guards what follows
         self._in_memory: OrderedDict[str, Loading] = OrderedDict()  # least recently used first
@@ -240,8 +242,7 @@ class Models:
             held.result().network.let_go()
         idle = room.idle_beside(wanted, self._in_memory)
         for count in range(len(idle) + 1):  # none goes unless there is room once the last of them has gone
-            in_the_way = self._in_the_way(wanted, idle[:count])
-            if in_the_way is None:
+            if (in_the_way := self._in_the_way(wanted, idle[:count])) is None:
                 for name in idle[:count]:
                     self._let_go(name)
                 return

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from opentelemetry.trace import SpanKind
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.db.session import after_commit
 from app.log import get_logger
+from app.services import tracing
 from app.services.storage import Storage
+from app.services.tracing import OFF, Tracing
 
 log = get_logger(__name__)
 
@@ -66,8 +69,8 @@ def _transport_options(settings: Settings) -> dict[str, object]:
 class Nudger:
     """Tells the workers, once a transaction is committed, that there may be work."""
 
-    def __init__(self, celery: Celery) -> None:
-        self._celery = celery
+    def __init__(self, celery: Celery, tracing: Tracing = OFF) -> None:
+        self._celery, self._tracing = celery, tracing
 
     def after_commit(self, session: Session, job_id: str) -> None:
         after_commit(session, lambda: self.send(job_id))
@@ -83,7 +86,9 @@ class Nudger:
 
     def send(self, job_id: str) -> None:
         """Nudge now. A broker that is away loses nothing: the sweep of any worker finds the row."""
-        try:
-            self._celery.send_task(NUDGE, args=[job_id], retry=False)
-        except (OperationalError, OSError) as error:
-            log.warning("nudge_not_sent", job_id=job_id, error=str(error))
+        with self._tracing.span("nudge", kind=SpanKind.PRODUCER, job_id=job_id):
+            try:
+                self._celery.send_task(NUDGE, args=[job_id], retry=False)
+            except (OperationalError, OSError) as error:
+                tracing.fail("broker_away")
+                log.warning("nudge_not_sent", job_id=job_id, error=str(error))

@@ -14,6 +14,7 @@ from pydantic_core import from_json
 
 from app.errors import AppError, RemoteFailed
 from app.log import get_logger
+from app.services import tracing
 from app.services.remote_refusals import in_words, refusal_of, stream_failure, unreadable
 from app.services.server_events import MAX_EVENT_BYTES, EventReader, EventTooLong
 
@@ -50,6 +51,7 @@ class Remote:
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),  # a request as a whole has its own limit
             limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_S),  # the queue is the remote's
             trust_env=False,  # the environment is read in one place alone
+            event_hooks={"request": [_in_our_trace]},
         )
         self._asking = 0
         self._streams: set[RemoteStream] = set()
@@ -110,6 +112,13 @@ class Remote:
             raise refusal_of(response, content, self._secret)
         _check_object(content)
         return content
+
+
+async def _in_our_trace(request: httpx.Request) -> None:
+    """Have the other server's spans stand under ours, where we make any."""
+    span = tracing.traceparent()
+    if span is not None:
+        request.headers["traceparent"] = span
 
 
 class RemoteStream:

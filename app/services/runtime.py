@@ -16,12 +16,14 @@ from app.services.ended_sessions import EndedSessions
 from app.services.keys import Caller, Keys
 from app.services.limits import Limits
 from app.services.loaded_model import LoadedModel
+from app.services.metrics import Metrics
 from app.services.models import Models
 from app.services.queue import Nudger, make_celery
 from app.services.remote import Remote
 from app.services.sessions import Sessions
 from app.services.storage import Storage
 from app.services.tokenizers import Tokenizers
+from app.services.tracing import OFF, Tracing
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Runtime:
     nudger: Nudger
     remote: Remote | None = None
     """What generates in place of `models`."""
+    tracing: Tracing = OFF
     classifiers: Classifiers = field(init=False)
     keys: Keys = field(init=False)
     sessions: Sessions = field(init=False)
@@ -49,16 +52,16 @@ class Runtime:
         object.__setattr__(self, "limits", Limits(self.settings, self.models.metrics))
 
     @classmethod
-    def open(cls, settings: Settings) -> Runtime:
+    def open(cls, settings: Settings, tracing: Tracing = OFF) -> Runtime:
         """Assemble the parts. Touches no network and starts no thread."""
         storage = Storage(settings.data_dir, settings.assets_dir, settings.effective_import_dir)
         storage.prepare()
         database = Database(settings.effective_database_url)
         tokenizers = Tokenizers(storage)
-        models = Models(settings, database, storage, tokenizers)
+        models = Models(settings, database, storage, tokenizers, metrics=Metrics(tracing))
         catalogue = Catalogue(settings, storage, models)
-        nudger = Nudger(make_celery(settings))
-        return cls(settings, database, storage, tokenizers, models, catalogue, nudger, remote_of(settings))
+        nudger = Nudger(make_celery(settings), tracing)
+        return cls(settings, database, storage, tokenizers, models, catalogue, nudger, remote_of(settings), tracing)
 
     def of(self, caller: Caller) -> Runtime:
         """The same, for the requests of a key: its database shows what the key may see."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,7 @@ from app.services import (
     evaluating,
     made_models,
     sharding,
+    tracing,
     train_devices,
 )
 from app.services.checkpoints import Checkpoints
@@ -104,6 +106,7 @@ def _run(runtime: Runtime, progress: Progress, should_stop: Callable[[], str | N
         failure = _failure(error)
         if failure is None:
             raise
+        tracing.fail(failure[0])
         log.warning("job_failed", job_id=progress.job_id, code=failure[0], exc_info=error)
         if failure[0] == NoDiskSpace.code:  # no fault of the job's, and soon mended
             progress.pause(*failure)
@@ -147,16 +150,21 @@ class _Attempt:
             resume = prepared[0].resume
             return resume.report.step if resume else None
 
-        self._ranks.led(prepare)  # the others come after, from the same step, and find the texts encoded
+        with self._runtime.tracing.span("prepare", recipe=self._job.recipe):
+            self._ranks.led(prepare)  # the others come after, from the same step, and find the texts encoded
         run, resume = prepared[0].run, prepared[0].resume
         ranks = sharding.agreed(self._ranks, lambda: self._started(prepared[0]))
         try:
-            report = train(prepared[0].task, run.config, self, resume=resume, ranks=ranks)
+            report = train(prepared[0].task, run.config, self, resume=resume, ranks=ranks, around=self._around)
         except TrainingDiverged as error:
             raise self._told(error, run) from error
         said, data = attempt_words.end(run, report)
         self._progress.message(said, data=data)
-        self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
+        with self._runtime.tracing.span("finish"):
+            self._finish(Finished(None, prepared[0].meta) if run.finish is None else self._measured(run.finish))
+
+    def _around(self, part: str, step: int) -> AbstractContextManager[object]:
+        return self._runtime.tracing.span(part, step=step)
 
     def _prepare(self) -> _Prepared:
         device = train_devices.take(self._job, self._runtime.settings, self._ranks.here)

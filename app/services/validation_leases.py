@@ -18,7 +18,7 @@ def claim(database: Database, worker_id: str, lease_s: float) -> Claim | None:
         if row is None:
             return None
         assert row.lease_until is not None, "a claim comes with a lease"
-        return Claim(row.id, row.fence, row.attempt, row.lease_until)
+        return Claim(row.id, row.fence, row.attempt, row.lease_until, traceparent=row.traceparent)
 
 
 def renew(database: Database, held: Claim, lease_s: float) -> bool:

@@ -87,6 +87,7 @@ def test_what_the_scope_allows_is_answered(client: TestClient, secrets: dict[str
     split = {"text": "one two", "pattern": "white_space"}
     assert client.post("/lessons/split", headers=bearer(secrets["generate"]), json=split).status_code == 200
     assert client.delete("/datasets/x", headers=bearer(secrets["train"])).status_code == 404
+    assert client.get("/metrics", headers=bearer(secrets["metrics"])).status_code == 200
     for ask in ("/datasets", "/metrics", "/nowhere"):
         status = client.get(ask, headers=bearer(secrets["admin"])).status_code
         assert status == (404 if ask == "/nowhere" else 200)

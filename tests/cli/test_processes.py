@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_a_setting_that_cannot_be_read_is_one_line(
 ) -> None:
     monkeypatch.setenv("INKLING_PORT", "abc")
     assert inkling(*command).refusal.startswith("INKLING_PORT is 'abc': ")
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "worker"])
+def test_traces_without_what_sends_them_are_one_line(
+    inkling: Command, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("INKLING_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk", None)  # as where the extra is not installed
+    refusal = inkling(command).refusal
+    assert refusal.startswith("INKLING_OTLP_ENDPOINT asks for traces, and what sends them is not installed; ")
+    assert "-e '.[traces]'" in refusal
 
 
 @pytest.mark.e2e

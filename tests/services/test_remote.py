@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, Response
 from app.errors import AppError, RemoteFailed, RemoteRefused, RemoteUnavailable
 from app.log import configure_logging
 from app.services.remote import Remote, _events
+from app.services.tracing import open_tracing, traceparent
+from tests.collector import collecting
 from tests.plain_openai import PlainOpenAI, text_chunk
 from tests.serving import served
 
@@ -204,3 +206,21 @@ def test_nobody_there():
             await drain(remote.stream("/completions", {}).events())
 
     asyncio.run(with_remote("http://127.0.0.1:1", use))
+
+
+def test_the_other_server_hears_of_our_span_where_there_is_one(plain, settings):
+    plain.says("/v1/completions", JSONResponse({"id": "x"}))
+
+    async def use(remote: Remote) -> str:
+        await remote.ask("POST", "/completions", {})
+        with made.span("POST /v1/completions"):
+            await remote.ask("POST", "/completions", {})
+            return str(traceparent())
+
+    with collecting() as collector, served(plain.app) as port:
+        made = open_tracing(settings.model_copy(update={"otlp_endpoint": collector.url}), "inkling-test")
+        span = asyncio.run(with_remote(f"http://127.0.0.1:{port}", use))
+        made.end()
+    before, within = plain.asked
+    assert "traceparent" not in before.headers
+    assert within.headers["traceparent"] == span

@@ -49,6 +49,7 @@ class Bench:
             "INKLING_LEASE_S": str(chosen.lease_s),
             "INKLING_WORKER_DEVICES": chosen.worker_devices,
             "INKLING_LOG_LEVEL": "info",
+            "INKLING_OTLP_ENDPOINT": chosen.otlp_endpoint,
         }
 
     def worker(self, command: tuple[str, ...] = PLAIN) -> subprocess.Popen[bytes]:

@@ -67,3 +67,16 @@ def test_torchrun_starts_the_trainers_of_several_devices(monkeypatch: pytest.Mon
     launch.kill(trainer)
     assert trainer.stdin is not None
     trainer.stdin.close()
+
+
+def test_a_trainer_is_told_of_its_workers_span_where_there_is_one() -> None:
+    span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    told = {}
+    for traceparent in (None, span):
+        trainer = launch.start((sys.executable, "-c", WAITS), Claim("job_1", 7, 1, lease_until=0.0), traceparent)
+        told[traceparent] = command(trainer.pid)
+        launch.kill(trainer)
+        assert trainer.stdin is not None
+        trainer.stdin.close()
+    assert told[None].endswith(" job_1 7")
+    assert told[span].endswith(f" job_1 7 --traceparent {span}")

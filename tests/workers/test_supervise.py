@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 from app.db.tables import job, worker
+from tests.collector import collecting
 from tests.jobs_made import a_job
 from tests.process_tree import is_alive
 from tests.workers.conftest import Bench, stop
@@ -249,3 +250,26 @@ def test_a_trainer_that_takes_longer_than_its_lease_to_start_keeps_its_job(bench
     job_id = bench.job(max_steps=3, begin_after_s=bench.settings.lease_s + 2)
     row = bench.until_status(job_id, "succeeded", "failed")
     assert (row.status, row.attempt) == ("succeeded", 1)
+
+
+def test_every_attempt_stands_in_the_trace_that_the_job_was_asked_for_in(bench: Bench) -> None:
+    """Whatever became of the one before; and what waits to be sent is sent when the worker is told to end."""
+    trace, request = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with collecting() as collector:
+        bench.settings = bench.settings.model_copy(update={"otlp_endpoint": collector.url})
+        job_id = bench.job(max_steps=8, die_at=5, die_attempts=1)
+        with bench.database.write() as session:
+            row = job.lock(session, job_id)
+            assert row is not None
+            row.traceparent = f"00-{trace}-{request}-01"
+        worker = bench.worker()
+        assert bench.until_status(job_id, "succeeded", "failed").status == "succeeded"
+        assert stop(worker)[0] == 0, bench.log()
+        attempts = sorted(collector.named("attempt"), key=lambda span: span.began_ns)
+    assert [(span.trace_id, span.parent_id) for span in attempts] == [(trace, request)] * 2
+    assert [span.attributes["inkling.attempt"] for span in attempts] == [1, 2]
+    assert [(span.is_error, span.attributes.get("error.type")) for span in attempts] == [
+        (True, "killed"),
+        (False, None),
+    ]
+    assert attempts[0].ended_ns <= attempts[1].began_ns

@@ -15,6 +15,8 @@ from app.db.session import Database
 from app.db.tables import job as jobs
 from app.main import create_app
 from app.services import job_validation, validation_leases
+from app.services.tracing import open_tracing
+from tests.collector import collecting
 from workers.validate import Validation
 
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -93,3 +95,18 @@ def test_the_lease_is_renewed_and_a_worker_that_ends_lets_go(waiting):
     thread.join(10)
     assert not thread.is_alive()
     assert validation_leases.claim(database, "other", 30) is not None
+
+
+def test_reading_stands_in_the_jobs_trace_and_says_that_it_failed(waiting, settings):
+    client, job_id = waiting
+    runtime = client.app.state.runtime
+    with runtime.database.write() as session:
+        jobs.lock(session, job_id).traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with collecting() as collector:
+        made = open_tracing(settings.model_copy(update={"otlp_endpoint": collector.url}), "inkling-worker")
+        reader = Validation(runtime.settings, runtime.database, "w", DIES, made)
+        assert reader.look(threading.Event())
+        made.end()
+        (span,) = collector.named("texts")
+    assert (span.trace_id, span.parent_id) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert span.attributes == {"inkling.job_id": job_id, "error.type": "texts_not_read"}

@@ -12,6 +12,8 @@ from fastapi.responses import RedirectResponse, Response
 from app.api.credentials import COOKIE, session_cookie
 from app.api.deps import RuntimeDep
 from app.api.pages.render import render
+from app.api.wrong_keys import holder
+from app.errors import RateLimited
 from app.services.sessions import LIFETIME_S
 
 router = APIRouter(prefix="/ui")
@@ -42,7 +44,12 @@ async def sign_in(runtime: RuntimeDep, request: Request) -> Response:
     form = await request.form()
     key, place = (str(form.get(name, "")) for name in ("key", "next"))
     page = SignInPage(_own(place))
-    caller = await to_thread.run_sync(runtime.keys.look_up, key.strip())
+    try:
+        caller = await holder(request, key.strip())
+    except RateLimited as error:
+        refused = render(SignInPage(page.next, f"There were {error.message}."), status=error.status)
+        refused.headers["Retry-After"] = str(error.retry_after_s)
+        return refused
     if caller is None:
         return render(SignInPage(page.next, "That key is unknown, or revoked."), status=401)
     request.state.caller = caller  # for the audit log

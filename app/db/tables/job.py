@@ -107,6 +107,7 @@ class JobRow(Base):
     webhook_url: Mapped[str | None]  # told when it ends
     webhook_secret: Mapped[str | None]  # never shown
     request_sha256: Mapped[str | None]  # of that request's body; None where no key came with it
+    traceparent: Mapped[str | None]  # of the request that made it, by W3C Trace Context; None: it was not traced
     client_metadata: Mapped[dict[str, Any] | None] = mapped_column(default=None)  # what a client notes for itself
     created_at: Mapped[float] = mapped_column(insert_default=db_now())
     started_at: Mapped[float | None]

@@ -55,6 +55,10 @@ class Engine:
         """Requests that hold memory."""
         return len(self._scheduler.running)
 
+    def is_running(self, request_id: str) -> bool:
+        """Whether a request holds memory: its turn has come, and it has not ended."""
+        return request_id in self._scheduler.running
+
     @property
     def waiting(self) -> int:
         """Requests that wait for memory."""

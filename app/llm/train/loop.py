@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from app.llm.train.config import LoopConfig
 from app.llm.train.divergence import check_validation, clipped, mean_loss_of
 from app.llm.train.early_stop import Best
 from app.llm.train.optimizer import make_optimizer, optimizer_state, restore_optimizer
-from app.llm.train.pace import Pace, times_due
+from app.llm.train.pace import Pace, Part, times_due
 from app.llm.train.ranks import ALONE, Ranks
 from app.llm.train.schedule import learning_rate
 
@@ -113,6 +113,10 @@ class Callbacks(Protocol):
         """When the state should be saved: as often as configured, at the end, and before a shutdown or a pause."""
 
 
+Around = Callable[[Part, int], AbstractContextManager[object]]
+"""Entered while something is done at a step between two updates, for whoever follows the run."""
+
+
 def train(
     task: Task,
     config: LoopConfig,
@@ -120,6 +124,7 @@ def train(
     resume: TrainState | None = None,
     clock: Callable[[], float] = time.perf_counter,
     ranks: Ranks = ALONE,
+    around: Around = lambda _part, _step: nullcontext(),
 ) -> Report:
     """Run `config.max_steps` updates of the weights that require a gradient, or what is left of them.
 
@@ -134,6 +139,7 @@ def train(
         clock: seconds, for the times reported.
         ranks: this process among those that train together. Each has a task whose batches are its part of the run's;
             only those of the first, which leads, are asked to measure and to sample, and only its callbacks are called.
+        around: entered while the run evaluates, samples and saves.
 
     Returns:
         The last report.
@@ -145,7 +151,7 @@ def train(
             validation loss is none, or rose by more than `config.max_rise`.
         BadCheckpoint: `resume` does not fit the model.
     """
-    run = _Run(task, config, callbacks, clock, ranks)
+    run = _Run(task, config, callbacks, Pace(clock), ranks, around)
     if resume is not None:
         run.restore(resume)
     try:
@@ -161,12 +167,12 @@ class _Run:
     """One call of `train`."""
 
     def __init__(
-        self, task: Task, config: LoopConfig, callbacks: Callbacks, clock: Callable[[], float], ranks: Ranks
+        self, task: Task, config: LoopConfig, callbacks: Callbacks, pace: Pace, ranks: Ranks, around: Around
     ) -> None:
         if config.max_steps is None:
             raise ValueError("the loop counts steps: give config.max_steps")
         self._task, self._config, self._callbacks = task, config, callbacks
-        self._pace = Pace(clock)
+        self._pace, self._around = pace, around
         self._ranks, self._loss = ranks, ranks.loss_of(task)
         self._total = config.max_steps
         self._learning = {name: p for name, p in task.model.named_parameters() if p.requires_grad}
@@ -194,9 +200,15 @@ class _Run:
         return TrainState(self.report, tensors, generators, self._best)
 
     def save(self) -> None:
-        state = self.state()
-        with self._ranks.with_weights():
-            self._ranks.led(lambda: self._callbacks.on_checkpoint(state))
+        with self._aside("checkpoint"):
+            state = self.state()
+            with self._ranks.with_weights():
+                self._ranks.led(lambda: self._callbacks.on_checkpoint(state))
+
+    @contextmanager
+    def _aside(self, part: Part) -> Iterator[None]:
+        with self._pace.timing(part), self._around(part, self.report.step):
+            yield
 
     def restore(self, resume: TrainState) -> None:
         """Take over step, optimizer and generators of a checkpoint.
@@ -303,11 +315,10 @@ class _Run:
         if value is not None:
             check_validation(value, self._best, config.max_rise, step)
         if step > 0 and self._is_due(config.sample_every):
-            with self._pace.timing("sample"), self._ranks.with_weights():
+            with self._aside("sample"), self._ranks.with_weights():
                 self._ranks.led(self._sample)
         if step > 0 and self._is_due(config.checkpoint_every):
-            with self._pace.timing("checkpoint"):
-                self.save()
+            self.save()
 
     def _check(self) -> None:
         with self._pace.timing("report"):
@@ -321,7 +332,7 @@ class _Run:
     def _evaluate(self) -> float | None:
         """Measure, and count what came out; it may be what ends the run."""
         evaluating = _evaluating(self._task.model)
-        with self._pace.timing("evaluation"), evaluating, self._autocast(), self._ranks.with_weights():
+        with self._aside("evaluation"), evaluating, self._autocast(), self._ranks.with_weights():
             train_value = self._ranks.led(lambda: self._task.training_loss(self._callbacks.check))
             value = self._ranks.led(lambda: self._task.validation_loss(self._callbacks.check))
         self.report = replace(self.report, train_loss=train_value, figures=dict(self._task.figures))
