@@ -11,6 +11,7 @@ import { follow } from "./job_feed.js";
 import { addEvent, addSample, drawCheckpoints, drawSetup, drawVitals, sayNothingCame } from "./job_parts.js";
 import { isFinal, measureAddress, steps, usesOf } from "./job_status.js";
 import { LossChart } from "./loss_chart.js";
+import { LossView } from "./loss_view.js";
 import { PreferenceChart } from "./preference_chart.js";
 
 const WAITING_LONG_S = 15;
@@ -23,6 +24,7 @@ class JobPage {
     this.id = id;
     this.path = `/jobs/${encodeURIComponent(id)}`;
     this.chart = new LossChart();
+    if (!document.getElementById("evaluation")) new LossView(this.chart, id);
     this.accuracy = new AccuracyChart();
     this.preference = new PreferenceChart();
     this.evaluation = null; // its script comes where there is one

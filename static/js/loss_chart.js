@@ -3,10 +3,13 @@
 import { byId, h } from "./dom.js";
 import { count, loss } from "./format.js";
 import { whenPlotly } from "./plotly.js";
+import { smoothed } from "./smoothing.js";
 
 export const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
 const FLUSH_MS = 200;
 const TABLE_ROWS = 500;
+const OTHER_INKS = ["--ink-2", "--ink-4", "--ink-5", "--ink-6"]; // the first and the third are this job's own
+const FAINT = 0.3;
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -44,6 +47,13 @@ export function trace(name, points, style) {
   };
 }
 
+function pointsOf(rows, field) {
+  return rows
+    .filter((row) => row[field] !== null && row[field] !== undefined)
+    .sort((one, other) => one.step - other.step)
+    .map((row) => ({ step: row.step, value: row[field] }));
+}
+
 export class LossChart {
   /** `onRange([low, high])` and `onPick(step)`, where they are set, hear of the steps in sight and of a click on one. */
   constructor() {
@@ -53,6 +63,7 @@ export class LossChart {
     this.lastStep = -1;
     this.fresh = [];
     this.mustRedraw = true;
+    this.view = { smooth: 0, isLog: false, others: [] };
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
   }
 
@@ -69,6 +80,13 @@ export class LossChart {
     if (this.fresh.length) this.timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
+  /** Draw it smoothed by a weight from 0 to below 1, on a scale of powers or not, `others` ({name, rows}) over it. */
+  look(view) {
+    this.view = view;
+    this.#redraw();
+    this.#describe();
+  }
+
   get isDrawn() {
     return !this.box.hidden;
   }
@@ -83,17 +101,14 @@ export class LossChart {
   }
 
   #points(field) {
-    return [...this.rows.values()]
-      .filter((row) => row[field] !== null && row[field] !== undefined)
-      .sort((one, other) => one.step - other.step)
-      .map((row) => ({ step: row.step, value: row[field] }));
+    return pointsOf([...this.rows.values()], field);
   }
 
   #flush() {
     this.timer = undefined;
     const fresh = this.fresh;
     this.fresh = [];
-    if (this.mustRedraw) this.#redraw();
+    if (this.mustRedraw || this.view.smooth) this.#redraw();
     else this.#extend(fresh);
     this.#drawTable();
     this.#describe();
@@ -111,19 +126,44 @@ export class LossChart {
     // the same call makes the plot and replaces it
     const drawing = window.Plotly.react(
       this.box,
-      [
-        trace("training", losses, { mode: losses.length > 1 ? "lines" : "lines+markers", line: { color: colour("--loss"), width: 2 } }),
-        trace("validation", validation, {
-          mode: "lines+markers",
-          line: { color: colour("--val-loss"), width: 2, dash: "dot" },
-          marker: { size: 7, symbol: "diamond" },
-        }),
-      ],
-      { ...layout(), shapes: this.marks },
+      [...this.#own(losses, validation), ...this.view.others.flatMap((other, place) => this.#other(other, place))],
+      this.#layout(),
       CONFIG,
     );
     if (isFirst) drawing.then(() => this.#listen());
     this.mustRedraw = losses.length === 1; // a lone point needs a marker, a line does not
+  }
+
+  /** What was measured stands first, where `#extend` finds it; the smoothed curve over it. */
+  #own(losses, validation) {
+    const { smooth } = this.view;
+    const line = { color: colour("--loss"), width: 2 };
+    const traces = [
+      trace("training", losses, { mode: losses.length > 1 ? "lines" : "lines+markers", line, opacity: smooth ? FAINT : 1 }),
+      trace("validation", validation, {
+        mode: "lines+markers",
+        line: { color: colour("--val-loss"), width: 2, dash: "dot" },
+        marker: { size: 7, symbol: "diamond" },
+      }),
+    ];
+    if (smooth) traces.push(trace("training, smoothed", smoothed(losses, smooth), { mode: "lines", line }));
+    return traces;
+  }
+
+  #other({ name, rows }, place) {
+    const line = { color: colour(OTHER_INKS[place]), width: 1.5 };
+    const losses = pointsOf(rows, "loss");
+    const validation = pointsOf(rows, "val_loss");
+    const shown = this.view.smooth ? smoothed(losses, this.view.smooth) : losses;
+    return [
+      trace(name, shown, { mode: losses.length > 1 ? "lines" : "lines+markers", line }),
+      trace(`${name}, validation`, validation, { mode: "lines+markers", line: { ...line, dash: "dot" }, marker: { size: 5 }, showlegend: false }),
+    ];
+  }
+
+  #layout() {
+    const made = layout();
+    return { ...made, yaxis: { ...made.yaxis, type: this.view.isLog ? "log" : "linear" }, shapes: this.marks };
   }
 
   #tellRange() {
@@ -173,7 +213,11 @@ export class LossChart {
     if (!losses.length) return;
     const [first, last] = [losses[0], losses.at(-1)];
     const words = `Loss ${loss(first.value)} at step ${first.step}, ${loss(last.value)} at step ${last.step}`;
-    this.box.setAttribute("aria-label", `${words}; the table below has the numbers`);
+    const others = this.view.others.map(({ name, rows }) => {
+      const end = pointsOf(rows, "loss").at(-1);
+      return end ? `; ${name}: ${loss(end.value)} at step ${end.step}` : `; ${name}: nothing yet`;
+    });
+    this.box.setAttribute("aria-label", `${words}${others.join("")}; the table below has the numbers of this job`);
     byId("chart-note").textContent = words;
   }
 }

@@ -1,6 +1,6 @@
 /** The slider along a job's checkpoints, and beside it what the one at its stop makes of a prompt that stays. */
 
-import { asked, remember } from "./address.js";
+import { asked, rememberBeside } from "./address.js";
 import { inWords } from "./api.js";
 import { AttentionMatrix } from "./attention_matrix.js";
 import { CheckpointReadings } from "./checkpoint_readings.js";
@@ -122,7 +122,7 @@ export class Scrubber {
     say(byId("scrub-error"), "");
     this.#draw();
     if (!this.isBegun) return;
-    remember({ step: this.step, prompt: prompt === this.ownPrompt ? "" : prompt, layer: layer || "", head: head || "" });
+    rememberBeside({ step: this.step, prompt: prompt === this.ownPrompt ? "" : prompt, layer: layer || "", head: head || "" });
     if (!this.wish.model) this.readings.rest();
     else this.askSoon();
   }
