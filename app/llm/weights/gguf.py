@@ -129,6 +129,7 @@ def weights_of(file: GGUFFile) -> Weights:
         BadWeights: another architecture; a tensor is missing, has no place, or another shape.
     """
     config = _network(file)
+    shapes = shapes_of(config, len(file.tensors))  # before a layout of as many blocks as it claims is made
     weights = Weights(config, layout_of(config), GGUFTensors(file))
     without_bias = config.family == "gpt2" and not config.qkv_bias
     if without_bias and not _value(file.values, WITHOUT_QKV_BIAS, bool, False):
@@ -136,7 +137,7 @@ def weights_of(file: GGUFFile) -> Weights:
     check(
         weights.layout,
         weights.source,
-        shapes_of(config, len(file.tensors)),
+        shapes,
         zeros=joined_biases(config) if without_bias else {},
         ignored=lambda name: config.tied and name == "output.weight",
     )

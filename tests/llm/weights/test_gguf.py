@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from app.llm.tokenizer.byte_alphabet import BYTE_OF
 from app.llm.tokenizer.gguf_bpe import from_vocabulary
 from app.llm.tokenizer.vocabulary import Vocabulary
 from app.llm.weights import export
-from app.llm.weights.gguf import load_gguf, metadata_of, read_metadata
+from app.llm.weights.gguf import load_gguf, metadata_of, read_metadata, weights_of
 from app.llm.weights.gguf_file import open_gguf
 from tests.llm.weights.llama_reference import copy_llama
 from tests.weight_files import CONFIGS, a_gguf, a_network, exported
@@ -244,3 +245,17 @@ def test_what_does_not_fit_is_named(tiny: Transformer, tmp_path: Path) -> None:
         write_gguf(path, tiny, **change)
         with pytest.raises(BadWeights, match=message):
             load_gguf(path)
+
+
+def test_blocks_that_a_file_only_claims_take_no_memory(tiny: Transformer, tmp_path: Path) -> None:
+    """Names of a million blocks took four gigabytes before the tensors were counted."""
+    path = tmp_path / "claims.gguf"
+    write_gguf(path, tiny, change=lambda writer: writer.add_block_count(100_000))
+    file = open_gguf(path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadWeights, match="too few for 100000 blocks"):
+            weights_of(file)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
