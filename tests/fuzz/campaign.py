@@ -48,11 +48,12 @@ class Outcome:
     corpus: list[bytes]
 
 
-def fuzz(name: str, seconds: int, folder: Path, *, merge: bool) -> Outcome:
+def fuzz(name: str, seconds: int, folder: Path, *, merge: bool, seed: int = 0) -> Outcome:
     """Run a fuzzer from its corpus on.
 
     Args:
         merge: leave the fewest inputs that reach all that was reached.
+        seed: of the changes that are tried; 0: of the clock's.
     """
     begun, merged = folder / "begun", folder / "merged"
     for place in (begun, merged):
@@ -60,7 +61,7 @@ def fuzz(name: str, seconds: int, folder: Path, *, merge: bool) -> Outcome:
     for each in kept(name):
         (begun / hashlib.sha256(each).hexdigest()).write_bytes(each)
     bounds = [f"-rss_limit_mb={MEMORY_MB}", f"-timeout={INPUT_S}", f"-artifact_prefix={folder}/"]
-    done = _run(name, [*bounds, f"-max_total_time={seconds}", "-print_final_stats=1", str(begun)])
+    done = _run(name, [*bounds, f"-max_total_time={seconds}", f"-seed={seed}", "-print_final_stats=1", str(begun)])
     if done.returncode == 0 and merge:
         _run(name, [*bounds, "-merge=1", str(merged), str(begun)]).check_returncode()
     told = {each: int(value) for each, value in re.findall(r"^stat::(\w+):\s+(\d+)", done.stderr, re.MULTILINE)}
