@@ -44,10 +44,10 @@ axe:
 proof-tools: $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS),proof]"
 
-# Two workers, whole files to each; the threads that PyTorch shares work out to sleep while they wait, or the workers'
-# threads would take each other's cores.
+# Three workers, though there may be two cores: many a test waits for a process, a lease or a browser. Whole files to each;
+# the threads that PyTorch shares work out to sleep while they wait, or the workers' threads would take each other's cores.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile
 
 # The book's long training runs, an hour on two cores; what they measure goes into docs/proofs.md.
 proof-book: $(INSTALLED)

@@ -125,14 +125,17 @@ def test_a_full_queue_takes_all_of_a_group_or_none():
 
 def test_what_breaks_for_one_request_ends_that_one():
     def break_one(number: int) -> None:
+        assert both.wait(60)
         if number == 2 and next(breaks, None):
             raise LLMError("the logits are no distribution")
 
     breaks = iter([True, True])  # in the pass of all, and again by itself
+    both = threading.Event()  # are there before the first has come so far
     loop = a_loop(ScriptedModel("hello", before_pass=break_one))
 
     async def scenario() -> dict[str, list[int]]:
         broken, whole = loop.submit([a_request("broken")]), loop.submit([a_request("whole")])
+        both.set()
         with pytest.raises(GenerationFailed, match="no distribution"):
             await read(broken)
         return await read(whole)
@@ -144,14 +147,17 @@ def test_what_breaks_for_one_request_ends_that_one():
 
 def test_a_step_that_breaks_ends_all_and_the_engine_goes_on():
     def break_once(number: int) -> None:
+        assert both.wait(60)
         if number == 2 and next(breaks, None):
             raise OSError("the device is on fire")
 
     breaks = iter([True, True])  # in the pass of all, and again by itself
+    both = threading.Event()
     loop = a_loop(ScriptedModel("hello", before_pass=break_once))
 
     async def scenario() -> dict[str, list[int]]:
         streams = [loop.submit([a_request(name)]) for name in "ab"]
+        both.set()
         for stream in streams:
             with pytest.raises(GenerationFailed, match="the log says why"):
                 await read(stream)

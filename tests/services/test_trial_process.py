@@ -13,6 +13,7 @@ from app.llm.train.config import ClassifyConfig, InstructConfig, PreferenceConfi
 from app.services import trial_process
 from app.services.trial_process import Asked, measure
 
+PATIENCE_S = 200.0  # a machine that is busy is slow, not wrong
 TINY = ModelConfig(**PRESETS["gpt-tiny"], vocab_size=300)
 STEP = '{"batch_size": %d, "tokens": 10, "seconds": %g, "peak_bytes": 5}'
 
@@ -28,6 +29,7 @@ def asked(**fields: object) -> Asked:
         device="cpu",
         devices="cpu",
         threads=1,
+        seconds=PATIENCE_S / 2,
     )
     return Asked(**{**known, **fields})
 
@@ -37,7 +39,7 @@ def program(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
 
 
 def test_steps_of_whole_batches_are_measured() -> None:
-    trial = measure(asked())
+    trial = measure(asked(), PATIENCE_S)
     assert (trial.device, trial.device_bytes, trial.why_not) == ("cpu", None, None)
     assert [(step.batch_size, step.tokens) for step in trial.steps] == [(3, 48)] * 4
     assert all(step.tokens_per_s > 0 and step.peak_bytes > 50_000_000 for step in trial.steps)
@@ -52,7 +54,8 @@ def test_word_vectors_are_tried_too() -> None:
             network=config.to_dict(),
             train=asdict(train),
             window=train.window_length,
-        )
+        ),
+        PATIENCE_S,
     )
     assert [step.tokens for step in trial.steps] == [16] * 4
 
@@ -61,7 +64,7 @@ def test_word_vectors_are_tried_too() -> None:
 def test_classifiers_are_tried_too(trainable: str) -> None:
     shape = ClassifierConfig(TINY, ("a", "b", "c"), "last_token", 16, 0)
     train = asdict(ClassifyConfig(batch_size=4, trainable=trainable))
-    trial = measure(asked(recipe="classify", family="classifier", network=shape.to_dict(), train=train))
+    trial = measure(asked(recipe="classify", family="classifier", network=shape.to_dict(), train=train), PATIENCE_S)
     assert [(step.batch_size, step.tokens) for step in trial.steps] == [(4, 64)] * 4
 
 
@@ -71,7 +74,7 @@ def test_answers_and_pairs_of_them_are_tried_too(
     config: type[InstructConfig | PreferenceConfig], a_row: int, lora: LoRAConfig | None
 ) -> None:
     train = asdict(config(batch_size=4, lora=lora))
-    trial = measure(asked(recipe="instruct" if config is InstructConfig else "dpo", train=train))
+    trial = measure(asked(recipe="instruct" if config is InstructConfig else "dpo", train=train), PATIENCE_S)
     assert [(step.batch_size, step.tokens) for step in trial.steps] == [(4, 4 * a_row)] * 4
 
 

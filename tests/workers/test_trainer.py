@@ -17,6 +17,8 @@ from tests.process_tree import command, is_alive, started_by
 from tests.services.test_training import House, equal, house_on
 from workers.supervise import Supervisor
 
+pytestmark = pytest.mark.timeout(600)  # two processes and the tests beside them, on two cores
+
 TRAIN = {
     "max_steps": 400,
     "batch_size": 4,
