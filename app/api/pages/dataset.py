@@ -137,4 +137,4 @@ def _cell(value: Any, is_cut: bool) -> str:
 
 
 def _missing(error: DatasetNotFound) -> HTMLResponse:
-    return render(MissingPage("No such dataset", f"{error.message}.", "/ui/datasets", "All datasets"), status=404)
+    return render(MissingPage.of("No such dataset", error, "/ui/datasets", "All datasets"), status=404)

@@ -55,6 +55,11 @@ class MissingPage:
     way_out: str
     way_out_name: str
 
+    @classmethod
+    def of(cls, title: str, error: AppError, way_out: str, way_out_name: str) -> MissingPage:
+        """What the error says, up to where it tells which route lists the others: the way out is here."""
+        return cls(title, f"{error.message.partition(';')[0]}.", way_out, way_out_name)
+
 
 @router.get("")
 async def job_list(request: Request) -> Response:
@@ -70,7 +75,7 @@ def _page(
     try:
         found = jobs.read(session, job_id)
     except JobNotFound as error:
-        return MissingPage("No such job", f"{error.message}.", "/ui/jobs", "All jobs")
+        return MissingPage.of("No such job", error, "/ui/jobs", "All jobs")
     scrubber = job_scrubber.of_job(session, runtime.storage, found, asked)
     return JobPage(found.id, found.name, found.status, found.recipe == "evaluate", scrubber)
 

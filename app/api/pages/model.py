@@ -129,7 +129,7 @@ def _shown(runtime: Runtime, name: str, wanted: Wanted, refusal: AppError | None
         with runtime.database.read() as session:
             page = _page(session, runtime, name, wanted)
     except (ModelNotFound, CheckpointNotFound) as error:
-        missing = MissingPage("No such model", f"{error.message}.", "/ui/models", "All models")
+        missing = MissingPage.of("No such model", error, "/ui/models", "All models")
         return render(missing, status=404)
     if refusal is None:
         return render(page)

@@ -85,6 +85,7 @@ def test_a_name_of_no_model_is_told_on_a_page(house: House, name: str) -> None:
     ):
         assert answer.status_code == 404
         assert "No such model" in answer.text
+        assert "GET /" not in answer.text.split("<main")[1].split("</main")[0]
         assert "<script>" not in answer.text
 
 
