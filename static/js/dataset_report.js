@@ -37,7 +37,6 @@ export class DatasetReport {
   }
 }
 
-/** What a job would refuse or leave out, before all else. */
 function wrong({ errors }) {
   if (!errors.count) return [];
   const found = errors.data.slice(0, SHOWN).map((error) => h("li", {}, `line ${error.line}: ${error.field ?? ""} ${error.reason}`));

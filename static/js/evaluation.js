@@ -102,7 +102,7 @@ function confusion(path, report) {
   return new Confusion(report, rowsOf, { caption: report.model }).node;
 }
 
-/** The question stands above the answers where all models read the same; each has a template of its own otherwise. */
+/** What all models read alike stands above their answers. */
 function row({ row: number, reference, models }) {
   const asked = models[0].prompt;
   const isShared = asked !== null && models.every((one) => one.prompt === asked);

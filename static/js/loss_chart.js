@@ -2,50 +2,15 @@
 
 import { byId, h } from "./dom.js";
 import { count, loss } from "./format.js";
+import { colour } from "./heat.js";
+import { CONFIG, layout, trace } from "./plot_style.js";
 import { whenPlotly } from "./plotly.js";
 import { smoothed } from "./smoothing.js";
 
-export const CONFIG = { showSendToCloud: false, plotlyServerURL: "", displaylogo: false, displayModeBar: false, responsive: true };
 const FLUSH_MS = 200;
 const TABLE_ROWS = 500;
 const OTHER_INKS = ["--ink-2", "--ink-4", "--ink-5", "--ink-6"]; // the first and the third are this job's own
 const FAINT = 0.3;
-
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-export function layout() {
-  const axis = {
-    gridcolor: colour("--grid"),
-    linecolor: colour("--line-strong"),
-    tickcolor: colour("--line-strong"),
-    zeroline: false,
-    fixedrange: false,
-  };
-  return {
-    font: { family: colour("--sans"), size: 13, color: colour("--ink-soft") },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 52, r: 12, t: 8, b: 44 },
-    xaxis: { ...axis, title: { text: "step" }, rangemode: "tozero" },
-    yaxis: { ...axis, title: { text: "loss" } },
-    legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
-    hovermode: "x unified",
-    hoverlabel: { bgcolor: colour("--sheet"), bordercolor: colour("--line-strong"), font: { color: colour("--ink") } },
-  };
-}
-
-export function trace(name, points, style) {
-  return {
-    type: "scatter",
-    name,
-    x: points.map((point) => point.step),
-    y: points.map((point) => point.value),
-    hovertemplate: "%{y:.4f}",
-    ...style,
-  };
-}
 
 function pointsOf(rows, field) {
   return rows
@@ -80,7 +45,7 @@ export class LossChart {
     if (this.fresh.length) this.timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
   }
 
-  /** Draw it smoothed by a weight from 0 to below 1, on a scale of powers or not, `others` ({name, rows}) over it. */
+  /** Draw it smoothed (0 to below 1), as powers or not, `others` ({name, rows}) over it. */
   look(view) {
     this.view = view;
     this.#redraw();

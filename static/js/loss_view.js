@@ -1,4 +1,4 @@
-/** How the loss is looked at: smoothed or as it was, on a scale of powers, other jobs' curves over this one's. The address keeps it. */
+/** How the loss is looked at: smoothed, on a scale of powers, other jobs' curves over this one's. The address keeps it. */
 
 import { asked, rememberBeside } from "./address.js";
 import { call, inWords } from "./api.js";
@@ -6,9 +6,7 @@ import { byId, h, say } from "./dom.js";
 import { isFinal } from "./job_status.js";
 
 const MOST_OTHERS = 4; // as many inks as are left
-const POINTS = 400;
 const AGAIN_MS = 5000;
-const OFFERED = 100;
 
 export class LossView {
   /** `chart` draws; `own` is the id of this page's job. */
@@ -17,57 +15,46 @@ export class LossView {
     const given = asked();
     byId("smooth").value = given.get("smooth") ?? 0;
     byId("log-loss").checked = given.get("scale") === "log";
-    byId("smooth").addEventListener("input", () => this.#changed());
-    byId("log-loss").addEventListener("change", () => this.#changed());
-    byId("over").addEventListener("change", () => this.#take(byId("over").value));
+    for (const id of ["smooth", "log-loss"]) byId(id).addEventListener("input", () => this.#changed());
+    byId("over").addEventListener("change", ({ target }) => this.#take([target.value]));
     this.#draw();
-    this.#offer();
-    this.#takeAll((given.get("with") ?? "").split(",").filter(Boolean).slice(0, MOST_OTHERS));
+    this.#trying(() => this.#offer());
+    this.#take((given.get("with") ?? "").split(","));
   }
 
-  async #takeAll(ids) {
-    for (const id of ids) await this.#take(id);
-  }
-
-  /** Put the curve of another job over this one's, and follow it as long as it runs. */
-  async #take(id) {
-    byId("over").value = "";
-    if (!id || id === this.own || this.others.has(id)) return;
+  async #trying(step) {
     try {
-      await this.#fetch(id);
+      await step();
       say(byId("over-error"), "");
     } catch (error) {
       say(byId("over-error"), inWords(error));
     }
-    this.#changed();
-  }
-
-  async #fetch(id) {
-    const path = `/jobs/${encodeURIComponent(id)}`;
-    const [job, { data }] = await Promise.all([call(path), call(`${path}/metrics?points=${POINTS}`)]);
-    this.others.set(id, { id, name: job.name, rows: data });
-    if (!isFinal(job)) setTimeout(() => this.#again(id), AGAIN_MS);
-  }
-
-  async #again(id) {
-    if (!this.others.has(id)) return; // it was taken away meanwhile
-    try {
-      await this.#fetch(id);
-      this.#draw();
-    } catch {
-      setTimeout(() => this.#again(id), AGAIN_MS); // what is drawn stays, and the page says itself that the server is away
-    }
   }
 
   async #offer() {
-    try {
-      const { data } = await call(`/jobs?limit=${OFFERED}`);
-      const alike = data.filter((job) => job.id !== this.own && job.recipe !== "evaluate");
-      byId("over").append(...alike.map((job) => h("option", { value: job.id }, `${job.name} (${job.status})`)));
-      byId("over").disabled = alike.length === 0;
-    } catch (error) {
-      say(byId("over-error"), inWords(error));
-    }
+    const { data } = await call("/jobs?limit=100");
+    const alike = data.filter((job) => job.id !== this.own && job.recipe !== "evaluate");
+    byId("over").append(...alike.map((job) => h("option", { value: job.id }, `${job.name} (${job.status})`)));
+  }
+
+  /** Put curves of other jobs over this one's. */
+  async #take(ids) {
+    byId("over").value = "";
+    const fresh = ids.filter((id) => id && id !== this.own && !this.others.has(id)).slice(0, MOST_OTHERS - this.others.size);
+    for (const id of fresh) await this.#follow(id);
+    if (fresh.length) this.#changed();
+  }
+
+  /** Read a curve, and again until its job has ended or it was taken away. */
+  async #follow(id) {
+    await this.#trying(() => this.#read(id));
+    if (this.others.get(id)?.isOver === false) setTimeout(() => this.others.has(id) && this.#follow(id).then(() => this.#draw()), AGAIN_MS);
+  }
+
+  async #read(id) {
+    const path = `/jobs/${encodeURIComponent(id)}`;
+    const [job, { data }] = await Promise.all([call(path), call(`${path}/metrics?points=400`)]);
+    this.others.set(id, { id, name: job.name, rows: data, isOver: isFinal(job) });
   }
 
   #changed() {
@@ -91,11 +78,7 @@ export class LossView {
       this.#changed();
       byId("over").focus();
     };
-    return h(
-      "li",
-      { class: `over-job over-job--${place + 1}` },
-      h("a", { href: `/ui/jobs/${encodeURIComponent(id)}` }, name),
-      h("button", { type: "button", class: "button button--plain button--small", "aria-label": `Take ${name} away`, on: { click: away } }, "✕"),
-    );
+    const button = h("button", { type: "button", class: "button button--plain button--small", "aria-label": `Take ${name} away`, on: { click: away } }, "✕");
+    return h("li", { class: `over-job over-job--${place + 1}` }, h("a", { href: `/ui/jobs/${encodeURIComponent(id)}` }, name), button);
   }
 }

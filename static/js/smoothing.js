@@ -1,6 +1,6 @@
 /** A curve without its jitter. */
 
-/** Points as an exponential moving mean: each is `weight` of the ones before and the rest of itself. The first ones are set right for having little before them, as in Adam's moments. */
+/** An exponential moving mean, its beginning set right as that of Adam's moments is. */
 export function smoothed(points, weight) {
   let [mean, known] = [0, 0];
   return points.map(({ step, value }) => {

@@ -4,7 +4,7 @@ import { byId, debounce, h } from "./dom.js";
 import { count, percent } from "./format.js";
 import { plain } from "./glyphs.js";
 import { colour } from "./heat.js";
-import { CONFIG, layout } from "./loss_chart.js";
+import { CONFIG, layout } from "./plot_style.js";
 import { fitting } from "./map_labels.js";
 import { whenPlotly } from "./plotly.js";
 

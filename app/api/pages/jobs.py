@@ -35,14 +35,21 @@ class JobsPage:
 class JobPage:
     template: ClassVar[str] = "job.html"
     place: ClassVar[str] = "train"
+    measures: ClassVar[bool] = False
 
     job_id: str
     name: str
     status: str
-    measures: bool
-    """It is an evaluation, which trains nothing."""
     scrubber: Scrubber | None = None
     """None where its checkpoints take no prompt."""
+
+
+@dataclass(frozen=True)
+class MeasuringPage(JobPage):
+    """Of an evaluation, which trains nothing."""
+
+    template: ClassVar[str] = "measuring.html"
+    measures: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ def _page(
     except JobNotFound as error:
         return MissingPage.of("No such job", error, "/ui/jobs", "All jobs")
     scrubber = job_scrubber.of_job(session, runtime.storage, found, asked)
-    return JobPage(found.id, found.name, found.status, found.recipe == "evaluate", scrubber)
+    page = MeasuringPage if found.recipe == "evaluate" else JobPage
+    return page(found.id, found.name, found.status, scrubber)
 
 
 @router.get("/{job_id}")

@@ -104,10 +104,10 @@ PAGES: dict[str, PageContext] = {
     ),
     "compare": compare.ComparePage(["<b>", "b"], "<b>", "b", (SIDE, SIDE)),
     "compare what is not there": compare.ComparePage(["a"], "a", "</option>", refusal="there is none"),
-    "job": jobs.JobPage(job_id="job_1", name="tide", status="queued", measures=False),
-    "job with checkpoints": jobs.JobPage("job_1", "tide", "running", measures=False, scrubber=SCRUBBER),
-    "job with classes": jobs.JobPage("job_1", "spam", "running", False, replace(SCRUBBER, kind="classes", stops=())),
-    "evaluation": jobs.JobPage(job_id="job_1", name="tide", status="queued", measures=True),
+    "job": jobs.JobPage(job_id="job_1", name="tide", status="queued"),
+    "job with checkpoints": jobs.JobPage("job_1", "tide", "running", scrubber=SCRUBBER),
+    "job with classes": jobs.JobPage("job_1", "spam", "running", replace(SCRUBBER, kind="classes", stops=())),
+    "evaluation": jobs.MeasuringPage(job_id="job_1", name="tide", status="queued"),
     "missing": jobs.MissingPage("No such job", "there is none", "/ui/jobs", "All jobs"),
     "tokens": tokens.TokensPage("gpt2", ("gpt2",), 1024, tokens.Asked()),
     "tokens listed": tokens.TokensPage(
@@ -230,7 +230,7 @@ def test_a_field_that_a_context_lacks_is_an_error_and_no_gap() -> None:
 
 
 def test_names_are_shown_as_text() -> None:
-    page = jobs.JobPage(job_id="job_1", name="<script>alert(1)</script>", status="queued", measures=False)
+    page = jobs.JobPage(job_id="job_1", name="<script>alert(1)</script>", status="queued")
     html = bytes(render(page).body).decode()
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert(1)" in html
