@@ -73,7 +73,7 @@ export class CheckpointReadings {
     if (found === this.found) this.onPart();
   }
 
-  /** The server is short of room, or loads still: the same again a little later, unless something else is wanted by then. */
+  /** The server is short of room, or loads still: the same again a little later. */
   async #pause(wish, seconds) {
     const until = performance.now() + 1000 * seconds;
     while (wish === this.wanted && performance.now() < until) await new Promise((go) => setTimeout(go, 100));

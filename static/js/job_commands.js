@@ -1,4 +1,4 @@
-/** A request to POST /jobs as Python and as `inkling`. Where OpenAI's client or the command has no word for a part of it, that is told. */
+/** A request to POST /jobs as Python and as `inkling`. What has no word there is told. */
 
 import { python, quoted } from "./command.js";
 

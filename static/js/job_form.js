@@ -46,7 +46,7 @@ class JobForm {
     this.form.addEventListener("input", (event) => this.#typed(event.target));
   }
 
-  /** Fill the selects, and choose what `asked`, the query of the address, says. A list that does not come leaves the others usable. */
+  /** Fill the selects, and choose what the address asks for. A list that does not come leaves the others usable. */
   async fill(tokenizer, asked) {
     const fields = byId("job-fields");
     fields.disabled = true; // what is chosen from lists that are not there would be chosen anew when they come
@@ -83,7 +83,7 @@ class JobForm {
     return READS[this.#names().at(-1)] ?? hasRows;
   }
 
-  /** The data comes first: where what is to be done cannot be done with it, or is usual with other rows, what is usual with such data is. */
+  /** The data comes first: what cannot be done with it gives way to what is usual with it. */
   #suit() {
     const dataset = this.#dataset();
     const name = this.#names().at(-1);

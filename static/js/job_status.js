@@ -31,7 +31,7 @@ export function steps(job) {
   return job.total_steps ? `${count(job.step)} of ${count(job.total_steps)}` : count(job.step);
 }
 
-/** Whether what the job makes can be tried in the playground: word vectors and classifiers cannot, and an evaluation makes nothing. */
+/** Whether what the job makes can write: word vectors, classifiers and evaluations do not. */
 export function writes(job) {
   return !["word2vec", "classify", "evaluate"].includes(job.recipe);
 }
@@ -67,7 +67,7 @@ function named(model) {
 
 const MEASURED_AS = { pretrain: "perplexity", classify: "accuracy", instruct: "answers", dpo: "answers" };
 
-/** Where the model that a job made is measured, on the data that it learnt from; null where none of the kinds is for its like. */
+/** Where a job's model is measured on the data that it learnt from; null where it cannot be. */
 export function measureAddress({ recipe, result, dataset }) {
   const kind = MEASURED_AS[recipe];
   if (!kind || !result?.model) return null;

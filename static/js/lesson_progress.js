@@ -2,7 +2,7 @@
 
 const KEY = "inkling-lessons";
 
-/** All of it: by chapter, by step, `{job}` of steps that began one, `begun` until it has ended well. Empty where nothing is kept, or nothing of use. */
+/** By chapter, by step: `{job}` of steps that began one, `begun` until it has ended well. */
 function read() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY));

@@ -17,6 +17,7 @@ export class LossView {
     byId("log-loss").checked = given.get("scale") === "log";
     for (const id of ["smooth", "log-loss"]) byId(id).addEventListener("input", () => this.#changed());
     byId("over").addEventListener("change", ({ target }) => this.#take([target.value]));
+    byId("loss-view").disabled = false;
     this.#draw();
     this.#trying(() => this.#offer());
     this.#take((given.get("with") ?? "").split(","));

@@ -37,13 +37,19 @@ def jobs(service: Service) -> list[str]:
     return ids
 
 
+def expect_curve(page: Page) -> None:
+    """All of it has come, and what draws it, too."""
+    expect(page.locator("#chart-note")).to_contain_text("at step 6")
+    expect(page.locator("#chart .ytick").first).to_be_visible()
+
+
 def curves(page: Page) -> dict[str, Any]:
     return {each["name"]: each for each in page.evaluate(CURVES)}
 
 
 def test_a_curve_is_smoothed_over_what_was_measured(page: Page, jobs: list[str]) -> None:
     page.goto(f"/ui/jobs/{jobs[0]}")
-    expect(page.locator("#chart-note")).to_contain_text("at step 6")
+    expect_curve(page)
     measured = curves(page)["training"]["y"]
     page.locator("#smooth").fill("0.5")
     expect(page.locator("#smooth-value")).to_have_text("0.50")
@@ -61,7 +67,7 @@ def test_a_curve_is_smoothed_over_what_was_measured(page: Page, jobs: list[str])
     expect(page).to_have_url(re.compile("smooth=0.5"))
     page.reload()
     expect(page.locator("#smooth-value")).to_have_text("0.50")
-    expect(page.locator("#chart-note")).to_contain_text("at step 6")
+    expect_curve(page)
     assert "training, smoothed" in curves(page)
     page.locator("#smooth").fill("0")
     expect(page.locator("#smooth-value")).to_have_text("off")
@@ -70,20 +76,21 @@ def test_a_curve_is_smoothed_over_what_was_measured(page: Page, jobs: list[str])
 
 def test_the_scale_is_of_powers_where_that_is_asked(page: Page, jobs: list[str]) -> None:
     page.goto(f"/ui/jobs/{jobs[0]}?step=6")
-    expect(page.locator("#chart-note")).to_contain_text("at step 6")
+    expect_curve(page)
     assert page.evaluate(SCALE) == "linear"
     page.get_by_label("Logarithmic").check()
     expect(page).to_have_url(re.compile("step=6.*scale=log"))  # what the scrubber keeps there stays
     assert page.evaluate(SCALE) == "log"
     page.reload()
     expect(page.get_by_label("Logarithmic")).to_be_checked()
-    page.wait_for_function(f"({SCALE})() === 'log'")
+    expect_curve(page)
+    assert page.evaluate(SCALE) == "log"
 
 
 def test_other_jobs_lie_over_this_one(page: Page, jobs: list[str]) -> None:
     first, second = jobs
     page.goto(f"/ui/jobs/{first}")
-    expect(page.locator("#chart-note")).to_contain_text("at step 6")
+    expect_curve(page)
     page.locator("#over").select_option(second)
     chips = page.locator("#over-jobs a")
     expect(chips).to_have_text([OTHER])
