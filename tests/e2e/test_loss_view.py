@@ -40,7 +40,7 @@ def jobs(service: Service) -> list[str]:
 def expect_curve(page: Page) -> None:
     """All of it has come, and what draws it, too."""
     expect(page.locator("#chart-note")).to_contain_text("at step 6")
-    expect(page.locator("#chart .ytick").first).to_be_visible()
+    expect(page.locator("#chart .legendtext").first).to_have_text("training")
 
 
 def curves(page: Page) -> dict[str, Any]:
