@@ -162,7 +162,7 @@ class Engine:
             return []
         try:
             logits = self._runner.run([work.chunk for work in works])
-        except Exception as error:  # noqa: BLE001 - raised again, for the request it concerns
+        except Exception as error:  # noqa: BLE001 - given back in the place of logits; `step` raises it
             if len(works) == 1:
                 # A traceback holds on to what the pass has made; where memory is short, others are waiting for that.
                 return [(works[0], error.with_traceback(None) if isinstance(error, OF_ONE_REQUEST) else error)]

@@ -121,7 +121,7 @@ def draw_all(logits: Tensor, samplers: Sequence[Sampler]) -> list[Draw | LLMErro
         try:
             samplers[row].note(token_id)
             draws.append(Draw(token_id, logprobs[row], after, tops[row], told))
-        except Exception as error:  # noqa: BLE001 - a constraint is a library of its own
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this row's request alone
             draws.append(_of_one_row(error))
     return draws
 
@@ -149,7 +149,7 @@ def _adjusted(logits: Tensor, samplers: Sequence[Sampler]) -> tuple[Tensor, dict
     for row in rows:
         try:
             changed[row] = samplers[row].adjusted(logits[row])
-        except Exception as error:  # noqa: BLE001 - a constraint is a library of its own
+        except Exception as error:  # noqa: BLE001 - whatever it is, it ends this row's request alone
             refused[row] = _of_one_row(error)
     return changed, refused
 
